@@ -1,0 +1,32 @@
+"""The relevance model as a library: bundles, encoding, scoring. It knows no transport.
+
+>>> from relevance_model import Bundle, Scorer
+>>> scorer = Scorer(Bundle.default())
+>>> result = scorer.score_texts(["red shoes"], ["Kestrel red canvas sneakers, size 42"])
+>>> bool(0.0 <= result.scores[0] <= 1.0)
+True
+"""
+
+from relevance_model.bundle import Bundle, BundleManifest, Calibration, Graphs, default_bundle_path, write_bundle
+from relevance_model.encoder import DEFAULT_MAX_TEXT_BYTES
+from relevance_model.errors import BundleError, ModelError, RequestError
+from relevance_model.pairs import Pairs
+from relevance_model.scorer import DEFAULT_CACHE_BYTES, DEFAULT_MICRO_BATCH, Scorer, Scores
+
+__all__ = [
+    "DEFAULT_CACHE_BYTES",
+    "DEFAULT_MAX_TEXT_BYTES",
+    "DEFAULT_MICRO_BATCH",
+    "Bundle",
+    "BundleError",
+    "BundleManifest",
+    "Calibration",
+    "Graphs",
+    "ModelError",
+    "Pairs",
+    "RequestError",
+    "Scorer",
+    "Scores",
+    "default_bundle_path",
+    "write_bundle",
+]

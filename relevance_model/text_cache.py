@@ -1,0 +1,110 @@
+"""A cache of per-text work, bounded in bytes and laid out for gathering.
+
+Rows live in a few flat arrays, so that a batch's token ids and states are picked up by one fancy index each, with no
+Python object per row. Eviction is CLOCK (Corbató, 1968): close to LRU, without moving anything on a hit. The rows of
+the batch at hand are never evicted by that batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relevance_model.pairs import IndexArray
+
+ABSENT = -1
+
+# A key costs about this much beside its row: the str with a typical title in it, the dict entry and the list slot.
+_KEY_BYTES = 240
+
+
+class TextCache:
+    """Maps texts to row numbers of ``tokens``, ``lengths`` and ``states``.
+
+    Parameters
+    ----------
+    max_bytes
+        Bound on arrays and keys together; at least ``min_rows`` rows are held whatever it says.
+    max_tokens
+        Columns of ``tokens``.
+    state_size
+        Columns of ``states``; 0 if the model keeps no per-text state.
+    min_rows
+        Most distinct texts one batch may bring.
+
+    Attributes
+    ----------
+    tokens
+        int32 [rows, max_tokens].
+    lengths
+        int32 [rows].
+    states
+        float32 [rows, state_size].
+    hits, misses
+        Texts found so far, and texts that had to be allocated.
+    """
+
+    def __init__(self, *, max_bytes: int, max_tokens: int, state_size: int, min_rows: int) -> None:
+        row_bytes = 4 * (max_tokens + 1 + state_size) + _KEY_BYTES
+        self.capacity = max(min_rows, max_bytes // row_bytes)
+        # Zeroed pages are not resident until they are written: a small run stays small.
+        self.tokens = np.zeros((self.capacity, max_tokens), np.int32)
+        self.lengths = np.zeros(self.capacity, np.int32)
+        self.states: NDArray[np.float32] = np.zeros((self.capacity, state_size), np.float32)
+        self.hits = 0
+        self.misses = 0
+        self._row_of: dict[str, int] = {}
+        self._key_of: list[str | None] = [None] * self.capacity
+        self._referenced = np.zeros(self.capacity, np.bool_)
+        self._pinned_in = np.zeros(self.capacity, np.int64)
+        self._batch = 0
+        self._hand = 0
+
+    def __len__(self) -> int:
+        """Return the number of texts held."""
+        return len(self._row_of)
+
+    def find(self, texts: Sequence[str]) -> IndexArray:
+        """Start a batch: return each text's row, or ``ABSENT``; rows found are safe from eviction until the next."""
+        self._batch += 1
+        get = self._row_of.get
+        rows = np.fromiter((get(text, ABSENT) for text in texts), np.int64, len(texts))
+        found = rows[rows != ABSENT]
+        self._referenced[found] = True
+        self._pinned_in[found] = self._batch
+        self.hits += len(found)
+        return rows
+
+    def allocate(self, count: int) -> IndexArray:
+        """Return ``count`` rows to fill, evicting others if need be; :meth:`publish` makes them visible."""
+        self.misses += count
+        rows = np.empty(count, np.int64)
+        for i in range(count):
+            rows[i] = row = self._next_free()
+            self._pinned_in[row] = self._batch
+            evicted = self._key_of[row]
+            if evicted is not None:
+                del self._row_of[evicted]
+                self._key_of[row] = None
+        return rows
+
+    def publish(self, texts: Sequence[str], rows: IndexArray) -> None:
+        """Bind filled rows to their texts. Rows of a batch that failed before this call hold nothing and are reused."""
+        for text, row in zip(texts, rows.tolist(), strict=True):
+            self._row_of[text] = row
+            self._key_of[row] = text
+        self._referenced[rows] = True
+
+    def _next_free(self) -> int:
+        for _ in range(2 * self.capacity + 1):
+            row = self._hand
+            self._hand = (row + 1) % self.capacity
+            if self._pinned_in[row] == self._batch:
+                continue
+            if self._referenced[row]:
+                self._referenced[row] = False
+                continue
+            return row
+        raise AssertionError(f"one batch brought more than the {self.capacity} distinct texts that the cache can hold")
