@@ -1,0 +1,1 @@
+"""The relevance service: batching, admission and lifecycle around a scorer, behind gRPC."""

@@ -1,0 +1,30 @@
+"""``qtr serve``, also ``python -m grpc_server``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+
+from grpc_server.config import ServerSettings
+from qtr import logs
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; return the exit status."""
+    settings = ServerSettings.parse(sys.argv[1:] if argv is None else argv)
+    logs.configure(settings.log_format, settings.log_level)
+    from grpc_server.errors import StartupError
+    from grpc_server.server import serve
+
+    try:
+        asyncio.run(serve(settings))
+    except StartupError as error:
+        logging.getLogger("grpc_server").error(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

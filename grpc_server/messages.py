@@ -1,0 +1,114 @@
+"""Between wire messages and the model's own types; no decision is taken here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grpc_server.engine import Answer
+from relevance_model import Bundle, Pairs, RequestError, Scorer
+from relevance_stubs.relevance.v1 import relevance_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """Bounds of one request, announced by ``GetModel``."""
+
+    max_rows: int
+    max_message_bytes: int
+    max_queued_rows: int
+
+
+def pairs_of_score(request: pb.ScoreRequest, limits: RequestLimits) -> Pairs:
+    """Read ``Score``'s rows.
+
+    Raises
+    ------
+    RequestError
+        If there are no titles, or too many.
+    """
+    if not request.titles:
+        raise RequestError("titles", "at least one title is needed")
+    _check_rows(len(request.titles), "titles", limits)
+    return Pairs.from_columns([request.query], list(request.titles), [0] * len(request.titles))
+
+
+def pairs_of_batch(request: pb.ScoreBatchRequest, limits: RequestLimits) -> Pairs:
+    """Read ``ScoreBatch``'s rows.
+
+    Raises
+    ------
+    RequestError
+        If an index is out of range, the columns disagree, or there are too many rows.
+    """
+    rows = len(request.query_index) or len(request.queries)
+    _check_rows(rows, "query_index" if request.query_index else "queries", limits)
+    for field, texts in (("queries", request.queries), ("titles", request.titles)):
+        _check_rows(len(texts), field, limits)
+    return Pairs.from_columns(list(request.queries), list(request.titles), request.query_index, request.title_index)
+
+
+def _check_rows(rows: int, field: str, limits: RequestLimits) -> None:
+    if rows > limits.max_rows:
+        raise RequestError(field, f"{rows} entries, the limit is {limits.max_rows} a request")
+
+
+def score_response(request: pb.ScoreRequest, answer: Answer, bundle: Bundle) -> pb.ScoreResponse:
+    """Write ``Score``'s answer."""
+    labels = bundle.manifest.labels
+    results = []
+    for row, title in enumerate(request.titles):
+        result = pb.TitleScore(title=title)
+        if row in answer.faults:
+            result.error.CopyFrom(_row_error(row, answer.faults[row]))
+        else:
+            result.score = float(answer.scores[row])
+            result.label = labels[answer.labels[row]]
+        results.append(result)
+    return pb.ScoreResponse(results=results, model=model_version(bundle), timings=_timings(answer))
+
+
+def batch_response(answer: Answer, bundle: Bundle) -> pb.ScoreBatchResponse:
+    """Write ``ScoreBatch``'s answer."""
+    return pb.ScoreBatchResponse(
+        scores=answer.scores.tolist(),
+        labels=answer.labels.tolist(),
+        errors=[_row_error(row, fault) for row, fault in answer.faults.items()],
+        model=model_version(bundle),
+        timings=_timings(answer),
+    )
+
+
+def model_response(scorer: Scorer, limits: RequestLimits) -> pb.GetModelResponse:
+    """Describe the served model and the limits."""
+    manifest = scorer.bundle.manifest
+    return pb.GetModelResponse(
+        model=model_version(scorer.bundle),
+        sha256=scorer.bundle.sha256,
+        labels=manifest.labels,
+        threshold=manifest.threshold,
+        limits=pb.Limits(
+            max_rows=limits.max_rows,
+            max_text_bytes=scorer.max_text_bytes,
+            max_message_bytes=limits.max_message_bytes,
+            max_queued_rows=limits.max_queued_rows,
+            max_query_tokens=manifest.max_query_tokens,
+            max_title_tokens=manifest.max_title_tokens,
+        ),
+    )
+
+
+def model_version(bundle: Bundle) -> pb.ModelVersion:
+    """Name the bundle."""
+    return pb.ModelVersion(name=bundle.manifest.name, version=bundle.manifest.version)
+
+
+def _row_error(row: int, reason: str) -> pb.RowError:
+    return pb.RowError(row=row, code=pb.ROW_ERROR_CODE_INVALID_ARGUMENT, reason=reason)
+
+
+def _timings(answer: Answer) -> pb.Timings:
+    return pb.Timings(
+        queue_micros=round(answer.queue_seconds * 1e6),
+        encode_micros=round(answer.encode_seconds * 1e6),
+        infer_micros=round(answer.infer_seconds * 1e6),
+    )

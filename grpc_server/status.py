@@ -1,0 +1,65 @@
+"""The one table from what went wrong to what the caller is told.
+
+========================= =================== =====================================================================
+raised                    status              what the caller should do
+========================= =================== =====================================================================
+``RequestError``          INVALID_ARGUMENT    mend the request; ``google.rpc.BadRequest`` names the field
+``ModelNotServedError``   NOT_FOUND           ask for a model that is served
+``UnavailableError``      UNAVAILABLE         come back after ``grpc-retry-pushback-ms``
+``DeadlineError``         DEADLINE_EXCEEDED   retry with more time; nothing was computed
+anything else             INTERNAL            report the request id; the log has the cause, the answer never does
+========================= =================== =====================================================================
+
+RESOURCE_EXHAUSTED is left to gRPC itself, which answers it for a message over the size limit: a caller can then tell
+"never send this again" from "come back later".
+"""
+
+from __future__ import annotations
+
+import logging
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from grpc_server.errors import DeadlineError, ModelNotServedError, ScoringError, UnavailableError
+from relevance_model import RequestError
+
+log = logging.getLogger(__name__)
+
+PUSHBACK = "grpc-retry-pushback-ms"
+_LEAST_PUSHBACK_SECONDS = 0.01
+_MOST_PUSHBACK_SECONDS = 5.0
+_PUBLIC_INTERNAL = "internal error; the server's log has the cause under this request id"
+
+
+def to_status(error: Exception, request_id: str) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
+    """Return the code, the public text and the trailing metadata for ``error``."""
+    match error:
+        case RequestError():
+            violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+            return _with_detail(
+                grpc.StatusCode.INVALID_ARGUMENT, str(error), error_details_pb2.BadRequest(field_violations=[violation])
+            )
+        case ModelNotServedError():
+            return grpc.StatusCode.NOT_FOUND, str(error), ()
+        case UnavailableError():
+            seconds = min(max(error.retry_after, _LEAST_PUSHBACK_SECONDS), _MOST_PUSHBACK_SECONDS)
+            return grpc.StatusCode.UNAVAILABLE, str(error), ((PUSHBACK, str(round(seconds * 1000))),)
+        case DeadlineError():
+            return grpc.StatusCode.DEADLINE_EXCEEDED, str(error), ()
+        case ScoringError():
+            return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", ()
+        case _:
+            log.error("unexpected error", exc_info=error, extra={"request_id": request_id})
+            return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", ()
+
+
+def _with_detail(
+    code: grpc.StatusCode, text: str, detail: error_details_pb2.BadRequest
+) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status = rpc_status.to_status(status_pb2.Status(code=code.value[0], message=text, details=[packed]))
+    return status.code, status.details, status.trailing_metadata

@@ -1,0 +1,45 @@
+"""What every test may use: the bundled student, and a real server process on a free port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from relevance_model import Bundle, Scorer, default_bundle_path
+from tests.support.server_process import ServerProcess
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def student() -> Bundle:
+    return Bundle.load(default_bundle_path())
+
+
+@pytest.fixture(scope="session")
+def scorer(student: Bundle) -> Scorer:
+    return Scorer(student)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ServerProcess]:
+    """Serve the bundled student with default limits; shared, so do not stop it."""
+    with ServerProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., ServerProcess]]:
+    """Start servers of one's own: ``start_server("--max-rows", "8")``."""
+    started: list[ServerProcess] = []
+
+    def start(*flags: str) -> ServerProcess:
+        process = ServerProcess(*flags)
+        started.append(process)
+        return process.__enter__()
+
+    yield start
+    for process in started:
+        process.__exit__(None, None, None)

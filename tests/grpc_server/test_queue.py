@@ -1,0 +1,176 @@
+"""The queue refuses early, batches by budget, drops what is of no use, and loses nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grpc_server.errors import UnavailableError
+from grpc_server.pace import ObservedPace
+from grpc_server.queue import Dropped, Work, WorkQueue
+from relevance_model import Pairs
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Setup:
+    """A queue at a pace of one second a token, with a clock that stands still until it is moved."""
+
+    def __init__(self, *, max_rows: int = 100, batch_tokens: int = 100, seconds_per_token: float = 1.0) -> None:
+        self.clock = Clock()
+        self.dropped: list[tuple[Work, Dropped]] = []
+        pace = ObservedPace()
+        pace.observe(1, seconds_per_token)
+        self.queue = WorkQueue(
+            max_rows=max_rows,
+            batch_tokens=batch_tokens,
+            pace=pace,
+            on_drop=lambda work, reason: self.dropped.append((work, reason)),
+            clock=self.clock,
+        )
+
+
+def work(rows: int = 1, tokens: int = 1, deadline: float | None = None) -> Work:
+    return Work(Pairs.from_columns(["q"] * rows, ["t"] * rows), tokens, deadline)
+
+
+def test_a_lone_piece_is_taken_at_once() -> None:
+    setup = Setup()
+    only = work()
+    setup.queue.offer(only)
+    assert setup.queue.take() == [only]
+
+
+def test_a_batch_ends_at_the_token_budget() -> None:
+    setup = Setup(batch_tokens=10)
+    pieces = [work(tokens=4) for _ in range(5)]
+    for piece in pieces:
+        setup.queue.offer(piece)
+    assert [setup.queue.take(), setup.queue.take(), setup.queue.take()] == [pieces[:2], pieces[2:4], pieces[4:]]
+
+
+def test_a_piece_over_the_budget_goes_alone() -> None:
+    setup = Setup(batch_tokens=10)
+    large, small = work(tokens=50), work(tokens=1)
+    setup.queue.offer(large)
+    setup.queue.offer(small)
+    assert setup.queue.take() == [large]
+    assert setup.queue.take() == [small]
+
+
+def test_over_the_row_limit_the_caller_is_told_when_to_come_back() -> None:
+    setup = Setup(max_rows=10)
+    setup.queue.offer(work(rows=8, tokens=30))
+    with pytest.raises(UnavailableError, match="8 rows wait, the limit is 10") as refused:
+        setup.queue.offer(work(rows=3))
+    assert refused.value.retry_after == pytest.approx(30)
+    setup.queue.offer(work(rows=2))
+    assert setup.queue.rows == 10
+
+
+def test_room_comes_back_when_work_is_taken() -> None:
+    setup = Setup(max_rows=10)
+    setup.queue.offer(work(rows=10))
+    setup.queue.take()
+    setup.queue.offer(work(rows=10))
+    assert setup.queue.rows == 10
+
+
+def test_a_request_over_the_limit_is_taken_in_when_nothing_waits() -> None:
+    setup = Setup(max_rows=10)
+    setup.queue.offer(work(rows=50))
+    assert len(setup.queue.take()) == 1
+
+
+def test_abandoned_work_is_dropped_before_it_costs_anything() -> None:
+    setup = Setup()
+    gone, there = work(), work()
+    for piece in (gone, there):
+        setup.queue.offer(piece)
+    gone.abandoned = True
+    assert setup.queue.take() == [there]
+    assert setup.dropped == [(gone, Dropped.ABANDONED)]
+
+
+@pytest.mark.parametrize(("deadline", "dropped"), [(99.0, True), (104.9, True), (105.0, False), (None, False)])
+def test_work_whose_deadline_cannot_be_met_is_dropped(deadline: float | None, dropped: bool) -> None:
+    setup = Setup()
+    late = work(tokens=5, deadline=deadline)
+    last = work()
+    setup.queue.offer(late)
+    setup.queue.offer(last)
+    assert setup.queue.take() == ([last] if dropped else [late, last])
+    assert setup.dropped == ([(late, Dropped.DEADLINE)] if dropped else [])
+
+
+def test_dropped_work_frees_its_room() -> None:
+    setup = Setup(max_rows=2)
+    first = work(rows=2, deadline=101.0)
+    setup.queue.offer(first)
+    setup.clock.now = 200.0
+    setup.queue.close()
+    assert setup.queue.take() == []
+    assert (setup.dropped, setup.queue.rows) == ([(first, Dropped.DEADLINE)], 0)
+
+
+def test_a_closed_queue_hands_out_what_waits_and_takes_in_no_more() -> None:
+    setup = Setup()
+    last = work()
+    setup.queue.offer(last)
+    setup.queue.close()
+    with pytest.raises(UnavailableError, match="draining"):
+        setup.queue.offer(work())
+    assert setup.queue.take() == [last]
+    assert setup.queue.take() == []
+
+
+def test_a_taker_that_waits_is_woken_by_close() -> None:
+    setup = Setup()
+    taken: list[list[Work]] = []
+    taker = threading.Thread(target=lambda: taken.append(setup.queue.take()))
+    taker.start()
+    setup.queue.close()
+    taker.join(10)
+    assert taken == [[]]
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 12)), max_size=60), st.integers(1, 40))
+def test_under_concurrent_offers_nothing_is_lost_and_nothing_comes_twice(
+    sizes: list[tuple[int, int]], batch_tokens: int
+) -> None:
+    setup = Setup(max_rows=10_000, batch_tokens=batch_tokens)
+    pieces = [work(rows, tokens) for tokens, rows in sizes]
+
+    def offer(part: list[Work]) -> None:
+        for piece in part:
+            setup.queue.offer(piece)
+
+    offerers = [threading.Thread(target=offer, args=(pieces[i::3],)) for i in range(3)]
+    for thread in offerers:
+        thread.start()
+    taken: list[Work] = []
+    closer = threading.Thread(target=lambda: ([thread.join() for thread in offerers], setup.queue.close()))
+    closer.start()
+    while batch := setup.queue.take():
+        assert len(batch) == 1 or sum(piece.tokens for piece in batch) <= batch_tokens
+        taken.extend(batch)
+    closer.join()
+    assert sorted(map(id, taken)) == sorted(map(id, pieces))
+    assert setup.queue.rows == 0
+
+
+def test_the_pace_follows_what_it_sees() -> None:
+    pace = ObservedPace(weight=0.5)
+    assert pace.seconds_for(1000) == 0.0
+    pace.observe(10, 1.0)
+    assert pace.seconds_for(100) == pytest.approx(10.0)
+    pace.observe(10, 3.0)
+    assert pace.seconds_for(100) == pytest.approx(20.0)
