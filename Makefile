@@ -1,0 +1,70 @@
+# make demo   label the sample that ships with the project, with everything on this machine
+# make test   run the tests
+# make help   the rest
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),$(shell command -v python3.13),$(shell command -v python3))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+DEMO_OUTPUT := demo-output
+PROTOS := $(shell cd proto && find . -name '*.proto' | sed 's,^\./,,')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format proto lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/python: | check-python
+	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@touch $@
+
+.PHONY: check-python
+check-python:
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "qtr needs Python 3.11 or newer with its venv module (Debian: apt install python3-venv); make PYTHON=/path/to/python demo" >&2; exit 1; }
+
+# The lock already holds everything that the project depends on, so nothing is resolved at install time.
+$(VENV)/runtime: requirements/runtime.lock pyproject.toml | $(VENV)/python
+	@echo "installing what the demo needs"
+	@$(PIP) --no-deps -r requirements/runtime.lock
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev: requirements/dev.lock pyproject.toml | $(VENV)/python
+	@echo "installing what the tests need, torch among it"
+	@$(PIP) --no-deps -r requirements/dev.lock
+	@$(PIP) torch==2.13.0
+	@$(PIP) --no-deps --editable .
+	@touch $@ $(VENV)/runtime
+
+demo: $(VENV)/runtime ## Label the bundled sample: embedded server, bundled student, Spark in local mode
+	@JAVA_HOME=$$($(BIN)/python -m spark_jobs.java) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/spark-submit \
+	  spark_jobs/label_pairs.py --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT)
+
+test: $(VENV)/dev ## Run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/dev ## Check style, types and import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/dev ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# The stubs live in one package, so the protos are compiled as if they lay inside it.
+proto: $(VENV)/dev ## Regenerate the stubs from proto/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Irelevance_stubs=proto \
+	  --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=quiet:. $(addprefix relevance_stubs/,$(PROTOS))
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --override requirements/overrides.txt --no-emit-package torch --no-emit-package sentence-transformers
+lock: $(VENV)/dev ## Pin the newest allowed versions of everything
+	@$(PIP) uv
+	@$(LOCK) pyproject.toml --extra server --extra spark --upgrade -o requirements/runtime.lock
+	@$(LOCK) pyproject.toml requirements/torch.in --all-extras --upgrade -c requirements/runtime.lock -o requirements/dev.lock
+
+clean: ## Remove what was built, .venv included
+	rm -rf $(VENV) $(DEMO_OUTPUT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

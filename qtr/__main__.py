@@ -1,0 +1,59 @@
+"""The ``qtr`` command: one word chooses the program, which is imported only then."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NamedTuple
+
+
+class Program(NamedTuple):
+    """A program behind ``qtr``: where its ``main(argv) -> int`` is, what it needs and what it does."""
+
+    module: str
+    extra: str
+    summary: str
+
+
+PROGRAMS = {
+    "serve": Program("grpc_server.__main__", "server", "serve a model bundle over gRPC"),
+    "label": Program("spark_jobs.label_pairs", "spark", "label a night of (query, title) rows with Spark"),
+    "score": Program("qtr.score", "server", "score one query against some titles"),
+    "distill": Program("distillation.__main__", "distill", "train a student and export its bundle"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program that the first word names; return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help"}:
+        print(_usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"qtr {version('qtr')}")
+        return 0
+    program = PROGRAMS.get(words[0])
+    if program is None:
+        print(f"qtr: unknown command {words[0]!r}; there are {', '.join(PROGRAMS)}", file=sys.stderr)
+        return 2
+    try:
+        module = importlib.import_module(program.module)
+    except ModuleNotFoundError as error:
+        print(
+            f"qtr {words[0]}: needs {error.name}; install it with: pip install 'qtr[{program.extra}]'", file=sys.stderr
+        )
+        return 1
+    status: int = module.main(words[1:])
+    return status
+
+
+def _usage() -> str:
+    width = max(map(len, PROGRAMS))
+    lines = [f"  {name:<{width}}  {program.summary}" for name, program in PROGRAMS.items()]
+    return "usage: qtr COMMAND [--help | options]\n\ncommands:\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,133 @@
+"""``qtr score``: one query against some titles, for a person at a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qtr.settings import ProgramSettings
+
+
+class ScoreSettings(ProgramSettings):
+    """Scores one query against one or more titles, in this process or by a running server."""
+
+    prog: ClassVar[str] = "qtr score"
+
+    query: str = Field(description="The search query.")
+    title: list[str] = Field(min_length=1, description="An item title; repeat the flag for more.")
+    target: str | None = Field(
+        default=None, description="A running server, such as localhost:8001; scores in this process if absent."
+    )
+    bundle: Path | None = Field(
+        default=None, description="Folder of the model bundle, without --target; the bundled student if absent."
+    )
+    json_output: bool = Field(default=False, alias="json", description="Print one JSON object instead of a table.")
+    deadline: float = Field(default=10.0, gt=0, description="Seconds to wait for a server, retries included.")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTitle:
+    """One title's line: its score and label, or the reason it has none."""
+
+    title: str
+    score: float | None
+    label: str | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What is printed."""
+
+    query: str
+    model_name: str
+    model_version: str
+    results: list[ScoredTitle]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score and print; return the exit status."""
+    settings = ScoreSettings.parse(sys.argv[1:] if argv is None else argv)
+    if settings.target is not None:
+        from grpc_client import ClientError
+
+        failure: type[Exception] = ClientError
+        score = _score_remotely
+    else:
+        from relevance_model import ModelError
+
+        failure = ModelError
+        score = _score_here
+    try:
+        scored = score(settings)
+    except failure as error:
+        print(f"qtr score: {error}", file=sys.stderr)
+        return 1
+    if settings.json_output:
+        # ASCII: the escape of a lone surrogate is JSON, its bytes would be no text.
+        print(json.dumps(asdict(scored)))
+    else:
+        _print_table(scored)
+    return 0
+
+
+def _score_here(settings: ScoreSettings) -> Scored:
+    from relevance_model import Bundle, Scorer, default_bundle_path
+
+    bundle = Bundle.load(settings.bundle or default_bundle_path())
+    manifest = bundle.manifest
+    result = Scorer(bundle, cache_bytes=0).score_texts([settings.query], settings.title, [0] * len(settings.title))
+    results = []
+    for row, title in enumerate(settings.title):
+        fault = result.faults.get(row)
+        if fault is None:
+            results.append(ScoredTitle(title, float(result.scores[row]), manifest.labels[result.labels[row]]))
+        else:
+            results.append(ScoredTitle(title, None, None, fault))
+    return Scored(settings.query, manifest.name, manifest.version, results)
+
+
+def _score_remotely(settings: ScoreSettings) -> Scored:
+    from grpc_client import ClientConfig, RelevanceClient, RetryPolicy
+
+    config = ClientConfig(
+        str(settings.target),
+        deadline_s=settings.deadline,
+        retry=RetryPolicy(budget_s=settings.deadline),
+        priority="interactive",
+    )
+    with RelevanceClient(config) as client:
+        answer = client.score(settings.query, settings.title)
+    results = [
+        ScoredTitle(title.title, title.score, title.label, title.failure.reason if title.failure else None)
+        for title in answer.titles
+    ]
+    return Scored(settings.query, answer.model.name, answer.model.version, results)
+
+
+def _print_table(scored: Scored) -> None:
+    table = Table(title=Text(f"“{_printable(scored.query)}”", style="bold"), title_justify="left")
+    table.add_column("score", justify="right")
+    table.add_column("label")
+    table.add_column("title", overflow="fold")
+    for result in sorted(scored.results, key=lambda each: -1.0 if each.score is None else each.score, reverse=True):
+        score = "-" if result.score is None else f"{result.score:.4f}"
+        label = result.label if result.error is None else result.error
+        table.add_row(score, Text(label or ""), Text(_printable(result.title)))
+    console = Console()
+    console.print(table)
+    console.print(Text(f"model {scored.model_name} {scored.model_version}", style="dim"))
+
+
+def _printable(text: str) -> str:
+    """Show what a terminal must not be sent as it is: control characters and lone surrogates."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
