@@ -1,0 +1,102 @@
+"""How fast the bundle scores in one process: single pairs, and a night's pairs in bulk.
+
+python -m benchmarks.scorer_speed NIGHT_FOLDER [--pairs 100000] [--runs 5] [--bundle FOLDER]
+
+Single pair: both texts are new to the cache, so the figure holds tokenisation, the text graphs and the pair graph.
+Bulk: distinct pairs in the order of a hash-partitioned job, 2,048 a call, starting with an empty cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from relevance_model import Bundle, Pairs, Scorer, default_bundle_path
+
+CALL_ROWS = 2048
+WARM_UP_CALLS = 200
+
+
+def read_pairs(night: Path, count: int) -> list[tuple[str, str]]:
+    """Return ``count`` distinct pairs of the night, in a fixed random order."""
+    table = pq.read_table(night, columns=["query", "title"]).group_by(["query", "title"]).aggregate([])
+    order = np.random.default_rng(0).permutation(table.num_rows)[:count]
+    taken = table.take(order)
+    return list(zip(taken["query"].to_pylist(), taken["title"].to_pylist(), strict=True))
+
+
+def as_columns(pairs: list[tuple[str, str]]) -> Pairs:
+    """Dictionary-encode ``pairs``."""
+    queries = {query: i for i, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
+    titles = {title: i for i, title in enumerate(dict.fromkeys(title for _, title in pairs))}
+    return Pairs.from_columns(
+        list(queries), list(titles), [queries[query] for query, _ in pairs], [titles[title] for _, title in pairs]
+    )
+
+
+def strangers(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the pairs whose query and title both occur for the first time."""
+    seen: set[str] = set()
+    fresh = []
+    for query, title in pairs:
+        if query not in seen and title not in seen:
+            fresh.append((query, title))
+        seen |= {query, title}
+    return fresh
+
+
+def single(bundle: Bundle, pairs: list[tuple[str, str]]) -> np.ndarray:
+    """Return the time of each single pair, in microseconds; no text is known from the cache."""
+    scorer = Scorer(bundle, threads=1)
+    times = []
+    for query, title in strangers(pairs):
+        one = Pairs.from_columns([query], [title])
+        started = perf_counter()
+        scorer.score(one)
+        times.append(perf_counter() - started)
+    return np.array(times[WARM_UP_CALLS:]) * 1e6
+
+
+def bulk(bundle: Bundle, calls: list[Pairs], rows: int) -> dict[str, float]:
+    """Return microseconds a pair: in all, in tokenisation, in the graphs."""
+    scorer = Scorer(bundle, threads=1)
+    encode = infer = 0.0
+    started = perf_counter()
+    for call in calls:
+        result = scorer.score(call)
+        encode += result.encode_seconds
+        infer += result.infer_seconds
+    wall = perf_counter() - started
+    return {"all": wall / rows * 1e6, "tokenise": encode / rows * 1e6, "graphs": infer / rows * 1e6}
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("night", type=Path, help="folder of Parquet files with columns query and title")
+    parser.add_argument("--pairs", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--bundle", type=Path, default=default_bundle_path())
+    arguments = parser.parse_args()
+    bundle = Bundle.load(arguments.bundle)
+    print(f"bundle {bundle.manifest.name} {bundle.manifest.version}, one thread")
+    pairs = read_pairs(arguments.night, arguments.pairs)
+    alone = single(bundle, pairs)
+    print(
+        f"single pair, µs: p50 {np.percentile(alone, 50):.0f}, p99 {np.percentile(alone, 99):.0f}"
+        f" ({len(alone):,} pairs)"
+    )
+    calls = [as_columns(pairs[start : start + CALL_ROWS]) for start in range(0, len(pairs), CALL_ROWS)]
+    runs = [bulk(bundle, calls, len(pairs)) for _ in range(arguments.runs)]
+    for stage in runs[0]:
+        values = [run[stage] for run in runs]
+        print(f"bulk, µs a pair, {stage}: median {statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})")
+
+
+if __name__ == "__main__":
+    main()
