@@ -31,17 +31,17 @@ class ServerSettings(ProgramSettings):
         description="Rows of one forward pass. More is not faster once a step's matrices leave the core's cache.",
     )
     batch_tokens: int = Field(
-        default=65_536,
+        default=8192,
         ge=1,
-        description="Estimated tokens that one batch may gather across requests; a larger batch groups lengths better "
-        "but keeps a newcomer waiting longer.",
+        description="Estimated tokens that one batch may gather across requests. A larger batch groups lengths better, "
+        "but keeps a person waiting longer behind it.",
     )
     max_rows: int = Field(default=4096, ge=1, description="Rows that one request may hold.")
-    max_queued_rows: int = Field(
-        default=32_768,
+    max_queued_tokens: int = Field(
+        default=1 << 20,
         ge=1,
-        description="Rows that may wait. Above it callers are refused with a time to come back, instead of waiting "
-        "for an answer that comes too late.",
+        description="Estimated tokens that may wait in each lane. Above it callers are refused with a time to come "
+        "back, instead of waiting for an answer that comes too late.",
     )
     max_text_bytes: int = Field(default=8192, ge=1, description="UTF-8 bytes of one text; a longer one fails its row.")
     max_message_bytes: int = Field(

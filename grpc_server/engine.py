@@ -1,4 +1,7 @@
-"""The engine: one thread that takes batches from the queue, scores them and hands each request its own rows."""
+"""The engine: one thread that takes batches from the queue, scores them and hands each request its own rows.
+
+It is the core that every protocol adapter calls, and knows none of them.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grpc_server.errors import DeadlineError, ScoringError
+from grpc_server.models import ServedModels
 from grpc_server.pace import ObservedPace
-from grpc_server.queue import Dropped, Work, WorkQueue
-from relevance_model import Pairs, Scorer, Scores
+from grpc_server.queue import Dropped, Lane, Work, WorkQueue
+from relevance_model import Bundle, Pairs, Scorer, Scores
 
 log = logging.getLogger(__name__)
 
 # A piece of work is costed before it is encoded: WordPiece yields about one token for this many UTF-8 characters.
 _CHARACTERS_PER_TOKEN = 4
+_SPECIAL_TOKENS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class Answer:
 
     Attributes
     ----------
+    bundle
+        The model that gave them.
     scores
         float32 [rows]; NaN where the row failed.
     labels
@@ -36,9 +43,10 @@ class Answer:
     faults
         Row number to reason, ascending.
     queue_seconds, encode_seconds, infer_seconds
-        Waiting time of this request, and the stages of the batch that held it.
+        Waiting time of this request, and the stages of the batch (or batches) that held it.
     """
 
+    bundle: Bundle
     scores: NDArray[np.float32]
     labels: NDArray[np.uint8]
     faults: dict[int, str]
@@ -52,17 +60,19 @@ class Engine:
 
     Parameters
     ----------
-    scorer
-        The model.
-    max_queued_rows, batch_tokens
-        See :class:`~grpc_server.queue.WorkQueue`.
+    models
+        What is served.
+    max_queued_tokens, batch_tokens
+        See :class:`~grpc_server.queue.WorkQueue`. A request of more than ``batch_tokens`` is cut into several pieces of
+        work, so that it cannot keep a person waiting for longer than one batch.
     """
 
-    def __init__(self, scorer: Scorer, *, max_queued_rows: int, batch_tokens: int) -> None:
-        self.scorer = scorer
+    def __init__(self, models: ServedModels, *, max_queued_tokens: int, batch_tokens: int) -> None:
+        self.models = models
+        self._batch_tokens = batch_tokens
         self._pace = ObservedPace()
         self._queue = WorkQueue(
-            max_rows=max_queued_rows, batch_tokens=batch_tokens, pace=self._pace, on_drop=self._dropped
+            max_tokens=max_queued_tokens, batch_tokens=batch_tokens, pace=self._pace, on_drop=self._dropped
         )
         self._waiters: dict[Work, asyncio.Future[Answer]] = {}
         self._loop = asyncio.get_running_loop()
@@ -70,16 +80,22 @@ class Engine:
 
     def start(self) -> None:
         """Run one pair through the model, so that the first caller meets warm code, then start taking work."""
-        self.scorer.score(Pairs.from_columns(["warm up"], ["warm up"]))
+        self.models.current.score(Pairs.from_columns(["warm up"], ["warm up"]))
         self._thread.start()
 
-    async def score(self, pairs: Pairs, *, deadline: float | None, request_id: str) -> Answer:
+    async def score(
+        self, pairs: Pairs, *, scorer: Scorer, lane: Lane, deadline: float | None, request_id: str
+    ) -> Answer:
         """Queue ``pairs`` and wait for the answer.
 
         Parameters
         ----------
         pairs
             The rows.
+        scorer
+            The model that must answer, from ``models``.
+        lane
+            Where the rows wait.
         deadline
             Seconds from now within which the answer is of use.
         request_id
@@ -88,23 +104,28 @@ class Engine:
         Raises
         ------
         UnavailableError
-            At once, if the queue is full or closed.
+            At once, if the lane is full or the queue closed.
         DeadlineError
             If the deadline passed in the queue or cannot be met.
         ScoringError
             If the model failed.
         """
-        work = Work(
-            pairs, estimate_tokens(pairs), None if deadline is None else monotonic() + deadline, request_id=request_id
-        )
-        future: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiters[work] = future
+        until = None if deadline is None else monotonic() + deadline
+        parts = [
+            Work(part, tokens, lane, scorer, until, request_id)
+            for part, tokens in cut_to_budget(pairs, self._batch_tokens)
+        ]
+        futures = [self._loop.create_future() for _ in parts]
+        self._waiters.update(zip(parts, futures, strict=True))
         try:
-            self._queue.offer(work)
-            return await future
+            self._queue.offer(parts)
+            log.debug("work accepted", extra={"request_id": request_id, "rows": len(pairs), "lane": lane.value})
+            return _joined([await future for future in futures])
         finally:
-            work.abandoned = True
-            self._waiters.pop(work, None)
+            for part, future in zip(parts, futures, strict=True):
+                part.abandoned = True
+                self._waiters.pop(part, None)
+                future.cancel()
 
     async def drain(self) -> None:
         """Refuse new work and return when all that waited is answered."""
@@ -122,11 +143,13 @@ class Engine:
             self._pace.observe(sum(work.tokens for work in batch), perf_counter() - started)
 
     def _score(self, batch: list[Work]) -> None:
-        result = self.scorer.score(Pairs.concat([work.pairs for work in batch]))
+        scorer = batch[0].group
+        assert isinstance(scorer, Scorer)
+        result = scorer.score(Pairs.concat([work.pairs for work in batch]))
         answers: list[Answer] = []
         start = 0
         for work in batch:
-            answers.append(_cut(result, start, start + len(work.pairs), work.taken - work.enqueued))
+            answers.append(_cut(scorer.bundle, result, start, start + len(work.pairs), work.taken - work.enqueued))
             start += len(work.pairs)
         self._loop.call_soon_threadsafe(self._deliver, batch, answers)
 
@@ -159,20 +182,58 @@ class Engine:
                 future.set_result(answer)
 
 
-def estimate_tokens(pairs: Pairs) -> int:
-    """Return about how many tokens the model must read for ``pairs``, without encoding them."""
+def estimate_tokens(pairs: Pairs) -> NDArray[np.int64]:
+    """Return about how many tokens the model must read for each row, without encoding it; int64 [rows]."""
     query_sizes = np.fromiter(map(len, pairs.queries), np.int64, len(pairs.queries))
     title_sizes = np.fromiter(map(len, pairs.titles), np.int64, len(pairs.titles))
-    characters = int(query_sizes[pairs.query_index].sum() + title_sizes[pairs.title_index].sum())
-    return characters // _CHARACTERS_PER_TOKEN + 3 * len(pairs)
+    characters = query_sizes[pairs.query_index] + title_sizes[pairs.title_index]
+    return characters // _CHARACTERS_PER_TOKEN + _SPECIAL_TOKENS
 
 
-def _cut(result: Scores, start: int, stop: int, queue_seconds: float) -> Answer:
+def cut_to_budget(pairs: Pairs, budget: int) -> list[tuple[Pairs, int]]:
+    """Cut ``pairs`` into runs of rows of up to ``budget`` tokens each, at least one row; with each run's tokens."""
+    tokens = estimate_tokens(pairs)
+    total = int(tokens.sum())
+    if total <= budget:
+        return [(pairs, total)]
+    running = np.cumsum(tokens)
+    parts = []
+    start = 0
+    while start < len(pairs):
+        done = int(running[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(running, done + budget, side="right")))
+        parts.append((pairs.rows(start, stop), int(running[stop - 1]) - done))
+        start = stop
+    return parts
+
+
+def _cut(bundle: Bundle, result: Scores, start: int, stop: int, queue_seconds: float) -> Answer:
     return Answer(
+        bundle=bundle,
         scores=result.scores[start:stop],
         labels=result.labels[start:stop],
         faults={row - start: fault for row, fault in result.faults.items() if start <= row < stop},
         queue_seconds=queue_seconds,
         encode_seconds=result.encode_seconds,
         infer_seconds=result.infer_seconds,
+    )
+
+
+def _joined(parts: list[Answer]) -> Answer:
+    """Put the answers to one request's parts together again."""
+    if len(parts) == 1:
+        return parts[0]
+    faults: dict[int, str] = {}
+    rows = 0
+    for part in parts:
+        faults |= {rows + row: fault for row, fault in part.faults.items()}
+        rows += len(part.scores)
+    return Answer(
+        bundle=parts[0].bundle,
+        scores=np.concatenate([part.scores for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        faults=faults,
+        queue_seconds=max(part.queue_seconds for part in parts),
+        encode_seconds=sum(part.encode_seconds for part in parts),
+        infer_seconds=sum(part.infer_seconds for part in parts),
     )

@@ -15,7 +15,7 @@ class RequestLimits:
 
     max_rows: int
     max_message_bytes: int
-    max_queued_rows: int
+    max_queued_tokens: int
 
 
 def pairs_of_score(request: pb.ScoreRequest, limits: RequestLimits) -> Pairs:
@@ -52,9 +52,9 @@ def _check_rows(rows: int, field: str, limits: RequestLimits) -> None:
         raise RequestError(field, f"{rows} entries, the limit is {limits.max_rows} a request")
 
 
-def score_response(request: pb.ScoreRequest, answer: Answer, bundle: Bundle) -> pb.ScoreResponse:
+def score_response(request: pb.ScoreRequest, answer: Answer) -> pb.ScoreResponse:
     """Write ``Score``'s answer."""
-    labels = bundle.manifest.labels
+    labels = answer.bundle.manifest.labels
     results = []
     for row, title in enumerate(request.titles):
         result = pb.TitleScore(title=title)
@@ -64,16 +64,16 @@ def score_response(request: pb.ScoreRequest, answer: Answer, bundle: Bundle) -> 
             result.score = float(answer.scores[row])
             result.label = labels[answer.labels[row]]
         results.append(result)
-    return pb.ScoreResponse(results=results, model=model_version(bundle), timings=_timings(answer))
+    return pb.ScoreResponse(results=results, model=model_version(answer.bundle), timings=_timings(answer))
 
 
-def batch_response(answer: Answer, bundle: Bundle) -> pb.ScoreBatchResponse:
+def batch_response(answer: Answer) -> pb.ScoreBatchResponse:
     """Write ``ScoreBatch``'s answer."""
     return pb.ScoreBatchResponse(
         scores=answer.scores.tolist(),
         labels=answer.labels.tolist(),
         errors=[_row_error(row, fault) for row, fault in answer.faults.items()],
-        model=model_version(bundle),
+        model=model_version(answer.bundle),
         timings=_timings(answer),
     )
 
@@ -90,7 +90,7 @@ def model_response(scorer: Scorer, limits: RequestLimits) -> pb.GetModelResponse
             max_rows=limits.max_rows,
             max_text_bytes=scorer.max_text_bytes,
             max_message_bytes=limits.max_message_bytes,
-            max_queued_rows=limits.max_queued_rows,
+            max_queued_tokens=limits.max_queued_tokens,
             max_query_tokens=manifest.max_query_tokens,
             max_title_tokens=manifest.max_title_tokens,
         ),

@@ -1,8 +1,12 @@
-"""The waiting room between callers and the model: bounded, deadline-aware, batching by token budget.
+"""The waiting room between callers and the model: bounded, in two lanes, deadline-aware, batching by token budget.
 
 No timer forms a batch. An idle model takes whatever is there at once, so a lone call never waits; a busy one finds
 more waiting when it comes back, so batches grow with load. Work is bounded when it is offered, and work that nobody
 can use any more (caller gone, deadline passed or out of reach) is dropped when it is taken, before it costs anything.
+
+People come before jobs: the interactive lane is served first, and each lane has a bound of its own, so that a nightly
+run can neither delay nor crowd out a person. The bulk lane cannot starve: once its head has waited for
+``starvation_seconds``, it gets every other batch.
 
 Pure: it knows threads and a clock, and nothing of gRPC or the model.
 """
@@ -11,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
@@ -19,6 +23,13 @@ from typing import Protocol
 
 from grpc_server.errors import UnavailableError
 from relevance_model import Pairs
+
+
+class Lane(Enum):
+    """Who waits for the answer."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
 
 
 class Dropped(Enum):
@@ -37,7 +48,7 @@ class Pace(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """One request's rows on their way to the model.
+    """Rows on their way to the model.
 
     Attributes
     ----------
@@ -45,6 +56,10 @@ class Work:
         The rows.
     tokens
         Estimated tokens that the model must read for them.
+    lane
+        Where they wait.
+    group
+        Only work of one group (a model version) shares a batch.
     deadline
         When the answer stops being of use, on the queue's clock; ``None`` if never.
     request_id
@@ -57,6 +72,8 @@ class Work:
 
     pairs: Pairs
     tokens: int
+    lane: Lane = Lane.BULK
+    group: object = None
     deadline: float | None = None
     request_id: str = ""
     abandoned: bool = False
@@ -65,18 +82,20 @@ class Work:
 
 
 class WorkQueue:
-    """First in, first out, in batches of up to ``batch_tokens``.
+    """First in, first out within a lane, in batches of up to ``batch_tokens``.
 
     Parameters
     ----------
-    max_rows
-        Rows that may wait. A single larger request is taken in when nothing else waits.
+    max_tokens
+        Estimated tokens that may wait in each lane. A larger request is taken in when nothing else waits in its lane.
     batch_tokens
         Estimated tokens of one batch; a batch holds at least one piece of work.
     pace
         Predicts how long waiting work will take.
     on_drop
         Told of every piece of work that is dropped, on the thread that takes.
+    starvation_seconds
+        How long the bulk lane may be passed over.
     clock
         Seconds, monotonic.
     """
@@ -84,56 +103,60 @@ class WorkQueue:
     def __init__(
         self,
         *,
-        max_rows: int,
+        max_tokens: int,
         batch_tokens: int,
         pace: Pace,
         on_drop: Callable[[Work, Dropped], None],
+        starvation_seconds: float = 1.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._max_rows = max_rows
+        self._max_tokens = max_tokens
         self._batch_tokens = batch_tokens
         self._pace = pace
         self._on_drop = on_drop
+        self._starvation_seconds = starvation_seconds
         self._clock = clock
-        self._waiting: deque[Work] = deque()
-        self._rows = 0
-        self._tokens = 0
+        self._waiting: dict[Lane, deque[Work]] = {lane: deque() for lane in Lane}
+        self._tokens = dict.fromkeys(Lane, 0)
+        self._last_taken = Lane.BULK
         self._closed = False
         self._changed = threading.Condition()
 
-    @property
-    def rows(self) -> int:
-        """Rows that wait."""
-        return self._rows
+    def tokens(self, lane: Lane) -> int:
+        """Return the estimated tokens that wait in ``lane``."""
+        return self._tokens[lane]
 
-    def offer(self, work: Work) -> None:
-        """Take ``work`` in.
+    def offer(self, parts: Sequence[Work]) -> None:
+        """Take in all parts of one request, or none of them.
 
         Raises
         ------
         UnavailableError
-            If the queue is closed or full.
+            If the queue is closed or the request's lane is full.
         """
+        lane = parts[0].lane
+        tokens = sum(part.tokens for part in parts)
         with self._changed:
             if self._closed:
                 raise UnavailableError("the server is draining", 0.0)
-            if self._waiting and self._rows + len(work.pairs) > self._max_rows:
-                raise UnavailableError(
-                    f"{self._rows} rows wait, the limit is {self._max_rows}", self._pace.seconds_for(self._tokens)
-                )
-            work.enqueued = self._clock()
-            self._waiting.append(work)
-            self._rows += len(work.pairs)
-            self._tokens += work.tokens
+            waiting = self._tokens[lane]
+            if waiting and waiting + tokens > self._max_tokens:
+                reason = f"about {waiting} {lane.value} tokens wait, the limit is {self._max_tokens}"
+                raise UnavailableError(reason, self._pace.seconds_for(waiting))
+            now = self._clock()
+            for part in parts:
+                part.enqueued = now
+            self._waiting[lane].extend(parts)
+            self._tokens[lane] += tokens
             self._changed.notify()
 
     def take(self) -> list[Work]:
         """Wait for work and return the next batch; empty once the queue is closed and nothing waits."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
+                self._changed.wait_for(lambda: self._closed or any(self._waiting.values()))
                 batch, dropped = self._next_batch()
-                finished = self._closed and not self._waiting
+                finished = self._closed and not any(self._waiting.values())
             for work, reason in dropped:
                 self._on_drop(work, reason)
             if batch or finished:
@@ -145,25 +168,36 @@ class WorkQueue:
             self._closed = True
             self._changed.notify_all()
 
+    def _next_lane(self, now: float) -> Lane:
+        bulk = self._waiting[Lane.BULK]
+        if not self._waiting[Lane.INTERACTIVE]:
+            return Lane.BULK
+        starving = bool(bulk) and now - bulk[0].enqueued >= self._starvation_seconds
+        return Lane.BULK if starving and self._last_taken is Lane.INTERACTIVE else Lane.INTERACTIVE
+
     def _next_batch(self) -> tuple[list[Work], list[tuple[Work, Dropped]]]:
         now = self._clock()
+        lane = self._next_lane(now)
+        waiting = self._waiting[lane]
         batch: list[Work] = []
         dropped: list[tuple[Work, Dropped]] = []
         tokens = 0
-        while self._waiting:
-            work = self._waiting[0]
+        while waiting:
+            work = waiting[0]
             reason = self._unusable(work, now)
-            if reason is None and batch and tokens + work.tokens > self._batch_tokens:
+            fits = not batch or (work.group is batch[0].group and tokens + work.tokens <= self._batch_tokens)
+            if reason is None and not fits:
                 break
-            self._waiting.popleft()
-            self._rows -= len(work.pairs)
-            self._tokens -= work.tokens
+            waiting.popleft()
+            self._tokens[lane] -= work.tokens
             if reason is not None:
                 dropped.append((work, reason))
                 continue
             work.taken = now
             batch.append(work)
             tokens += work.tokens
+        if batch:
+            self._last_taken = lane
         return batch, dropped
 
     def _unusable(self, work: Work, now: float) -> Dropped | None:

@@ -13,13 +13,14 @@ from time import perf_counter
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from grpc_server.config import ServerSettings
 from grpc_server.engine import Engine
 from grpc_server.errors import StartupError
+from grpc_server.health import SERVING, HealthServicer
 from grpc_server.messages import RequestLimits
+from grpc_server.models import ServedModels
 from grpc_server.servicer import RelevanceServicer
 from relevance_model import Bundle, ModelError, Scorer, default_bundle_path
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
@@ -44,7 +45,7 @@ async def serve(settings: ServerSettings) -> None:
     engine = _load(settings)
     engine.start()
     server = grpc.aio.server(options=_channel_options(settings))
-    health = health_aio.HealthServicer()
+    health = HealthServicer()
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
         RelevanceServicer(engine, _request_limits(settings)), server
     )
@@ -54,10 +55,10 @@ async def serve(settings: ServerSettings) -> None:
     address = _bind(server, settings)
     await server.start()
     for name in ("", SERVICE):
-        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await health.set(name, SERVING)
     if settings.exit_on_stdin_close:
         _stop_on_stdin_close(stop.set)
-    manifest = engine.scorer.bundle.manifest
+    manifest = engine.models.current.bundle.manifest
     log.info(
         "serving",
         extra={
@@ -83,14 +84,16 @@ def _load(settings: ServerSettings) -> Engine:
         )
     except ModelError as error:
         raise StartupError(str(error)) from None
-    return Engine(scorer, max_queued_rows=settings.max_queued_rows, batch_tokens=settings.batch_tokens)
+    return Engine(
+        ServedModels(scorer), max_queued_tokens=settings.max_queued_tokens, batch_tokens=settings.batch_tokens
+    )
 
 
 def _request_limits(settings: ServerSettings) -> RequestLimits:
     return RequestLimits(
         max_rows=settings.max_rows,
         max_message_bytes=settings.max_message_bytes,
-        max_queued_rows=settings.max_queued_rows,
+        max_queued_tokens=settings.max_queued_tokens,
     )
 
 
@@ -134,15 +137,14 @@ def _stop_on_stdin_close(stop: Callable[[], None]) -> None:
     threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
-async def _drain(
-    server: grpc.aio.Server, health: health_aio.HealthServicer, engine: Engine, drain_seconds: float
-) -> None:
+async def _drain(server: grpc.aio.Server, health: HealthServicer, engine: Engine, drain_seconds: float) -> None:
     """Tell the balancers first, then refuse new work, then finish what was accepted."""
     log.info("draining")
     await health.enter_graceful_shutdown()
     try:
         async with asyncio.timeout(drain_seconds):
             await engine.drain()
+            health.end_watches()
             await server.stop(drain_seconds)
     except TimeoutError:
         log.error("not drained in time; accepted calls are cut off", extra={"drain_seconds": drain_seconds})

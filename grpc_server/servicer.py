@@ -11,16 +11,19 @@ import grpc
 import grpc.aio
 
 from grpc_server import messages
-from grpc_server.engine import Engine
-from grpc_server.errors import ModelNotServedError
+from grpc_server.engine import Answer, Engine
 from grpc_server.messages import RequestLimits
+from grpc_server.queue import Lane
 from grpc_server.status import to_status
+from relevance_model import Pairs, RequestError
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID = "x-request-id"
+PRIORITY = "x-priority"
+MOST_INTERACTIVE_ROWS = 64
 _MAX_REQUEST_ID = 128
 
 Response = TypeVar("Response")
@@ -38,10 +41,8 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
         """Score one query against its titles."""
 
         async def answer(request_id: str) -> pb.ScoreResponse:
-            self._check_model(request.model)
             pairs = messages.pairs_of_score(request, self._limits)
-            scored = await self._engine.score(pairs, deadline=context.time_remaining(), request_id=request_id)
-            return messages.score_response(request, scored, self._engine.scorer.bundle)
+            return messages.score_response(request, await self._score(pairs, request.model, context, request_id))
 
         return await _answer("Score", answer, context)
 
@@ -49,24 +50,39 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
         """Score pairs in columns."""
 
         async def answer(request_id: str) -> pb.ScoreBatchResponse:
-            self._check_model(request.model)
             pairs = messages.pairs_of_batch(request, self._limits)
-            scored = await self._engine.score(pairs, deadline=context.time_remaining(), request_id=request_id)
-            return messages.batch_response(scored, self._engine.scorer.bundle)
+            return messages.batch_response(await self._score(pairs, request.model, context, request_id))
 
         return await _answer("ScoreBatch", answer, context)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Describe the model and the limits."""
-        return messages.model_response(self._engine.scorer, self._limits)
+        return messages.model_response(self._engine.models.current, self._limits)
 
-    def _check_model(self, wanted: pb.ModelVersion) -> None:
-        served = self._engine.scorer.bundle.manifest
-        if wanted.name not in {"", served.name} or wanted.version not in {"", served.version}:
-            raise ModelNotServedError(
-                f"model {wanted.name or served.name} {wanted.version} is not served here; "
-                f"served is {served.name} {served.version}".replace("  ", " ")
-            )
+    async def _score(self, pairs: Pairs, model: pb.ModelVersion, context: Context, request_id: str) -> Answer:
+        return await self._engine.score(
+            pairs,
+            scorer=self._engine.models.find(model.name, model.version),
+            lane=choose_lane(metadata_value(context, PRIORITY), len(pairs)),
+            deadline=context.time_remaining(),
+            request_id=request_id,
+        )
+
+
+def choose_lane(asked: str | None, rows: int) -> Lane:
+    """Return the lane that the caller asks for or, if it asks for none, the one that fits the request's size.
+
+    Raises
+    ------
+    RequestError
+        If it asks for a lane that does not exist.
+    """
+    if asked is None:
+        return Lane.INTERACTIVE if rows <= MOST_INTERACTIVE_ROWS else Lane.BULK
+    try:
+        return Lane(asked)
+    except ValueError:
+        raise RequestError(PRIORITY, f"must be one of {', '.join(lane.value for lane in Lane)}") from None
 
 
 async def _answer(method: str, answer: Callable[[str], Awaitable[Response]], context: Context) -> Response:
@@ -81,9 +97,17 @@ async def _answer(method: str, answer: Callable[[str], Awaitable[Response]], con
         raise AssertionError("abort returned") from error
 
 
+def metadata_value(context: Context, key: str) -> str | None:
+    """Return the call's first text metadata value of that name."""
+    for name, value in context.invocation_metadata() or ():
+        if name == key and isinstance(value, str):
+            return value
+    return None
+
+
 def _request_id(context: Context) -> str:
     """Return the caller's request id, or one of our own; whatever it sends, a log line stays a line."""
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID and isinstance(value, str) and value.isprintable():
-            return value[:_MAX_REQUEST_ID]
+    asked = metadata_value(context, REQUEST_ID)
+    if asked and asked.isprintable():
+        return asked[:_MAX_REQUEST_ID]
     return uuid.uuid4().hex

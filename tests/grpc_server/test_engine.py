@@ -11,15 +11,30 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from grpc_server.engine import Engine, estimate_tokens
+from grpc_server.engine import Answer, Engine, cut_to_budget, estimate_tokens
 from grpc_server.errors import DeadlineError, ScoringError, UnavailableError
+from grpc_server.models import ServedModels
+from grpc_server.queue import Lane
 from relevance_model import Bundle, Pairs, Scorer, Scores
 
 
+class Core(Engine):
+    """The engine, asked the way most tests ask it."""
+
+    async def ask(self, pairs: Pairs, request_id: str = "", deadline: float | None = None) -> Answer:
+        return await self.score(
+            pairs, scorer=self.models.current, lane=Lane.BULK, deadline=deadline, request_id=request_id
+        )
+
+
 @asynccontextmanager
-async def running(scorer: Scorer, *, max_queued_rows: int = 10_000, batch_tokens: int = 2_000) -> AsyncIterator[Engine]:
-    engine = Engine(scorer, max_queued_rows=max_queued_rows, batch_tokens=batch_tokens)
+async def running(
+    scorer: Scorer, *, max_queued_tokens: int = 1 << 20, batch_tokens: int = 2_000
+) -> AsyncIterator[Core]:
+    engine = Core(ServedModels(scorer), max_queued_tokens=max_queued_tokens, batch_tokens=batch_tokens)
     engine.start()
     yield engine
     await engine.drain()
@@ -49,39 +64,37 @@ def rows(count: int, seed: int = 0) -> Pairs:
     return Pairs.from_columns(texts[:count], texts[count:])
 
 
-async def block(scorer: GatedScorer, engine: Engine) -> asyncio.Task[object]:
+async def block(scorer: GatedScorer, engine: Core) -> asyncio.Task[object]:
     """Keep the model busy with one row until the gate opens."""
     scorer.entered.clear()
     scorer.gate.clear()
-    task: asyncio.Task[object] = asyncio.create_task(engine.score(rows(1), deadline=None, request_id="block"))
+    task: asyncio.Task[object] = asyncio.create_task(engine.ask(rows(1)))
     await asyncio.to_thread(scorer.entered.wait, 60)
     return task
 
 
-async def waiting(engine: Engine, count: int) -> None:
-    while engine._queue.rows < count:
+async def waiting(engine: Engine, *requests: Pairs) -> None:
+    """Return once these requests, and no others, wait in the bulk lane."""
+    tokens = sum(int(estimate_tokens(pairs).sum()) for pairs in requests)
+    while engine._queue.tokens(Lane.BULK) != tokens:
         await asyncio.sleep(0)
 
 
 async def test_under_concurrent_load_every_row_gets_its_own_score(scorer: Scorer) -> None:
     requests = [rows(random.Random(i).randint(1, 40), seed=i) for i in range(120)]
     async with running(scorer) as engine:
-        answers = await asyncio.gather(
-            *(engine.score(each, deadline=60, request_id=str(i)) for i, each in enumerate(requests))
-        )
+        answers = await asyncio.gather(*(engine.ask(each, str(i), 60) for i, each in enumerate(requests)))
     for request, answer in zip(requests, answers, strict=True):
         np.testing.assert_allclose(answer.scores, scorer.score(request).scores, atol=1e-5)
 
 
 async def test_faults_come_back_under_the_callers_own_row_numbers(student: Bundle) -> None:
     scorer = GatedScorer(student)
+    requests = [rows(3), Pairs.from_columns(["a", "", "b"], ["x", "y", ""])]
     async with running(scorer) as engine:
         blocker = await block(scorer, engine)
-        good = asyncio.create_task(engine.score(rows(3), deadline=None, request_id="good"))
-        bad = asyncio.create_task(
-            engine.score(Pairs.from_columns(["a", "", "b"], ["x", "y", ""]), deadline=None, request_id="bad")
-        )
-        await waiting(engine, 6)
+        good, bad = (asyncio.create_task(engine.ask(each)) for each in requests)
+        await waiting(engine, *requests)
         scorer.gate.set()
         await blocker
         assert (await good).faults == {}
@@ -89,14 +102,14 @@ async def test_faults_come_back_under_the_callers_own_row_numbers(student: Bundl
     assert scorer.batches[-1] == 6
 
 
-async def test_a_full_queue_refuses_at_once(student: Bundle) -> None:
+async def test_a_full_lane_refuses_at_once(student: Bundle) -> None:
     scorer = GatedScorer(student)
-    async with running(scorer, max_queued_rows=4) as engine:
+    async with running(scorer, max_queued_tokens=50) as engine:
         blocker = await block(scorer, engine)
-        waiter = asyncio.create_task(engine.score(rows(4), deadline=None, request_id="1"))
-        await waiting(engine, 4)
-        with pytest.raises(UnavailableError, match="4 rows wait"):
-            await engine.score(rows(1), deadline=None, request_id="2")
+        waiter = asyncio.create_task(engine.ask(rows(4)))
+        await waiting(engine, rows(4))
+        with pytest.raises(UnavailableError, match="bulk tokens wait, the limit is 50"):
+            await engine.ask(rows(4))
         scorer.gate.set()
         await blocker
         assert len((await waiter).scores) == 4
@@ -106,8 +119,8 @@ async def test_work_whose_deadline_passed_in_the_queue_is_not_scored(student: Bu
     scorer = GatedScorer(student)
     async with running(scorer) as engine:
         blocker = await block(scorer, engine)
-        late = asyncio.create_task(engine.score(rows(2), deadline=0.0, request_id="late"))
-        await waiting(engine, 2)
+        late = asyncio.create_task(engine.ask(rows(2), deadline=0.0))
+        await waiting(engine, rows(2))
         scorer.gate.set()
         with pytest.raises(DeadlineError):
             await late
@@ -119,14 +132,35 @@ async def test_work_whose_caller_left_is_not_scored(student: Bundle) -> None:
     scorer = GatedScorer(student)
     async with running(scorer) as engine:
         blocker = await block(scorer, engine)
-        gone = asyncio.create_task(engine.score(rows(7), deadline=None, request_id="gone"))
-        await waiting(engine, 7)
+        gone = asyncio.create_task(engine.ask(rows(7)))
+        await waiting(engine, rows(7))
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
         scorer.gate.set()
         await blocker
     assert 7 not in scorer.batches
+
+
+async def test_a_person_passes_a_large_job_between_two_of_its_pieces(student: Bundle) -> None:
+    scorer = GatedScorer(student)
+    job, person = rows(60), rows(2, seed=1)
+    async with running(scorer, batch_tokens=100) as engine:
+        blocker = await block(scorer, engine)
+        labelled = asyncio.create_task(engine.ask(job))
+        await waiting(engine, job)
+        asked = asyncio.create_task(
+            engine.score(person, scorer=scorer, lane=Lane.INTERACTIVE, deadline=None, request_id="")
+        )
+        while not engine._queue.tokens(Lane.INTERACTIVE):
+            await asyncio.sleep(0)
+        scorer.gate.set()
+        await blocker
+        await asked
+        whole = await labelled
+    assert scorer.batches[2] == 2
+    assert len(scorer.batches) > 5
+    np.testing.assert_allclose(whole.scores, scorer.score(job).scores, atol=1e-5)
 
 
 class BreakingScorer(GatedScorer):
@@ -146,11 +180,9 @@ async def test_a_request_that_breaks_the_model_harms_no_other(
         async with running(scorer) as engine:
             blocker = await block(scorer, engine)
             poison = Pairs.from_columns(["q"], ["poison"])
-            tasks = [
-                asyncio.create_task(engine.score(each, deadline=None, request_id=name))
-                for name, each in (("a", rows(2)), ("b", poison), ("c", rows(3)))
-            ]
-            await waiting(engine, 6)
+            requests = {"a": rows(2), "b": poison, "c": rows(3)}
+            tasks = [asyncio.create_task(engine.ask(each, name)) for name, each in requests.items()]
+            await waiting(engine, *requests.values())
             scorer.gate.set()
             await blocker
             first, broken, last = await asyncio.gather(*tasks, return_exceptions=True)
@@ -164,15 +196,15 @@ async def test_a_request_that_breaks_the_model_harms_no_other(
 
 async def test_drain_answers_what_waits_and_refuses_what_comes(student: Bundle) -> None:
     scorer = GatedScorer(student)
-    engine = Engine(scorer, max_queued_rows=100, batch_tokens=100)
+    engine = Core(ServedModels(scorer), max_queued_tokens=1000, batch_tokens=100)
     engine.start()
     blocker = await block(scorer, engine)
-    waiter = asyncio.create_task(engine.score(rows(5), deadline=None, request_id="waits"))
-    await waiting(engine, 5)
+    waiter = asyncio.create_task(engine.ask(rows(5)))
+    await waiting(engine, rows(5))
     drained = asyncio.create_task(engine.drain())
     await asyncio.sleep(0)
     with pytest.raises(UnavailableError, match="draining"):
-        await engine.score(rows(1), deadline=None, request_id="late")
+        await engine.ask(rows(1))
     scorer.gate.set()
     await blocker
     assert len((await waiter).scores) == 5
@@ -180,8 +212,19 @@ async def test_drain_answers_what_waits_and_refuses_what_comes(student: Bundle) 
 
 
 def test_the_estimate_grows_with_what_the_model_must_read() -> None:
-    def tokens(query: str, title: str, count: int = 1) -> int:
-        return estimate_tokens(Pairs.from_columns([query] * count, [title] * count))
+    def tokens(query: str, title: str) -> int:
+        return int(estimate_tokens(Pairs.from_columns([query], [title]))[0])
 
     assert tokens("a", "b") < tokens("a", "b" * 40) < tokens("a" * 40, "b" * 40)
-    assert tokens("ab", "cdef", 10) == 10 * 3 + 10 * 6 // 4
+    assert tokens("ab", "cdef") == 6 // 4 + 3
+
+
+@given(st.integers(0, 60), st.integers(1, 200))
+def test_cutting_keeps_every_row_and_the_budget(count: int, budget: int) -> None:
+    whole = rows(count)
+    parts = cut_to_budget(whole, budget)
+    texts = [(p.queries[q], p.titles[t]) for p, _ in parts for q, t in zip(p.query_index, p.title_index, strict=True)]
+    assert texts == list(zip(whole.queries, whole.titles, strict=True))
+    for part, tokens in parts:
+        assert tokens == int(estimate_tokens(part).sum())
+        assert tokens <= budget or len(part) == 1

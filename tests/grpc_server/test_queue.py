@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from grpc_server.errors import UnavailableError
 from grpc_server.pace import ObservedPace
-from grpc_server.queue import Dropped, Work, WorkQueue
+from grpc_server.queue import Dropped, Lane, Work, WorkQueue
 from relevance_model import Pairs
 
 
@@ -24,13 +24,13 @@ class Clock:
 class Setup:
     """A queue at a pace of one second a token, with a clock that stands still until it is moved."""
 
-    def __init__(self, *, max_rows: int = 100, batch_tokens: int = 100, seconds_per_token: float = 1.0) -> None:
+    def __init__(self, *, max_tokens: int = 100, batch_tokens: int = 100, seconds_per_token: float = 1.0) -> None:
         self.clock = Clock()
         self.dropped: list[tuple[Work, Dropped]] = []
         pace = ObservedPace()
         pace.observe(1, seconds_per_token)
         self.queue = WorkQueue(
-            max_rows=max_rows,
+            max_tokens=max_tokens,
             batch_tokens=batch_tokens,
             pace=pace,
             on_drop=lambda work, reason: self.dropped.append((work, reason)),
@@ -38,14 +38,14 @@ class Setup:
         )
 
 
-def work(rows: int = 1, tokens: int = 1, deadline: float | None = None) -> Work:
-    return Work(Pairs.from_columns(["q"] * rows, ["t"] * rows), tokens, deadline)
+def work(tokens: int = 1, deadline: float | None = None, lane: Lane = Lane.BULK, group: object = None) -> Work:
+    return Work(Pairs.from_columns(["q"], ["t"]), tokens, lane, group, deadline)
 
 
 def test_a_lone_piece_is_taken_at_once() -> None:
     setup = Setup()
     only = work()
-    setup.queue.offer(only)
+    setup.queue.offer([only])
     assert setup.queue.take() == [only]
 
 
@@ -53,48 +53,91 @@ def test_a_batch_ends_at_the_token_budget() -> None:
     setup = Setup(batch_tokens=10)
     pieces = [work(tokens=4) for _ in range(5)]
     for piece in pieces:
-        setup.queue.offer(piece)
+        setup.queue.offer([piece])
     assert [setup.queue.take(), setup.queue.take(), setup.queue.take()] == [pieces[:2], pieces[2:4], pieces[4:]]
 
 
 def test_a_piece_over_the_budget_goes_alone() -> None:
     setup = Setup(batch_tokens=10)
     large, small = work(tokens=50), work(tokens=1)
-    setup.queue.offer(large)
-    setup.queue.offer(small)
+    setup.queue.offer([large])
+    setup.queue.offer([small])
     assert setup.queue.take() == [large]
     assert setup.queue.take() == [small]
 
 
-def test_over_the_row_limit_the_caller_is_told_when_to_come_back() -> None:
-    setup = Setup(max_rows=10)
-    setup.queue.offer(work(rows=8, tokens=30))
-    with pytest.raises(UnavailableError, match="8 rows wait, the limit is 10") as refused:
-        setup.queue.offer(work(rows=3))
+def test_over_the_limit_the_caller_is_told_when_to_come_back() -> None:
+    setup = Setup(max_tokens=40)
+    setup.queue.offer([work(tokens=30)])
+    with pytest.raises(UnavailableError, match="about 30 bulk tokens wait, the limit is 40") as refused:
+        setup.queue.offer([work(tokens=11)])
     assert refused.value.retry_after == pytest.approx(30)
-    setup.queue.offer(work(rows=2))
-    assert setup.queue.rows == 10
+    setup.queue.offer([work(tokens=10)])
+    assert setup.queue.tokens(Lane.BULK) == 40
 
 
 def test_room_comes_back_when_work_is_taken() -> None:
-    setup = Setup(max_rows=10)
-    setup.queue.offer(work(rows=10))
+    setup = Setup(max_tokens=10)
+    setup.queue.offer([work(tokens=10)])
     setup.queue.take()
-    setup.queue.offer(work(rows=10))
-    assert setup.queue.rows == 10
+    setup.queue.offer([work(tokens=10)])
+    assert setup.queue.tokens(Lane.BULK) == 10
 
 
 def test_a_request_over_the_limit_is_taken_in_when_nothing_waits() -> None:
-    setup = Setup(max_rows=10)
-    setup.queue.offer(work(rows=50))
+    setup = Setup(max_tokens=10)
+    setup.queue.offer([work(tokens=50)])
     assert len(setup.queue.take()) == 1
+
+
+def test_the_parts_of_a_request_are_taken_in_together_or_not_at_all() -> None:
+    setup = Setup(max_tokens=10)
+    setup.queue.offer([work(tokens=4)])
+    with pytest.raises(UnavailableError):
+        setup.queue.offer([work(tokens=4), work(tokens=4)])
+    assert setup.queue.tokens(Lane.BULK) == 4
+
+
+def test_people_come_before_jobs_even_when_the_jobs_lane_is_full() -> None:
+    setup = Setup(max_tokens=10, batch_tokens=4)
+    jobs = [work(tokens=4), work(tokens=4)]
+    person = work(tokens=2, lane=Lane.INTERACTIVE)
+    for piece in (*jobs, person):
+        setup.queue.offer([piece])
+    assert [setup.queue.take() for _ in range(3)] == [[person], [jobs[0]], [jobs[1]]]
+
+
+def test_jobs_that_waited_too_long_get_every_other_batch() -> None:
+    setup = Setup(batch_tokens=1)
+    jobs = [work() for _ in range(2)]
+    people = [work(lane=Lane.INTERACTIVE) for _ in range(3)]
+    for piece in (*jobs, *people):
+        setup.queue.offer([piece])
+    first = setup.queue.take()
+    setup.clock.now += 1.0
+    assert [first, *(setup.queue.take() for _ in range(4))] == [
+        [people[0]],
+        [jobs[0]],
+        [people[1]],
+        [jobs[1]],
+        [people[2]],
+    ]
+
+
+def test_a_batch_holds_one_group() -> None:
+    setup = Setup()
+    old, new = object(), object()
+    pieces = [work(group=old), work(group=old), work(group=new), work(group=old)]
+    for piece in pieces:
+        setup.queue.offer([piece])
+    assert [setup.queue.take() for _ in range(3)] == [pieces[:2], [pieces[2]], [pieces[3]]]
 
 
 def test_abandoned_work_is_dropped_before_it_costs_anything() -> None:
     setup = Setup()
     gone, there = work(), work()
     for piece in (gone, there):
-        setup.queue.offer(piece)
+        setup.queue.offer([piece])
     gone.abandoned = True
     assert setup.queue.take() == [there]
     assert setup.dropped == [(gone, Dropped.ABANDONED)]
@@ -105,29 +148,29 @@ def test_work_whose_deadline_cannot_be_met_is_dropped(deadline: float | None, dr
     setup = Setup()
     late = work(tokens=5, deadline=deadline)
     last = work()
-    setup.queue.offer(late)
-    setup.queue.offer(last)
+    setup.queue.offer([late])
+    setup.queue.offer([last])
     assert setup.queue.take() == ([last] if dropped else [late, last])
     assert setup.dropped == ([(late, Dropped.DEADLINE)] if dropped else [])
 
 
 def test_dropped_work_frees_its_room() -> None:
-    setup = Setup(max_rows=2)
-    first = work(rows=2, deadline=101.0)
-    setup.queue.offer(first)
+    setup = Setup(max_tokens=2)
+    first = work(tokens=2, deadline=101.0)
+    setup.queue.offer([first])
     setup.clock.now = 200.0
     setup.queue.close()
     assert setup.queue.take() == []
-    assert (setup.dropped, setup.queue.rows) == ([(first, Dropped.DEADLINE)], 0)
+    assert (setup.dropped, setup.queue.tokens(Lane.BULK)) == ([(first, Dropped.DEADLINE)], 0)
 
 
 def test_a_closed_queue_hands_out_what_waits_and_takes_in_no_more() -> None:
     setup = Setup()
     last = work()
-    setup.queue.offer(last)
+    setup.queue.offer([last])
     setup.queue.close()
     with pytest.raises(UnavailableError, match="draining"):
-        setup.queue.offer(work())
+        setup.queue.offer([work()])
     assert setup.queue.take() == [last]
     assert setup.queue.take() == []
 
@@ -142,16 +185,16 @@ def test_a_taker_that_waits_is_woken_by_close() -> None:
     assert taken == [[]]
 
 
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 12)), max_size=60), st.integers(1, 40))
+@given(st.lists(st.tuples(st.integers(1, 30), st.sampled_from(Lane)), max_size=60), st.integers(1, 40))
 def test_under_concurrent_offers_nothing_is_lost_and_nothing_comes_twice(
-    sizes: list[tuple[int, int]], batch_tokens: int
+    sizes: list[tuple[int, Lane]], batch_tokens: int
 ) -> None:
-    setup = Setup(max_rows=10_000, batch_tokens=batch_tokens)
-    pieces = [work(rows, tokens) for tokens, rows in sizes]
+    setup = Setup(max_tokens=10_000, batch_tokens=batch_tokens)
+    pieces = [work(tokens, lane=lane) for tokens, lane in sizes]
 
     def offer(part: list[Work]) -> None:
         for piece in part:
-            setup.queue.offer(piece)
+            setup.queue.offer([piece])
 
     offerers = [threading.Thread(target=offer, args=(pieces[i::3],)) for i in range(3)]
     for thread in offerers:
@@ -161,10 +204,11 @@ def test_under_concurrent_offers_nothing_is_lost_and_nothing_comes_twice(
     closer.start()
     while batch := setup.queue.take():
         assert len(batch) == 1 or sum(piece.tokens for piece in batch) <= batch_tokens
+        assert len({piece.lane for piece in batch}) == 1
         taken.extend(batch)
     closer.join()
     assert sorted(map(id, taken)) == sorted(map(id, pieces))
-    assert setup.queue.rows == 0
+    assert [setup.queue.tokens(lane) for lane in Lane] == [0, 0]
 
 
 def test_the_pace_follows_what_it_sees() -> None:

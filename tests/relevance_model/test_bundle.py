@@ -101,4 +101,4 @@ def test_a_graph_that_does_not_load_is_named(tmp_path: Path) -> None:
 
 def test_a_state_of_unknown_width_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="width must be declared"):
-        Scorer(twin_encoder(tmp_path / "b", declared_width="S"))
+        Scorer(twin_encoder(tmp_path / "b", ragged=True))

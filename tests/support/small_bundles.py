@@ -47,8 +47,11 @@ def cross_encoder(folder: Path) -> Bundle:
     return _seal(folder, Graphs(pair="pair.onnx"))
 
 
-def twin_encoder(folder: Path, declared_width: int | str = STATE) -> Bundle:
-    """Write a bundle whose states are (sum of ids, length) and whose logit is the states' dot product over 100."""
+def twin_encoder(folder: Path, *, ragged: bool = False) -> Bundle:
+    """Write a bundle whose states are (sum of ids, length) and whose logit is the states' dot product over 100.
+
+    A ragged one is broken: its states are the ids themselves, as wide as the longest text.
+    """
     folder.mkdir()
     write_tokenizer(folder)
     for name in ("query", "title"):
@@ -59,8 +62,10 @@ def twin_encoder(folder: Path, declared_width: int | str = STATE) -> Bundle:
             helper.make_node("Unsqueeze", ["length_float", "axis"], ["length_column"]),
             helper.make_node("Concat", ["sum", "length_column"], ["state"], axis=1),
         ]
+        if ragged:
+            nodes = [helper.make_node("Cast", ["ids"], ["state"], to=TensorProto.FLOAT)]
         inputs = [value("ids", TensorProto.INT32, ["N", "L"]), value("length", TensorProto.INT32, ["N"])]
-        save(folder / f"{name}.onnx", nodes, inputs, value("state", TensorProto.FLOAT, ["N", declared_width]))
+        save(folder / f"{name}.onnx", nodes, inputs, value("state", TensorProto.FLOAT, ["N", "S" if ragged else STATE]))
     nodes = [
         helper.make_node("Mul", ["query_state", "title_state"], ["product"]),
         helper.make_node("ReduceSum", ["product", "axis"], ["dot"], keepdims=0),

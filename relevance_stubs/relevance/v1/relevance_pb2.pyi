@@ -107,20 +107,20 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_rows", "max_text_bytes", "max_message_bytes", "max_queued_rows", "max_query_tokens", "max_title_tokens")
+    __slots__ = ("max_rows", "max_text_bytes", "max_message_bytes", "max_queued_tokens", "max_query_tokens", "max_title_tokens")
     MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXT_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_QUEUED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    MAX_QUEUED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_QUERY_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_TITLE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     max_rows: int
     max_text_bytes: int
     max_message_bytes: int
-    max_queued_rows: int
+    max_queued_tokens: int
     max_query_tokens: int
     max_title_tokens: int
-    def __init__(self, max_rows: _Optional[int] = ..., max_text_bytes: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_queued_rows: _Optional[int] = ..., max_query_tokens: _Optional[int] = ..., max_title_tokens: _Optional[int] = ...) -> None: ...
+    def __init__(self, max_rows: _Optional[int] = ..., max_text_bytes: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_queued_tokens: _Optional[int] = ..., max_query_tokens: _Optional[int] = ..., max_title_tokens: _Optional[int] = ...) -> None: ...
 
 class GetModelResponse(_message.Message):
     __slots__ = ("model", "sha256", "labels", "threshold", "limits")

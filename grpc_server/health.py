@@ -1,0 +1,43 @@
+"""``grpc.health.v1``, with watches that end when the server has drained.
+
+A client that checks health keeps a ``Watch`` stream open for as long as its connection lives. The library ends such a
+stream only with the connection, so a graceful stop would wait for every watcher until its grace is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc.aio
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+class HealthServicer(health_aio.HealthServicer):
+    """The library's servicer, whose watches :meth:`end_watches` can end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ended = asyncio.Event()
+
+    async def Watch(  # noqa: N802
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse],
+    ) -> None:
+        """Stream the status until the client leaves or the watches are ended."""
+        watching = asyncio.ensure_future(super().Watch(request, context))
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait({watching, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()
+        finally:
+            watching.cancel()
+            ended.cancel()
+
+    def end_watches(self) -> None:
+        """End every watch, now and from now on."""
+        self._ended.set()
