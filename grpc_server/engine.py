@@ -79,8 +79,7 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
 
     def start(self) -> None:
-        """Run one pair through the model, so that the first caller meets warm code, then start taking work."""
-        self.models.current.score(Pairs.from_columns(["warm up"], ["warm up"]))
+        """Start taking work."""
         self._thread.start()
 
     async def score(

@@ -90,3 +90,16 @@ def _seal(folder: Path, graphs: Graphs) -> Bundle:
         graphs=graphs,
     )
     return write_bundle(folder, manifest)
+
+
+def nan_pair_graph(folder: Path) -> None:
+    """Replace a bundle's pair graph by one whose logits are no numbers."""
+    manifest = Bundle.load(folder).manifest
+    nodes = [
+        helper.make_node("Cast", ["query_length"], ["length"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["length", "length"], ["zero"]),
+        helper.make_node("Div", ["zero", "zero"], ["logit"]),
+    ]
+    lengths = [value("query_length", TensorProto.INT32, ["N"])]
+    save(folder / "pair.onnx", nodes, lengths, value("logit", TensorProto.FLOAT, ["N"]))
+    write_bundle(folder, manifest)
