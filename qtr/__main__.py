@@ -20,6 +20,7 @@ class Program(NamedTuple):
 PROGRAMS = {
     "serve": Program("grpc_server.__main__", "server", "serve a model bundle over gRPC"),
     "label": Program("spark_jobs.label_pairs", "spark", "label a night of (query, title) rows with Spark"),
+    "tune": Program("qtr.tune", "server", "find the best settings of serve on this machine"),
     "score": Program("qtr.score", "server", "score one query against some titles"),
     "distill": Program("distillation.__main__", "distill", "train a student and export its bundle"),
 }

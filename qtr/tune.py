@@ -1,0 +1,186 @@
+"""``qtr tune``: find the settings of ``qtr serve`` that fit this machine, by measuring them on it.
+
+Every combination is served by real server processes, one per share of the cores, saturated by bulk calls while a
+person asks single pairs. What counts is the bulk throughput among those that keep the person's p99 within bounds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import ClassVar
+
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+
+from qtr.cpus import available_cpus
+from qtr.load import Load, Pair, percentile, run
+from qtr.settings import ProgramSettings, usage_error
+
+_CALL_ROWS = 256
+
+
+class TuneSettings(ProgramSettings):
+    """Measures settings of `qtr serve` on this machine and writes the best ones as a file for `qtr serve --config`."""
+
+    prog: ClassVar[str] = "qtr tune"
+
+    pairs: Path = Field(description="Real pairs, columns query and title: a Parquet file or folder, or JSON lines.")
+    output: Path = Field(default=Path("qtr-serve.toml"), description="Settings file to write.")
+    bundle: Path | None = Field(default=None, description="Folder of the model bundle; the bundled student if absent.")
+    p99_ms: float = Field(default=25.0, gt=0, description="Bound on a person's p99 while bulk callers saturate.")
+    cpus: int = Field(default_factory=available_cpus, ge=1, description="Cores to fill; those available if absent.")
+    threads: list[int] = Field(default_factory=lambda: [1, 2], description="Threads to try; repeat for more.")
+    micro_batch: list[int] = Field(default_factory=lambda: [16, 32, 64], description="Micro-batches to try.")
+    batch_tokens: list[int] = Field(
+        default_factory=lambda: [4096, 8192, 16384], description="Token budgets of a batch to try."
+    )
+    seconds: float = Field(default=3.0, gt=0, description="Seconds to measure each combination.")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One combination and what it gave."""
+
+    threads: int
+    micro_batch: int
+    batch_tokens: int
+    pairs_per_second: float
+    bulk_p99_ms: float
+    single_p50_ms: float
+    single_p99_ms: float
+
+    def dominated_by(self, other: Trial) -> bool:
+        """Tell whether ``other`` is at least as good in both ways, and better in one."""
+        ours = (self.pairs_per_second, -self.single_p99_ms)
+        theirs = (other.pairs_per_second, -other.single_p99_ms)
+        return theirs != ours and theirs[0] >= ours[0] and theirs[1] >= ours[1]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Sweep, print the table, write the file; return the exit status."""
+    settings = TuneSettings.parse(sys.argv[1:] if argv is None else argv)
+    pairs = read_pairs(settings.pairs)
+    console = Console()
+    trials: list[Trial] = []
+    grid = list(itertools.product(settings.threads, settings.micro_batch, settings.batch_tokens))
+    grid = [point for point in grid if point[0] <= settings.cpus]
+    with console.status("") as status:
+        for done, (threads, micro_batch, batch_tokens) in enumerate(grid):
+            status.update(f"{done} of {len(grid)}: threads {threads}, micro-batch {micro_batch}, budget {batch_tokens}")
+            trials.append(_try(settings, pairs, threads, micro_batch, batch_tokens))
+    _print(console, trials)
+    within = [trial for trial in trials if trial.single_p99_ms <= settings.p99_ms]
+    if not within:
+        least = min(trial.single_p99_ms for trial in trials)
+        print(
+            f"qtr tune: no combination keeps the p99 within {settings.p99_ms:g} ms; the least is {least:.1f} ms",
+            file=sys.stderr,
+        )
+        return 1
+    best = max(within, key=lambda trial: trial.pairs_per_second)
+    write_settings(settings.output, best, settings)
+    console.print(f"best within {settings.p99_ms:g} ms: {best.pairs_per_second:,.0f} pairs/s; wrote {settings.output}")
+    return 0
+
+
+def read_pairs(source: Path) -> list[Pair]:
+    """Read pairs in the order of a hash-partitioned job, or end the program with one clear sentence."""
+    try:
+        if source.suffix in {".jsonl", ".json"}:
+            rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+            pairs = [(row["query"], row["title"]) for row in rows]
+        else:
+            import pyarrow.parquet
+
+            table = pyarrow.parquet.read_table(source, columns=["query", "title"])
+            pairs = list(zip(table["query"].to_pylist(), table["title"].to_pylist(), strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        usage_error(TuneSettings.prog, f"--pairs: {source} cannot be read as pairs ({error})")
+    # A lone surrogate cannot be sent, and a null is not a pair.
+    pairs = [pair for pair in dict.fromkeys(pairs) if all(isinstance(t, str) and t.isprintable() and t for t in pair)]
+    if len(pairs) < _CALL_ROWS:
+        usage_error(
+            TuneSettings.prog, f"--pairs: {source} has {len(pairs)} usable pairs, at least {_CALL_ROWS} are needed"
+        )
+    return sorted(pairs, key=hash)
+
+
+@contextmanager
+def serving(flags: Sequence[str]) -> Iterator[str]:
+    """Run one server on a free port; give its address, or end the program with the server's own sentence."""
+    command = [sys.executable, "-m", "grpc_server", "--port", "0", "--log-format", "json", "--exit-on-stdin-close"]
+    with Popen([*command, *flags], stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdout is not None
+        event: dict[str, str] = {}
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["msg"] == "serving":
+                break
+        else:
+            usage_error(TuneSettings.prog, f"the server did not start: {event.get('msg', 'it said nothing')}")
+        try:
+            yield event["address"]
+        finally:
+            process.communicate()  # closes its standard input, which ends it
+
+
+def _try(settings: TuneSettings, pairs: list[Pair], threads: int, micro_batch: int, batch_tokens: int) -> Trial:
+    flags = [f"--threads={threads}", f"--micro-batch={micro_batch}", f"--batch-tokens={batch_tokens}"]
+    if settings.bundle:
+        flags.append(f"--bundle={settings.bundle}")
+    servers = max(1, settings.cpus // threads)
+    load = Load(bulk_callers=4 * servers, rows=_CALL_ROWS, single_callers=1, pause=0.01, seconds=settings.seconds)
+    with ExitStack() as stack:
+        addresses = [stack.enter_context(serving(flags)) for _ in range(servers)]
+        measured = run(f"ipv4:{','.join(addresses)}", pairs, load)
+    return Trial(
+        threads,
+        micro_batch,
+        batch_tokens,
+        measured.pairs_per_second,
+        percentile(measured.bulk_latencies, 0.99),
+        percentile(measured.single_latencies, 0.5),
+        percentile(measured.single_latencies, 0.99),
+    )
+
+
+def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that no other beats in throughput and latency at once."""
+    return [trial for trial in trials if not any(trial.dominated_by(other) for other in trials)]
+
+
+def write_settings(path: Path, best: Trial, settings: TuneSettings) -> None:
+    """Write the settings file that ``qtr serve --config`` reads."""
+    path.write_text(
+        f"# Measured by qtr tune on {settings.cpus} cores: {best.pairs_per_second:.0f} pairs/s, a person's p99 "
+        f"{best.single_p99_ms:.1f} ms under load.\n"
+        f"threads = {best.threads}\nmicro_batch = {best.micro_batch}\nbatch_tokens = {best.batch_tokens}\n",
+        encoding="utf-8",
+    )
+
+
+def _print(console: Console, trials: list[Trial]) -> None:
+    front = pareto_front(trials)
+    table = Table(title="* on the Pareto front of throughput and a person's p99", title_justify="left")
+    for heading in ("", "threads", "micro-batch", "budget", "pairs/s", "bulk p99 ms", "person p50 ms", "person p99 ms"):
+        table.add_column(heading, justify="right")
+    for trial in sorted(trials, key=lambda trial: -trial.pairs_per_second):
+        table.add_row(
+            "*" if trial in front else "",
+            str(trial.threads),
+            str(trial.micro_batch),
+            str(trial.batch_tokens),
+            f"{trial.pairs_per_second:,.0f}",
+            f"{trial.bulk_p99_ms:.1f}",
+            f"{trial.single_p50_ms:.1f}",
+            f"{trial.single_p99_ms:.1f}",
+        )
+    console.print(table)
