@@ -1,0 +1,97 @@
+"""Settings of a client: frozen values that can be hashed (a cache key) and pickled (sent to Spark's executors)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from grpc_client.errors import ConfigError
+
+Priority = Literal["interactive", "bulk"]
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How long one call may be repeated, and how long to wait between attempts.
+
+    Attributes
+    ----------
+    budget_s
+        Seconds from the first attempt until the call is given up, waits included.
+    initial_backoff_s
+        Upper bound of the wait before the first repetition, in seconds. It doubles with every attempt; the wait itself
+        is drawn evenly below the bound ("full jitter"), so that many clients do not come back in step.
+    max_backoff_s
+        Largest upper bound, in seconds. A server's pushback may ask for more and is obeyed.
+    """
+
+    budget_s: float = 60.0
+    initial_backoff_s: float = 0.1
+    max_backoff_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        if self.budget_s <= 0:
+            raise ConfigError(f"the retry budget must be more than 0 seconds, not {self.budget_s:g}")
+        if not 0 < self.initial_backoff_s <= self.max_backoff_s:
+            raise ConfigError(
+                "the initial backoff must be more than 0 seconds and at most the maximum backoff, "
+                f"not {self.initial_backoff_s:g} of {self.max_backoff_s:g}"
+            )
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """Name and version of a model; prints as ``name version``."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        """Write it the way messages quote it."""
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """Everything a client needs to know.
+
+    Attributes
+    ----------
+    target
+        Any gRPC target: ``host:port``, ``dns:///service:8001``, ``ipv4:127.0.0.1:5001,127.0.0.1:5002``. All addresses
+        that it resolves to are used in turn.
+    deadline_s
+        Seconds one attempt may take before it is given up and repeated.
+    in_flight
+        Calls that one task keeps running at the same time.
+    max_rows_per_rpc
+        Pairs in one call, at most.
+    max_bytes_per_rpc
+        UTF-8 bytes of all texts in one call, at most, before repeated texts are folded.
+    retry
+        When a failed call is repeated.
+    model
+        The model that must answer; `None` accepts whichever is served.
+    priority
+        The lane that the server puts the calls into.
+    """
+
+    target: str
+    deadline_s: float = 10.0
+    in_flight: int = 4
+    max_rows_per_rpc: int = 256
+    max_bytes_per_rpc: int = 512 * 1024
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    model: ModelRef | None = None
+    priority: Priority = "bulk"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        if not self.target.strip():
+            raise ConfigError("the target is empty; expected an address such as localhost:8001")
+        if self.deadline_s <= 0:
+            raise ConfigError(f"the deadline must be more than 0 seconds, not {self.deadline_s:g}")
+        for name in ("in_flight", "max_rows_per_rpc", "max_bytes_per_rpc"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -1,0 +1,65 @@
+"""What can go wrong when the service is called, as one tree.
+
+::
+
+    ClientError                 catch this one: its text is one sentence that names the culprit
+    ├── ConfigError             a setting of the client is impossible
+    ├── TargetUnavailable       no answer within the retry budget: nobody listens, overload, deadlines passed
+    ├── RequestRejected         the server answered that this request can never succeed (its status is in `code`)
+    │   └── MessageTooLarge     gRPC refused the message by its size
+    ├── ServerFault             the server failed on its own account; its log has details under the request id
+    ├── ResponseMismatch        the answer does not fit the request: wrong lengths, impossible scores, another model
+    └── ClientClosed            the call was given up because its client or its window was closed
+
+Each can be pickled: Spark carries them from a worker process to the driver.
+"""
+
+from __future__ import annotations
+
+
+class ClientError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class ConfigError(ClientError):
+    """A setting of the client is impossible."""
+
+
+class TargetUnavailable(ClientError):
+    """No server behind the target gave an answer within the retry budget."""
+
+
+class RequestRejected(ClientError):
+    """The server refused the request for good: sending it again would give the same answer.
+
+    Parameters
+    ----------
+    message
+        One sentence with the server's own words.
+    code
+        Name of the gRPC status, for example ``"NOT_FOUND"``.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        """Give the sentence alone; the code is already part of it."""
+        return str(self.args[0])
+
+
+class MessageTooLarge(RequestRejected):
+    """The request or its answer is larger than gRPC's message limit on one of the two sides."""
+
+
+class ServerFault(ClientError):
+    """The server failed on its own account."""
+
+
+class ResponseMismatch(ClientError):
+    """The answer does not fit the request."""
+
+
+class ClientClosed(ClientError):
+    """The call was given up because nobody waits for it any more."""

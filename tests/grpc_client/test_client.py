@@ -1,0 +1,349 @@
+"""The client against a real server that misbehaves by script."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from grpc_client import (
+    ClientClosed,
+    ClientConfig,
+    ClientError,
+    ConfigError,
+    MessageTooLarge,
+    ModelRef,
+    RelevanceClient,
+    RequestRejected,
+    ResponseMismatch,
+    RetryPolicy,
+    ServerFault,
+    TargetUnavailable,
+)
+from tests.support.scripted_server import ScriptedServer, score_of
+from tests.support.server_process import ServerProcess
+
+QUICK = RetryPolicy(budget_s=20, initial_backoff_s=0.01, max_backoff_s=0.05)
+PAIRS = [("usb cable", "usb c cable 2 m"), ("usb cable", "hdmi cable"), ("kettle", "usb c cable 2 m")]
+
+
+class Scene:
+    """Starts scripted servers and clients for them, and ends them with the test."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    def __call__(
+        self, script: list[dict[str, Any]] | None = None, *, server: dict[str, Any] | None = None, **config: Any
+    ) -> tuple[ScriptedServer, RelevanceClient]:
+        process = self._stack.enter_context(ScriptedServer(script, **(server or {})))
+        settings = {"target": process.address, "retry": QUICK, **config}
+        return process, self._stack.enter_context(RelevanceClient(ClientConfig(**settings)))
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    with ExitStack() as stack:
+        yield Scene(stack)
+
+
+def score_pairs(client: RelevanceClient, pairs: list[tuple[str, str]] = PAIRS) -> list[float]:
+    return list(client.score_batch([query for query, _ in pairs], [title for _, title in pairs]).scores)
+
+
+def test_batch_is_scored_row_by_row_and_by_index(scene: Scene) -> None:
+    _, client = scene()
+    expected = [score_of(*pair) for pair in PAIRS]
+    assert score_pairs(client) == expected
+    folded = client.score_batch(["usb cable", "kettle"], ["usb c cable 2 m", "hdmi cable"], [0, 0, 1], [0, 1, 0])
+    assert list(folded.scores) == expected
+    assert folded.model == ModelRef("scripted", "1")
+    assert list(folded.labels) == [int(score >= 0.5) for score in expected]
+
+
+def test_row_failures_are_reported_by_row(scene: Scene) -> None:
+    _, client = scene()
+    answer = client.score_batch(["a", " ", "b"], ["x", "y", ""])
+    assert {row: (failure.code, failure.reason) for row, failure in answer.failures.items()} == {
+        1: ("INVALID_ARGUMENT", "query is empty"),
+        2: ("INVALID_ARGUMENT", "title is empty"),
+    }
+
+
+def test_score_answers_every_title(scene: Scene) -> None:
+    server, client = scene(priority="interactive")
+    answer = client.score("kettle", ["kettle 2 l", ""])
+    good, bad = answer.titles
+    assert (good.title, good.score, good.failure) == ("kettle 2 l", score_of("kettle", "kettle 2 l"), None)
+    assert good.label in {"irrelevant", "relevant"}
+    assert (bad.score, bad.label) == (None, None)
+    assert bad.failure is not None
+    assert bad.failure.reason == "title is empty"
+    assert server.next_call("Score")["metadata"]["x-priority"] == "interactive"
+
+
+def test_calls_carry_one_request_id_over_all_attempts(scene: Scene) -> None:
+    server, client = scene([{"status": "DEADLINE_EXCEEDED"}, {"status": "DEADLINE_EXCEEDED"}])
+    score_pairs(client)
+    calls = [server.next_call()["metadata"] for _ in range(3)]
+    assert [call["x-request-attempt"] for call in calls] == ["1", "2", "3"]
+    assert len({call["x-request-id"] for call in calls}) == 1
+    assert calls[0]["x-priority"] == "bulk"
+    score_pairs(client)
+    assert server.next_call()["metadata"]["x-request-id"] != calls[0]["x-request-id"]
+
+
+def test_unavailable_is_repeated_beyond_what_grpc_repeats_itself(scene: Scene) -> None:
+    failures = 8  # the channel alone makes three attempts
+    server, client = scene([{"status": "UNAVAILABLE"}] * failures)
+    assert score_pairs(client) == [score_of(*pair) for pair in PAIRS]
+    assert len(server.finished_calls()) == failures + 1
+
+
+def test_pushback_is_obeyed(scene: Scene) -> None:
+    server, client = scene([{"status": "UNAVAILABLE", "pushback_ms": 400}] * 4)
+    score_pairs(client)
+    times = [server.next_call()["at"] for _ in range(5)]
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.4
+
+
+def test_negative_pushback_ends_the_call(scene: Scene) -> None:
+    server, client = scene([{"status": "UNAVAILABLE", "pushback_ms": -1, "details": "going away"}])
+    with pytest.raises(TargetUnavailable, match=rf"{server.address} after 1 attempt in .* UNAVAILABLE, going away"):
+        score_pairs(client)
+    assert len(server.finished_calls()) == 1
+
+
+def test_a_slow_attempt_is_cut_off_and_repeated(scene: Scene) -> None:
+    server, client = scene([{"delay_s": 60}], deadline_s=0.3)
+    assert score_pairs(client) == [score_of(*pair) for pair in PAIRS]
+    assert [server.next_call()["metadata"]["x-request-attempt"] for _ in range(2)] == ["1", "2"]
+
+
+def test_the_budget_bounds_all_attempts(scene: Scene) -> None:
+    server, client = scene(
+        [{"delay_s": 60}] * 100,
+        deadline_s=0.2,
+        retry=RetryPolicy(budget_s=1.0, initial_backoff_s=0.01, max_backoff_s=0.02),
+    )
+    with pytest.raises(TargetUnavailable, match=r"attempts in \d\.\d s: DEADLINE_EXCEEDED"):
+        score_pairs(client)
+    assert 2 <= len([call for call in server.finished_calls() if call["method"] == "ScoreBatch"]) <= 6
+
+
+def test_nobody_listening_is_one_sentence_naming_the_target() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, never listening
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = ClientConfig(target, retry=RetryPolicy(budget_s=0.5, initial_backoff_s=0.05, max_backoff_s=0.1))
+        with RelevanceClient(config) as client, pytest.raises(TargetUnavailable, match=f"no answer from {target} "):
+            client.model()
+
+
+@pytest.mark.parametrize("status", ["INVALID_ARGUMENT", "NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED"])
+def test_a_refusal_is_final_and_keeps_the_servers_words(scene: Scene, status: str) -> None:
+    server, client = scene([{"status": status, "details": "row 7 points nowhere"}])
+    with pytest.raises(RequestRejected, match=f"{status}, row 7 points nowhere") as caught:
+        score_pairs(client)
+    assert caught.value.code == status
+    assert len(server.finished_calls()) == 1
+
+
+def test_a_fault_of_the_server_names_the_request(scene: Scene) -> None:
+    server, client = scene([{"status": "INTERNAL", "details": "internal error"}])
+    with pytest.raises(ServerFault, match="INTERNAL, internal error") as caught:
+        score_pairs(client)
+    assert server.next_call()["metadata"]["x-request-id"] in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9])
+def test_a_batch_that_is_too_large_is_halved(scene: Scene, rows: int) -> None:
+    server, client = scene(server={"too_large_above": 2})
+    queries, titles = [f"q{row % 3}" for row in range(rows)], [f"t{row % 4}" for row in range(rows)]
+    queries[-1] = ""
+    expected = [score_of(*pair) for pair in zip(queries, titles, strict=True)]
+    for answer in (
+        client.score_batch(queries, titles),
+        client.score_batch(
+            ["q0", "q1", "q2", ""],
+            ["t0", "t1", "t2", "t3"],
+            [*(row % 3 for row in range(rows - 1)), 3],
+            [row % 4 for row in range(rows)],
+        ),
+    ):
+        assert list(answer.scores)[:-1] == expected[:-1]
+        assert list(answer.failures) == [rows - 1]
+    sizes = [call["rows"] for call in server.finished_calls() if call["method"] == "ScoreBatch"]
+    assert max(sizes) == rows
+    assert sum(size for size in sizes if size <= 2) == 2 * rows
+
+
+def test_a_single_row_that_is_too_large_is_an_error(scene: Scene) -> None:
+    _, client = scene(server={"too_large_above": 0})
+    with pytest.raises(MessageTooLarge, match="refused a message by its size"):
+        client.score_batch(["a"], ["b"])
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        ({"drop_scores": 1}, "answered 2 scores and 3 labels for 3 rows"),
+        ({"score": 1.5}, "gave row 0 the score 1.5, expected 0 to 1"),
+        ({"score": float("nan")}, "gave row 0 the score nan"),
+        ({"model": ["other", "9"]}, "answered by model other 9, expected scripted 1"),
+    ],
+)
+def test_an_impossible_answer_is_not_believed(scene: Scene, step: dict[str, Any], sentence: str) -> None:
+    _, client = scene([step], model=ModelRef("scripted", "1"))
+    with pytest.raises(ResponseMismatch, match=sentence):
+        score_pairs(client)
+
+
+def test_score_checks_the_number_of_answers(scene: Scene) -> None:
+    _, client = scene([{"drop_scores": 1}])
+    with pytest.raises(ResponseMismatch, match="answered 1 titles where 2 were asked"):
+        client.score("a", ["b", "c"])
+
+
+def test_the_pinned_model_travels_with_the_request(scene: Scene) -> None:
+    server, client = scene(model=ModelRef("scripted", "1"))
+    score_pairs(client)
+    assert server.next_call()["model"] == "scripted 1"
+
+
+def test_a_model_that_changed_is_asked_for_again(scene: Scene) -> None:
+    server, client = scene()
+    first = client.model_named(ModelRef("scripted", "1"))
+    assert client.model_named(ModelRef("scripted", "1")) is first
+    with pytest.raises(ResponseMismatch, match="serve different models: scripted 2 and scripted 1"):
+        client.model_named(ModelRef("scripted", "2"))
+    assert [call["method"] for call in server.finished_calls()] == ["GetModel", "GetModel"]
+
+
+def test_stopping_ends_the_wait_for_another_attempt(scene: Scene) -> None:
+    server, client = scene([{"status": "UNAVAILABLE", "pushback_ms": 15_000}] * 10)
+    stop = threading.Event()
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            client.score_batch(["a"], ["b"], stop=stop)
+        except ClientError as error:
+            errors.append(error)
+
+    # The pushback keeps gRPC's own retry waiting as well, so the deadline has to end the first attempt.
+    client.config = replace(client.config, deadline_s=0.5)
+    thread = threading.Thread(target=call)
+    thread.start()
+    server.next_call()
+    stop.set()
+    thread.join(timeout=30)
+    assert [type(error) for error in errors] == [ClientClosed]
+
+
+def test_a_closed_client_refuses(scene: Scene) -> None:
+    _, client = scene()
+    client.close()
+    with pytest.raises(ClientClosed):
+        client.model()
+
+
+def test_calls_go_to_every_address_of_the_target(scene: Scene) -> None:
+    one, _ = scene()
+    two, _ = scene()
+    with RelevanceClient(ClientConfig(f"ipv4:{one.address},{two.address}", retry=QUICK)) as client:
+        # Until the second connection stands all calls take the first; a few later they alternate.
+        seen: set[int] = set()
+        for _ in range(2000):
+            score_pairs(client)
+            seen = {index for index, server in enumerate((one, two)) if not server._calls.empty()}
+            if len(seen) == 2:
+                break
+    assert seen == {0, 1}
+
+
+def test_the_real_server_agrees_with_the_contract(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server("--max-rows", "4")
+    with RelevanceClient(ClientConfig(server.address)) as client:
+        info = client.model()
+        assert info.limits.max_rows == 4
+        assert len(info.labels) >= 2
+        answer = client.score_batch(["usb cable", "kettle", ""], ["usb c cable", "usb c cable", "x"])
+        assert answer.model == info.ref
+        assert list(answer.failures) == [2]
+        assert answer.failures[2].code == "INVALID_ARGUMENT"
+        alone = client.score("usb cable", ["usb c cable"])
+        assert alone.titles[0].score == pytest.approx(answer.scores[0], abs=1e-5)
+        with pytest.raises(RequestRejected, match="INVALID_ARGUMENT"):
+            client.score_batch(["a"] * 5, ["b"] * 5)
+        with pytest.raises(RequestRejected, match="NOT_FOUND"):
+            RelevanceClient(replace(client.config, model=ModelRef("no such", "1"))).score_batch(["a"], ["b"])
+
+
+FORK = """
+import os, sys
+from grpc_client import ClientConfig, client_for
+config = ClientConfig(sys.argv[1])
+before = client_for(config)          # made in the parent, not used there
+assert client_for(ClientConfig(sys.argv[1])) is before
+children = []
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        status = 3
+        try:
+            mine = client_for(config)
+            assert mine is not before and mine is client_for(config)
+            assert mine.score_batch(["a"], ["b"]).model.name == "scripted"
+            assert before.score_batch(["a"], ["b"]).model.name == "scripted"   # opens a channel of the child's own
+            status = 0
+        finally:
+            os._exit(status)
+    children.append(pid)
+assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0]
+assert before.score_batch(["a"], ["b"]).model.name == "scripted"
+"""
+
+
+def test_every_process_has_its_own_client_and_channel(scene: Scene) -> None:
+    server, _ = scene()
+    command = [sys.executable, "-c", FORK, server.address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_configs_are_keys_and_travel() -> None:
+    config = ClientConfig("host:1", model=ModelRef("m", "1"))
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert hash(pickle.loads(pickle.dumps(config))) == hash(config)
+    error = pickle.loads(pickle.dumps(RequestRejected("a sentence", "NOT_FOUND")))
+    assert (str(error), error.code) == ("a sentence", "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"target": " "}, "target is empty"),
+        ({"target": "a", "deadline_s": 0}, "deadline must be more than 0"),
+        ({"target": "a", "in_flight": 0}, "in_flight must be at least 1"),
+    ],
+)
+def test_impossible_settings_are_named(config: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        ClientConfig(**config)
+
+
+def test_impossible_retry_policies_are_named() -> None:
+    with pytest.raises(ConfigError, match="budget must be more than 0"):
+        RetryPolicy(budget_s=0)
+    with pytest.raises(ConfigError, match="at most the maximum backoff, not 9 of 5"):
+        RetryPolicy(initial_backoff_s=9)
