@@ -1,0 +1,22 @@
+"""The nightly run: read, validate, deduplicate, score, publish, report.
+
+`score_pairs` and `score_rows` score Spark data of your own; `python -m spark_jobs.label_pairs` is the whole run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spark_jobs.scoring import score_pairs, score_record_batches, score_rows
+
+__all__ = ["score_pairs", "score_record_batches", "score_rows"]
+
+
+def __getattr__(name: str) -> Any:
+    # Spark is imported when it is asked for, so that `--help` and `spark_jobs.java` answer at once.
+    if name in __all__:
+        from spark_jobs import scoring
+
+        return getattr(scoring, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,176 @@
+"""Servers that belong to a run: started for it on this machine, watched while it lasts, gone with it.
+
+Each is a process of its own, on a free port of the loopback address, with one thread for the model: that outruns one
+process with many threads. Its standard input is a pipe that nobody writes to. It closes when this process ends, even by
+SIGKILL, and the server drains and exits then, so no server is ever left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from spark_jobs.errors import ServerLost
+
+_PACKAGES = Path(__file__).resolve().parents[1]
+
+
+class EmbeddedServers:
+    """Some server processes, behind one gRPC target.
+
+    Parameters
+    ----------
+    count
+        Number of processes.
+    bundle
+        Folder of the model bundle; `None` for the bundled student.
+    start_timeout_s
+        Seconds that all of them together may take until they serve.
+    stop_timeout_s
+        Seconds that they have to finish after SIGTERM, before they are killed.
+    """
+
+    def __init__(
+        self, count: int, bundle: Path | None = None, *, start_timeout_s: float = 60.0, stop_timeout_s: float = 10.0
+    ) -> None:
+        self._start_timeout_s = start_timeout_s
+        self._stop_timeout_s = stop_timeout_s
+        self._servers: list[_Server] = []
+        try:
+            for _ in range(count):
+                self._servers.append(_Server(bundle))
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> EmbeddedServers:
+        """Give the servers; they are starting."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop them."""
+        self.stop()
+
+    def target(self) -> str:
+        """Wait until all of them serve and give the gRPC target that names them all.
+
+        Raises
+        ------
+        ServerLost
+            If one ends early or takes too long.
+        """
+        until = time.monotonic() + self._start_timeout_s
+        return "ipv4:" + ",".join(server.address(until, self._start_timeout_s) for server in self._servers)
+
+    def pids(self) -> list[int]:
+        """Give the process ids."""
+        return [server.process.pid for server in self._servers]
+
+    def failure(self) -> ServerLost | None:
+        """Say which server has died, if any has; one that was told to stop has not."""
+        return next((ServerLost(end) for server in self._servers if (end := server.untimely_end())), None)
+
+    def stop(self) -> None:
+        """Ask them to stop, wait, and kill those that do not."""
+        for server in self._servers:
+            server.ask_to_stop()
+        until = time.monotonic() + self._stop_timeout_s
+        for server in self._servers:
+            server.ensure_stopped(until)
+
+
+class _Server:
+    """One process, and the thread that reads what it says."""
+
+    def __init__(self, bundle: Path | None) -> None:
+        command = [sys.executable, "-m", "grpc_server", "--host", "127.0.0.1", "--port", "0", "--threads", "1"]
+        command += ["--metrics-port", "0", "--exit-on-stdin-close", "--log-format", "json"]
+        if bundle is not None:
+            command += ["--bundle", str(bundle)]
+        # A settings file of the run has names that a server does not know.
+        path = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH", ""))))
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={name: value for name, value in os.environ.items() if name != "QTR_CONFIG"} | {"PYTHONPATH": path},
+            # Ctrl-C in the terminal is for the run, which stops its servers itself when it no longer needs them.
+            start_new_session=True,
+        )
+        self._stopping = False
+        self._address: str | None = None
+        self._last_lines: deque[str] = deque(maxlen=20)
+        self._settled = threading.Event()  # it serves, or it has ended
+        self._reader = threading.Thread(target=self._read, name=f"server-{self.process.pid}", daemon=True)
+        self._reader.start()
+
+    def address(self, until: float, timeout_s: float) -> str:
+        self._settled.wait(max(0.0, until - time.monotonic()))
+        if self._address is not None:
+            return self._address
+        if self._settled.is_set():
+            raise ServerLost(self.untimely_end() or f"embedded server {self.process.pid} was stopped")
+        raise ServerLost(f"embedded server {self.process.pid} was not serving within {timeout_s:g} s")
+
+    def untimely_end(self) -> str | None:
+        status = self.process.poll()
+        if status is None or self._stopping:
+            return None
+        self._reader.join(1.0)
+        name = f"embedded server {self.process.pid}"
+        if status < 0:
+            return f"{name} was killed by signal {-status} ({signal.Signals(-status).name})"
+        return f"{name} exited with status {status}: {self._last_words()}"
+
+    def ask_to_stop(self) -> None:
+        self._stopping = True
+        if self.process.poll() is None:
+            self.process.terminate()
+
+    def ensure_stopped(self, until: float) -> None:
+        try:
+            self.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for raw in self.process.stdout:
+            line = raw.decode(errors="replace").strip()
+            event = _event(line)
+            if event.get("msg") == "serving" and "address" in event:
+                self._address = str(event["address"])
+                self._settled.set()
+            elif line:
+                self._last_lines.append(line)
+        self.process.wait()
+        self._settled.set()
+
+    def _last_words(self) -> str:
+        """Give the last error that it logged, or the last line that it wrote."""
+        for line in reversed(self._last_lines):
+            event = _event(line)
+            if event.get("level") in {"ERROR", "CRITICAL"}:
+                return str(event.get("msg"))
+        return self._last_lines[-1] if self._last_lines else "it wrote nothing"
+
+
+def _event(line: str) -> dict[str, object]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}

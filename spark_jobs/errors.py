@@ -1,0 +1,60 @@
+"""What can go wrong in a run, as one tree.
+
+::
+
+    JobError                    its text is one sentence; `exit_code` is the command's exit status
+    ├── UsageError        (2)   a flag, a variable or the configuration is wrong
+    ├── InputError        (2)   the input is missing, empty, unreadable or lacks a column
+    ├── JavaMissing       (2)   Spark needs Java 17 or later and none was found
+    ├── ServerLost        (1)   an embedded server did not start, or died
+    ├── RunFailed         (1)   scoring or publishing failed
+    └── Interrupted     (130)   somebody pressed Ctrl-C, or the process was asked to end (143)
+"""
+
+from __future__ import annotations
+
+
+class JobError(Exception):
+    """Base of everything that ends a run with one sentence."""
+
+    exit_code = 1
+
+
+class UsageError(JobError):
+    """A flag, a variable or the configuration is wrong."""
+
+    exit_code = 2
+
+
+class InputError(JobError):
+    """The input is missing, empty, unreadable or lacks a column."""
+
+    exit_code = 2
+
+
+class JavaMissing(JobError):
+    """Spark needs Java 17 or later and none was found."""
+
+    exit_code = 2
+
+
+class ServerLost(JobError):
+    """An embedded server did not start, or died."""
+
+
+class RunFailed(JobError):
+    """Scoring or publishing failed."""
+
+
+class Interrupted(JobError):
+    """The run was asked to end: Ctrl-C, or a termination signal.
+
+    Parameters
+    ----------
+    signal_number
+        The signal that asked; the exit status is 128 plus this, as shells have it.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("the run was interrupted; nothing was published")
+        self.exit_code = 128 + signal_number

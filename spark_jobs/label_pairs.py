@@ -1,0 +1,102 @@
+"""``qtr label``, also ``python -m spark_jobs.label_pairs`` and ``spark-submit spark_jobs/label_pairs.py``.
+
+Labels every row of the input and publishes the labels as one partition. Exit status: 0 published, 1 the run failed,
+2 the input or a flag is wrong, 130 or 143 interrupted. Unless it is 0, nothing was published.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if __package__ in (None, ""):
+    # spark-submit runs this file by its path and puts this folder first, where `schema` and others would be found as if
+    # they were packages of their own.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from qtr import logs
+from spark_jobs.settings import LabelSettings
+
+if TYPE_CHECKING:
+    from spark_jobs.report import RunReport
+    from spark_jobs.supervision import Signals
+
+log = logging.getLogger("spark_jobs")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run once; return the exit status."""
+    settings = LabelSettings.parse(sys.argv[1:] if argv is None else argv)
+    logs.configure(settings.log_format, "INFO")
+    # Spark and gRPC are imported only now: --help and a mistyped flag are answered at once.
+    from spark_jobs.faults import as_job_error
+    from spark_jobs.supervision import Signals
+
+    with Signals() as signals:
+        try:
+            report = _run(settings, signals)
+        except (Exception, KeyboardInterrupt) as caught:
+            error = as_job_error(caught, settings.input)
+            if settings.debug:
+                traceback.print_exception(caught)
+            if _as_json(settings):
+                log.error("run failed", extra={"error": str(error), "exit_code": error.exit_code})
+            print(f"{settings.prog}: {error}", file=sys.stderr)
+            return error.exit_code
+    if _as_json(settings):
+        log.info("run finished", extra=report.event())
+    else:
+        report.print()
+    return 0
+
+
+def _run(settings: LabelSettings, signals: Signals) -> RunReport:
+    from pyspark.sql import SparkSession
+
+    from spark_jobs.embedded import EmbeddedServers
+    from spark_jobs.run import LabelRun
+    from spark_jobs.session import open_session
+    from spark_jobs.supervision import supervised
+
+    with ExitStack() as stack:
+        servers = None
+        if settings.target is None:
+            # They load while Spark starts.
+            servers = stack.enter_context(EmbeddedServers(settings.servers, settings.bundle))
+        ours = SparkSession.getActiveSession() is None
+        spark = open_session(settings)
+        if ours:
+            stack.callback(_unless_gone, spark.stop)
+        signals.listen()
+        signals.note_only()
+        run = LabelRun(
+            spark=spark,
+            settings=settings,
+            run_id=uuid.uuid4().hex,
+            target=servers.target if servers else lambda: str(settings.target),
+            scored=servers.stop if servers else lambda: None,
+        )
+        troubles = [signals.trouble, *([servers.failure] if servers else [])]
+        return supervised(run, troubles, lambda: _unless_gone(spark.sparkContext.cancelAllJobs))
+
+
+def _unless_gone(call: Callable[[], object]) -> None:
+    """Call into Spark, whose process may have ended before ours: Ctrl-C reaches both under spark-submit."""
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+
+    with suppress(Py4JError, OSError):
+        call()
+
+
+def _as_json(settings: LabelSettings) -> bool:
+    return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,93 @@
+"""Reading the night's input: Parquet, CSV with a header, or JSON lines."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StringType
+
+from spark_jobs.errors import InputError
+from spark_jobs.schema import OUTPUT_COLUMNS
+from spark_jobs.settings import LabelSettings
+from spark_jobs.storage import Storage
+
+_FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
+_COMPRESSIONS = frozenset({".gz", ".bz2", ".zst", ".snappy", ".lz4", ".deflate"})
+
+_OPTIONS = {
+    "parquet": {},
+    "csv": {
+        "header": "true",
+        "mode": "FAILFAST",
+        # RFC 4180: a quote in a quoted field is doubled, and a quoted field may go on in the next line.
+        "escape": '"',
+        "multiLine": "true",
+        # Every file's header must fit, and every line is checked whole, not only the columns that a query needs.
+        "enforceSchema": "false",
+        "columnPruning": "false",
+    },
+    "json": {"mode": "FAILFAST"},
+}
+
+
+def read_input(spark: SparkSession, storage: Storage, settings: LabelSettings) -> DataFrame:
+    """Open the input and check its columns; only what is needed to learn the schema is read.
+
+    Returns
+    -------
+    DataFrame
+        All columns of the input.
+
+    Raises
+    ------
+    InputError
+        If a path does not exist or holds no files, or a column is missing, not a string, or has the name of a result.
+    """
+    kind: str | None = settings.format if settings.format != "auto" else None
+    for path in settings.input:
+        found = storage.matches(path)
+        if not found:
+            raise InputError(f"input {path} does not exist")
+        file = next(filter(None, map(storage.first_file, found)), None)
+        if file is None:
+            raise InputError(f"input {path} holds no files")
+        kind = kind or _format_of(file)
+    assert kind is not None
+    source = spark.read.format(kind).options(**_OPTIONS[kind])
+    try:
+        frame = source.load(settings.input)
+    except (PySparkException, Py4JJavaError):
+        if kind == "json":
+            # Finding out the schema of JSON reads all of it, but the error does not say which file it was about.
+            # Reading with a schema does.
+            source.schema("_ string").load(settings.input).write.format("noop").mode("overwrite").save()
+        raise
+    _check_columns(frame, kind, settings)
+    return frame
+
+
+def _format_of(file: str) -> str:
+    suffixes = [suffix for suffix in PurePosixPath(file).suffixes if suffix not in _COMPRESSIONS]
+    kind = _FORMATS.get(suffixes[-1].lower()) if suffixes else None
+    if kind is None:
+        raise InputError(f"cannot tell the format of {file} by its name; give --format parquet, csv or json")
+    return kind
+
+
+def _check_columns(frame: DataFrame, kind: str, settings: LabelSettings) -> None:
+    types = {field.name: field.dataType for field in frame.schema.fields}
+    if settings.query_column == settings.title_column:
+        raise InputError(f"--query-column and --title-column both name the column '{settings.query_column}'")
+    for flag, column in (("--query-column", settings.query_column), ("--title-column", settings.title_column)):
+        if column not in types:
+            found = ", ".join(f"{name} ({kind_.simpleString()})" for name, kind_ in types.items()) or "no columns"
+            hint = "; the first line of a CSV file must name its columns" if kind == "csv" else ""
+            raise InputError(f"the input has no column '{column}' ({flag}), it has {found}{hint}")
+        if not isinstance(types[column], StringType):
+            raise InputError(f"column '{column}' is {types[column].simpleString()}, expected string ({flag})")
+    for name in types:
+        if name.lower() in OUTPUT_COLUMNS:
+            raise InputError(f"column '{name}' of the input has the name of a result column; rename it in the input")

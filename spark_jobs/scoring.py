@@ -1,0 +1,178 @@
+"""Scoring of Spark data by the service: one core function, and its two ways in.
+
+`score_pairs` is for DataFrames (Arrow, about a microsecond of Spark's own cost a row), `score_rows` for RDDs (pickle,
+ten times that). Both take a `ClientConfig`, never a client: each Python worker makes its own, once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+from pyspark.sql.udf import UserDefinedFunction
+from pyspark.util import PythonEvalType
+
+from grpc_client import BatchScores, ClientConfig, ModelInfo, client_for, ordered_window
+from spark_jobs.schema import RESULT_ARROW, RESULT_SPARK, ScoredPair
+from spark_jobs.sheet import Part, Sheet
+
+if TYPE_CHECKING:
+    from grpc_client import RelevanceClient
+
+_ROWS_AT_A_TIME = 8192
+
+
+def score_record_batches(
+    batches: Iterable[pa.RecordBatch],
+    config: ClientConfig,
+    *,
+    query_column: str = "query",
+    title_column: str = "title",
+) -> Iterator[pa.RecordBatch]:
+    """Score Arrow batches, a bounded number of calls at a time.
+
+    Each batch is cut into calls by rows and bytes; the window of running calls spans batches, so the server is not left
+    idle at their borders. Batches come out in the order in which they went in, and so do the rows within.
+
+    Parameters
+    ----------
+    batches
+        Batches with two string columns; all other columns pass through.
+    config
+        Where and how to call.
+    query_column, title_column
+        Names of the two columns.
+
+    Yields
+    ------
+    pyarrow.RecordBatch
+        The input batch with the columns of `spark_jobs.schema.RESULT_ARROW` appended, row for row. A row that cannot be
+        scored has a status and a reason; it never ends the iteration.
+
+    Raises
+    ------
+    grpc_client.ClientError
+        If a call as a whole failed for good.
+    """
+    client = client_for(config)
+    stop = threading.Event()
+    sheets: deque[Sheet] = deque()
+
+    def calls() -> Iterator[Callable[[], BatchScores]]:
+        info: ModelInfo | None = None
+        for batch in batches:
+            # Not asked for before there is a row to score: most empty partitions never need a server.
+            info = info if info is not None else client.model()
+            sheet = Sheet(
+                batch,
+                query_column,
+                title_column,
+                max_rows=min(config.max_rows_per_rpc, info.limits.max_rows),
+                max_bytes=config.max_bytes_per_rpc,
+                info=info,
+            )
+            sheets.append(sheet)
+            for part in sheet.parts:
+                yield partial(_score_part, client, part, stop)
+
+    window = ordered_window(calls(), config.in_flight, stop)
+    try:
+        for answer in window:
+            # Batches whose rows were all refused have no call of their own and are complete as they are.
+            while sheets[0].complete:
+                yield sheets.popleft().finished()
+            sheets[0].add(answer, client.model_named(answer.model))
+            if sheets[0].complete:
+                yield sheets.popleft().finished()
+        while sheets:
+            yield sheets.popleft().finished()
+    finally:
+        window.close()
+
+
+def score_pairs(
+    df: DataFrame, config: ClientConfig, *, query_column: str = "query", title_column: str = "title"
+) -> DataFrame:
+    """Append the service's answers to a DataFrame of pairs.
+
+    Parameters
+    ----------
+    df
+        Has two string columns; all others pass through.
+    config
+        Where and how to call; sent to the executors.
+    query_column, title_column
+        Names of the two columns.
+
+    Returns
+    -------
+    DataFrame
+        `df` with the columns of `spark_jobs.schema.RESULT_SPARK`. Lazy, as all DataFrames: every action calls the
+        service again, so write the result once if it is used twice.
+    """
+    schema = StructType([*df.schema.fields, *RESULT_SPARK.fields])
+    score = partial(score_record_batches, config=config, query_column=query_column, title_column=title_column)
+    return _map_in_arrow(df, score, schema)
+
+
+def score_rows(config: ClientConfig) -> Callable[[Iterable[object]], Iterator[ScoredPair]]:
+    """Give the function for ``rdd.mapPartitions`` over ``(query, title)`` tuples.
+
+    Each row gives one `ScoredPair`, in order. A row that is `None`, has not two fields or holds something other than
+    text keeps its place and has a status.
+    """
+    return partial(_score_partition, config=config)
+
+
+def _score_partition(rows: Iterable[object], config: ClientConfig) -> Iterator[ScoredPair]:
+    source = iter(rows)
+    chunks: deque[list[tuple[object, object]]] = deque()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        while chunk := [_pair(row) for row in islice(source, _ROWS_AT_A_TIME)]:
+            chunks.append(chunk)
+            columns = [_texts([pair[field] for pair in chunk]) for field in (0, 1)]
+            yield pa.RecordBatch.from_arrays(columns, names=["query", "title"])
+
+    for scored in score_record_batches(batches(), config):
+        results = zip(*(scored.column(name).to_pylist() for name in RESULT_ARROW.names), strict=True)
+        for (query, title), result in zip(chunks.popleft(), results, strict=True):
+            yield ScoredPair(query, title, *result)
+
+
+def _score_part(client: RelevanceClient, part: Part, stop: threading.Event) -> BatchScores:
+    queries, titles, query_index, title_index = part.columns()
+    return client.score_batch(queries, titles, query_index, title_index, stop=stop)
+
+
+def _pair(row: object) -> tuple[object, object]:
+    if isinstance(row, (tuple, list)) and len(row) == 2:
+        return row[0], row[1]
+    return None, None
+
+
+def _texts(values: list[object]) -> pa.StringArray:
+    try:
+        return pa.array(values, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        # "surrogatepass" keeps a lone surrogate as bytes that are not UTF-8, which the check of the core then names.
+        encoded = [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else None for text in values]
+        return pa.array(encoded, pa.binary()).view(pa.string())
+
+
+def _map_in_arrow(
+    df: DataFrame, function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType
+) -> DataFrame:
+    # What DataFrame.mapInArrow does, less its check that pandas is installed: pandas is not used on this path, and the
+    # versions of it that PySpark accepts are old.
+    udf = UserDefinedFunction(function, schema, "score_pairs", PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
+    columns = udf(*[df[f"`{name.replace('`', '``')}`"] for name in df.columns])
+    mapped = df._jdf.mapInArrow(columns._jc, False, None)
+    return DataFrame(mapped, df.sparkSession)

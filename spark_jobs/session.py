@@ -1,0 +1,98 @@
+"""The Spark session of a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
+from pyspark.sql import SparkSession
+
+from spark_jobs.errors import RunFailed
+from spark_jobs.java import java_home
+from spark_jobs.settings import LabelSettings, available_cpus
+
+PACKAGES = Path(__file__).resolve().parents[1]
+"""Folder that holds our packages: a checkout, or site-packages."""
+
+
+def open_session(settings: LabelSettings) -> SparkSession:
+    """Give the session that runs already, or the one that ``spark-submit`` asked for, or start Spark on this machine.
+
+    Whoever submits the job decides; what is set here are the needs of the job itself, and, where Spark runs on this
+    machine alone, defaults that nobody has set otherwise.
+
+    Raises
+    ------
+    JavaMissing
+        If Spark has to be started and there is no Java for it.
+    RunFailed
+        If Spark does not start.
+    """
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        SparkContext._ensure_initialized()  # spark-submit's configuration is on the Java side
+    else:
+        _prepare_environment()
+    given = SparkConf()
+    local = (given.get("spark.master", "local") or "").startswith("local")
+    wanted = _settings_of_the_job(settings)
+    if local:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        wanted |= {key: value for key, value in _settings_of_this_machine().items() if not given.contains(key)}
+    builder = SparkSession.builder.appName("qtr label")
+    for key, value in wanted.items():
+        builder = builder.config(key, value)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    try:
+        spark = builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        raise RunFailed("Spark did not start: its Java process ended early (see --debug)") from error
+    if local:
+        # On a cluster the log is the operator's business; here it would bury the one sentence that a person needs.
+        spark.sparkContext.setLogLevel("WARN" if settings.debug else "OFF")
+    return spark
+
+
+def scoring_partitions(spark: SparkSession, settings: LabelSettings) -> int:
+    """Give the number of Spark partitions to score in: enough for the last ones to finish together."""
+    return settings.partitions or 4 * spark.sparkContext.defaultParallelism
+
+
+def _settings_of_the_job(settings: LabelSettings) -> dict[str, str]:
+    return {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_batch_rows),
+        "spark.sql.sources.partitionOverwriteMode": "dynamic",
+        # The default, INT96, is deprecated and has no time zone for other readers.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # A second copy of a slow task would double the load on the servers that made it slow.
+        "spark.speculation": "false",
+        # gRPC writes its own log lines to stderr otherwise; what matters comes back as an exception.
+        "spark.executorEnv.GRPC_VERBOSITY": "NONE",
+    }
+
+
+def _settings_of_this_machine() -> dict[str, str]:
+    cores = available_cpus()
+    return {
+        "spark.master": f"local[{cores}]",
+        "spark.driver.memory": "2g",
+        "spark.driver.host": "localhost",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
+        "spark.sql.shuffle.partitions": str(2 * cores),
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(
+            filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH", "")))
+        ),
+    }
+
+
+def _prepare_environment() -> None:
+    """Set what Spark's launcher reads before there is a configuration to put it into."""
+    os.environ["JAVA_HOME"] = str(java_home())
+    if "SPARK_CONF_DIR" not in os.environ and "SPARK_HOME" not in os.environ:
+        os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("conf"))

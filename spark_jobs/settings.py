@@ -1,0 +1,90 @@
+"""Settings of ``qtr label``; each field is a flag, a ``QTR_…`` variable and a default."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from qtr.settings import ProgramSettings
+
+InputFormat = Literal["auto", "parquet", "csv", "json"]
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def available_cpus() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class LabelSettings(ProgramSettings):
+    """Labels every (query, title) row of the input and publishes the labels as one partition of Parquet files."""
+
+    prog: ClassVar[str] = "qtr label"
+
+    input: list[str] = Field(min_length=1, description="File, folder or glob to read; repeat the flag for more.")
+    format: InputFormat = Field(
+        default="auto", description="Format of the input; auto goes by the extension of its first file."
+    )
+    output: str = Field(min_length=1, description="Folder of the results: labels go to OUTPUT/labels/run_date=…/.")
+    run_date: date = Field(
+        default_factory=_today, description="Partition to publish, replaced whole if it exists; today (UTC) if absent."
+    )
+    query_column: str = Field(default="query", min_length=1, description="Column that holds the query.")
+    title_column: str = Field(default="title", min_length=1, description="Column that holds the title.")
+    target: str | None = Field(
+        default=None,
+        description="A running service, such as localhost:8001 or dns:///relevance:8001; if absent, servers are "
+        "started on this machine for the time of the run.",
+    )
+    servers: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        le=256,
+        description="Servers to start without --target; one per available core if absent.",
+    )
+    bundle: Path | None = Field(
+        default=None, description="Folder of the model bundle for the started servers; the bundled student if absent."
+    )
+    in_flight: int = Field(
+        default=4,
+        ge=1,
+        le=256,
+        description="Calls that one Spark task keeps running. More hides latency, and fills the servers' queues.",
+    )
+    rows_per_rpc: int = Field(
+        default=256, ge=1, description="Pairs in one call; the server's own limit wins if it is lower."
+    )
+    arrow_batch_rows: int = Field(
+        default=8192,
+        ge=1,
+        description="Rows that Spark hands to Python at a time; pairs are sorted and folded within it.",
+    )
+    partitions: int | None = Field(
+        default=None, ge=1, description="Spark partitions to score in; four per core if absent."
+    )
+    deadline: float = Field(default=30.0, gt=0, description="Seconds that one attempt of a call may take.")
+    retry_budget: float = Field(
+        default=120.0, gt=0, description="Seconds for which a call is repeated before the run gives up."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="One JSON object per event, or readable text; auto is text on a terminal."
+    )
+    debug: bool = Field(default=False, description="Show Spark's own warnings, and tracebacks instead of one sentence.")
+
+    @field_validator("run_date", mode="before")
+    @classmethod
+    def _iso_date(cls, value: object) -> object:
+        # pydantic also reads numbers as days since 1970, which would turn a typing mistake into a partition.
+        if isinstance(value, str):
+            try:
+                return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+            except ValueError:
+                raise ValueError(f"expected a date such as 2026-11-01, not {value!r}") from None
+        return value

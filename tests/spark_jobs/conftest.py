@@ -1,0 +1,70 @@
+"""One local Spark session for all tests of this folder, and small inputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from grpc_client import ClientConfig, RetryPolicy
+from spark_jobs.session import open_session
+from spark_jobs.settings import LabelSettings
+from tests.support.scripted_server import ScriptedServer
+
+Text = str | bytes | None
+QUICK = RetryPolicy(budget_s=20, initial_backoff_s=0.01, max_backoff_s=0.05)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", "--master local[2] --conf spark.sql.shuffle.partitions=2 pyspark-shell")
+        settings = LabelSettings(input=["unused"], output="unused", arrow_batch_rows=64, partitions=2)
+        session = open_session(settings)
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Iterator[ScriptedServer]:
+    """A server that behaves; its scores are `score_of`."""
+    with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def config(scripted: ScriptedServer) -> ClientConfig:
+    return ClientConfig(scripted.address, retry=QUICK, max_rows_per_rpc=7)
+
+
+@pytest.fixture(autouse=True)
+def own_log_handlers() -> Iterator[None]:
+    """Put back the root logger's handlers, which a run replaces by its own."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def text_column(texts: Sequence[Text]) -> pa.StringArray:
+    """Make a string column that may hold bytes which are not UTF-8."""
+    encoded = [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in texts]
+    return pa.array(encoded, pa.binary()).view(pa.string())
+
+
+def write_pairs(path: Path, pairs: Sequence[tuple[Text, Text]]) -> Path:
+    """Write a Parquet file with `id`, `query` and `title`; the id is the row's number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "id": pa.array(range(len(pairs)), pa.int64()),
+        "query": text_column([query for query, _ in pairs]),
+        "title": text_column([title for _, title in pairs]),
+    }
+    pq.write_table(pa.table(columns), path)
+    return path

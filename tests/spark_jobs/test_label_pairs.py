@@ -1,0 +1,310 @@
+"""Whole runs in this process, on the real server: every row once, or nothing at all and one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from grpc_client import ClientConfig, RelevanceClient
+from spark_jobs.label_pairs import main
+from spark_jobs.schema import OUTPUT_COLUMNS
+from tests.spark_jobs.conftest import Text, write_pairs
+from tests.support.scripted_server import ScriptedServer
+from tests.support.server_process import ServerProcess
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+ROWS: list[tuple[Text, Text]] = [
+    ("usb cable", "usb c cable 2 m"),
+    ("kettle", "electric kettle 1.7 l"),
+    ("usb cable", "usb c cable 2 m"),
+    (None, "electric kettle 1.7 l"),
+    ("kettle", None),
+    ("", "electric kettle 1.7 l"),
+    ("kettle", "   "),
+    ("kettle", "\x01\x02\x03"),
+    ("a\ud800b", "electric kettle 1.7 l"),
+    ("kettle", b"\xff\xfe\xfd"),
+    ("سماعات", "سماعات لاسلكية \u202eabc"),
+    ("🎧", "headphones 🎧"),
+    ("x" * 100_000, "kettle"),
+    ("usb cable", "usb c cable 2 m"),
+    (None, None),
+    (None, "electric kettle 1.7 l"),
+]
+
+
+def run(*flags: str) -> int:
+    """Run and give the exit status, whichever way the command ends."""
+    try:
+        return main(flags)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, server: ServerProcess) -> Callable[..., str]:
+    """Run something that must fail: gives its sentence after checking that it is one and that nothing was written."""
+
+    def fail(status: int, *flags: str, target: str | None = None) -> str:
+        output = tmp_path / "output"
+        assert run("--output", str(output), "--target", target or server.address, *flags) == status
+        captured = capsys.readouterr()
+        assert captured.err.startswith("qtr label: ")
+        assert captured.err.count("\n") == 1
+        assert "Traceback" not in captured.out + captured.err
+        assert not output.exists()
+        return captured.err.strip()
+
+    return fail
+
+
+def published(output: Path, run_date: str = "2026-11-01") -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.ParquetDataset(output / "labels" / f"run_date={run_date}").read().to_pylist()
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def test_every_row_is_published_once_with_its_score_or_its_reason(
+    tmp_path: Path, server: ServerProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pairs(tmp_path / "in" / "pairs.parquet", ROWS)
+    output = tmp_path / "out"
+    flags = ["--input", str(tmp_path / "in"), "--output", str(output), "--target", server.address]
+    flags += ["--run-date", "2026-11-01", "--log-format", "json", "--rows-per-rpc", "3"]
+    assert run(*flags) == 0
+    # Bytes that are not UTF-8 are published as they came, so Spark reads them but Python cannot.
+    table = pq.ParquetDataset(output / "labels" / "run_date=2026-11-01").read()
+    assert table.schema.names == ["id", "query", "title", *(name for name in OUTPUT_COLUMNS if name != "run_date")]
+    rows = sorted(table.drop_columns(["query", "title"]).to_pylist(), key=lambda row: row["id"])
+    assert [row["id"] for row in rows] == list(range(len(ROWS)))
+
+    with RelevanceClient(ClientConfig(server.address)) as client:
+        info = client.model()
+        reasons = {
+            3: "query is null",
+            4: "title is null",
+            8: "query is not valid UTF-8",
+            9: "title is not valid UTF-8",
+            12: f"query has 100000 bytes, the limit is {info.limits.max_text_bytes}",
+            14: "query is null; title is null",
+            15: "query is null",
+        }
+        for row, pair in zip(rows, ROWS, strict=True):
+            if row["id"] in reasons:
+                expected: tuple[Any, ...] = (None, None, "INVALID_ARGUMENT", reasons[row["id"]])
+            else:
+                query, title = pair
+                alone = client.score(str(query), [str(title)]).titles[0]
+                expected = (
+                    (pytest.approx(alone.score, abs=1e-5), alone.label, "OK", None)
+                    if alone.failure is None
+                    else (None, None, alone.failure.code, alone.failure.reason)
+                )
+            assert (row["score"], row["label"], row["status"], row["error"]) == expected
+            assert (row["model_name"], row["model_version"]) == (info.ref.name, info.ref.version)
+            assert row["scored_at"].tzinfo is not None
+    assert Counter(row["status"] for row in rows) == {"OK": 6, "INVALID_ARGUMENT": 10}
+    assert len({row["run_id"] for row in rows}) == 1
+
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    report = events[-1]
+    assert (report["msg"], report["rows_in"], report["rows_out"]) == ("run finished", len(ROWS), len(ROWS))
+    assert report["distinct_pairs"] == 7
+    assert sum(report["labels"].values()) == 6
+    assert report["errors"]["INVALID_ARGUMENT: query is null"] == 2
+    assert report["errors"]["INVALID_ARGUMENT: query has too many bytes, the limit is 8192"] == 1
+    assert report["run_id"] == rows[0]["run_id"]
+    assert "kettle" not in json.dumps(events)
+    assert sorted(path.name for path in output.iterdir()) == ["labels"]
+
+
+def test_a_run_replaces_its_own_date_and_no_other(tmp_path: Path, server: ServerProcess) -> None:
+    write_pairs(tmp_path / "one.parquet", [("kettle", "electric kettle")])
+    write_pairs(tmp_path / "two.parquet", [("kettle", "electric kettle"), ("kettle", "usb cable")])
+    common = ["--output", str(tmp_path / "out"), "--target", server.address]
+    for file, day in (("one", "01"), ("one", "02"), ("two", "01")):
+        assert run("--input", str(tmp_path / f"{file}.parquet"), "--run-date", f"2026-11-{day}", *common) == 0
+    first, second = published(tmp_path / "out"), published(tmp_path / "out", "2026-11-02")
+    assert ([row["id"] for row in first], [row["id"] for row in second]) == ([0, 1], [0])
+    assert first[0]["score"] == second[0]["score"]
+    assert first[0]["run_id"] != second[0]["run_id"]
+
+
+def test_csv_and_json_with_columns_of_other_names(tmp_path: Path, server: ServerProcess) -> None:
+    (tmp_path / "a.csv").write_text('id,search.query,item\n1,kettle,"a ""small"", red\nkettle"\n2,,plate\n')
+    lines = [{"id": "1", "search.query": "kettle", "item": 'a "small", red\nkettle'}, {"id": "2", "item": "plate"}]
+    with gzip.open(tmp_path / "b.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    flags = ["--query-column", "search.query", "--title-column", "item", "--target", server.address]
+    answers = []
+    for name in ("a.csv", "b.jsonl.gz"):
+        output = tmp_path / f"out-{name}"
+        assert run("--input", str(tmp_path / name), "--output", str(output), "--run-date", "2026-11-01", *flags) == 0
+        answers.append(published(output))
+    assert [row["item"] for row in answers[0]] == ['a "small", red\nkettle', "plate"]
+    assert [row["error"] for row in answers[0]] == [None, "query is null"]
+    keys = ["id", "search.query", "item", "score", "label", "status", "error"]
+    assert [[row[key] for key in keys] for row in answers[0]] == [[row[key] for key in keys] for row in answers[1]]
+
+
+def test_the_summary_for_a_person(tmp_path: Path, server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_pairs(tmp_path / "a.parquet", [("kettle", "electric \x1b[31mkettle"), (None, "plate")])
+    flags = ["--input", str(file), "--output", str(tmp_path / "out"), "--target", server.address]
+    assert run(*flags, "--run-date", "2026-11-01", "--log-format", "text") == 0
+    text = capsys.readouterr().out
+    assert "2 of 2 published, 1 of them without a label" in text
+    assert "1 rows: INVALID_ARGUMENT: query is null" in text
+    assert "rows/s" in text
+    assert "run_date=2026-11-01" in text
+    assert "\\x1b[31mkettle" in text
+    assert "\x1b" not in text
+
+
+class TestInputErrors:
+    """One sentence that names the culprit, exit status 2, nothing written."""
+
+    def test_missing_path(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        assert refused(2, "--input", str(tmp_path / "no")) == f"qtr label: input {tmp_path / 'no'} does not exist"
+
+    def test_empty_folder(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "_SUCCESS").touch()
+        assert refused(2, "--input", str(tmp_path / "in")).endswith("holds no files")
+
+    def test_no_rows(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        file = write_pairs(tmp_path / "a.parquet", [])
+        assert refused(2, "--input", str(file)) == f"qtr label: the input {file} has no rows"
+
+    def test_unknown_extension(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        (tmp_path / "a.xlsx").touch()
+        assert "give --format parquet, csv or json" in refused(2, "--input", str(tmp_path / "a.xlsx"))
+
+    def test_missing_column_names_what_there_is(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        file = write_pairs(tmp_path / "a.parquet", [("a", "b")])
+        sentence = refused(2, "--input", str(file), "--title-column", "item")
+        assert "no column 'item' (--title-column), it has id (bigint), query (string), title (string)" in sentence
+
+    def test_csv_without_header(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("kettle,red kettle\n")
+        assert "the first line of a CSV file must name its columns" in refused(2, "--input", str(tmp_path / "a.csv"))
+
+    def test_column_of_another_type(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        file = write_pairs(tmp_path / "a.parquet", [("a", "b")])
+        sentence = refused(2, "--input", str(file), "--query-column", "id")
+        assert "column 'id' is bigint, expected string (--query-column)" in sentence
+
+    def test_column_with_the_name_of_a_result(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        pq.write_table(pa.table({"query": ["a"], "title": ["b"], "Score": [1.0]}), tmp_path / "a.parquet")
+        assert "column 'Score' of the input" in refused(2, "--input", str(tmp_path / "a.parquet"))
+
+    def test_the_same_column_twice(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        file = write_pairs(tmp_path / "a.parquet", [("a", "b")])
+        assert "both name the column 'query'" in refused(2, "--input", str(file), "--title-column", "query")
+
+    @pytest.mark.parametrize("damage", ["end", "middle", "everything"])
+    def test_damaged_parquet(self, refused: Callable[..., str], tmp_path: Path, damage: str) -> None:
+        write_pairs(tmp_path / "in" / "a.parquet", [("a", "b")] * 50)
+        file = write_pairs(tmp_path / "in" / "b.parquet", [(f"query {row}", "b") for row in range(50)])
+        content = file.read_bytes()
+        middle = len(content) // 2
+        file.write_bytes(
+            {
+                "end": content[:-9],
+                "middle": content[:4] + b"\xff" * (middle - 4) + content[middle:],
+                "everything": b"no parquet",
+            }[damage]
+        )
+        sentence = refused(2, "--input", str(tmp_path / "in"))
+        assert sentence.startswith(f"qtr label: cannot read {file}: it is")
+
+    def test_malformed_json(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.json").write_text('{"query": "a", "title": "b"}\n')
+        (tmp_path / "in" / "b.json").write_text('{"query": "a", "title": "b"}\n{"query": "a", "ti\n')
+        sentence = refused(2, "--input", str(tmp_path / "in"))
+        assert sentence == f"qtr label: cannot read {tmp_path / 'in' / 'b.json'}: it has a malformed record"
+
+    def test_malformed_csv(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("query,title\na,b\na,b,c,d\n")
+        sentence = refused(2, "--input", str(tmp_path / "a.csv"))
+        assert sentence == f"qtr label: cannot read {tmp_path / 'a.csv'}: it has a malformed line"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ([], "--input is required"),
+        (["--input", "x", "--run-date", "2026-13-01"], "expected a date such as 2026-11-01, not '2026-13-01'"),
+        (["--input", "x", "--run-date", "20261101"], "expected a date such as 2026-11-01, not '20261101'"),
+        (["--input", "x", "--in-flight", "0"], "--in-flight"),
+    ],
+)
+def test_a_wrong_flag_is_one_sentence(refused: Callable[..., str], flags: list[str], sentence: str) -> None:
+    assert sentence in refused(2, *flags)
+
+
+def test_an_unreachable_target_is_one_sentence(refused: Callable[..., str], tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "a.parquet", [("a", "b")])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+        sentence = refused(1, "--input", str(file), "--retry-budget", "0.5", target=target)
+    assert sentence.startswith(f"qtr label: no answer from {target} after ")
+
+
+def test_a_refusal_within_a_task_is_the_servers_sentence(refused: Callable[..., str], tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "a.parquet", [("a", "b")])
+    with ScriptedServer([{"status": "PERMISSION_DENIED", "details": "not for you"}]) as server:
+        sentence = refused(1, "--input", str(file), target=server.address)
+    assert sentence == f"qtr label: {server.address} refused the request: PERMISSION_DENIED, not for you"
+
+
+def test_two_model_versions_in_one_run_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "a.parquet", [(f"q{row}", "b") for row in range(20)])
+    with ScriptedServer([{}, {}, {"model": ["scripted", "2"]}]) as server:
+        sentence = refused(1, "--input", str(file), "--rows-per-rpc", "2", target=server.address)
+    assert sentence == f"qtr label: {server.address} answered by model scripted 2, expected scripted 1"
+
+
+def test_a_failed_run_leaves_what_earlier_runs_published(tmp_path: Path, server: ServerProcess) -> None:
+    file = write_pairs(tmp_path / "a.parquet", [("kettle", "electric kettle")])
+    flags = ["--input", str(file), "--output", str(tmp_path / "out"), "--run-date", "2026-11-01"]
+    assert run(*flags, "--target", server.address) == 0
+    before = published(tmp_path / "out")
+    with ScriptedServer([{"status": "INTERNAL"}]) as broken:
+        assert run(*flags, "--target", broken.address) == 1
+    assert published(tmp_path / "out") == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["labels"]
+
+
+def test_rows_are_scored_once_however_often_the_result_is_used(tmp_path: Path) -> None:
+    pairs = [(f"q{row % 50}", f"t{row % 50}") for row in range(200)]
+    file = write_pairs(tmp_path / "a.parquet", pairs)
+    with ScriptedServer() as server:
+        assert run("--input", str(file), "--output", str(tmp_path / "out"), "--target", server.address) == 0
+        rows = sum(call["rows"] for call in server.finished_calls() if call["method"] == "ScoreBatch")
+    assert rows == 50
+
+
+def test_small_inputs_are_not_merged_into_one_task(spark: SparkSession, tmp_path: Path, server: ServerProcess) -> None:
+    pairs = [(f"q{row}", f"t{row}") for row in range(100)]
+    file = write_pairs(tmp_path / "a.parquet", pairs)
+    from spark_jobs.run import LabelRun
+    from spark_jobs.settings import LabelSettings
+
+    settings = LabelSettings(input=[str(file)], output="unused", partitions=5)
+    run_ = LabelRun(spark, settings, "id", lambda: server.address, lambda: None)
+    config, info = run_._connect()
+    scored = run_._score(run_._checked(spark.read.parquet(str(file)), info), config)
+    assert scored.rdd.getNumPartitions() == 5
+    assert scored.count() == 100

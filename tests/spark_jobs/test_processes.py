@@ -1,0 +1,198 @@
+"""Whole runs as processes of their own: the launcher, embedded servers, signals, and Java from PyPI."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from spark_jobs.embedded import EmbeddedServers
+from spark_jobs.errors import ServerLost
+from spark_jobs.java import java_home
+from tests.spark_jobs.conftest import write_pairs
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = [sys.executable, "-m", "spark_jobs.label_pairs"]
+PATIENCE_S = 120
+
+
+class Job:
+    """A run in a process of its own."""
+
+    def __init__(self, flags: list[str], command: list[str] | None = None, **env: str) -> None:
+        self.process = psutil.Popen(
+            [*(command or MODULE), *flags, "--run-date", "2026-11-01", "--log-format", "json"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
+
+    def wait_for(self, message: str) -> dict[str, Any]:
+        for line in self.process.stdout:
+            event: dict[str, Any] = json.loads(line)
+            if event["msg"] == message:
+                return event
+        raise AssertionError(f"ended without {message!r}: {self.process.stderr.read()}")
+
+    def servers(self) -> list[psutil.Process]:
+        return [child for child in self.process.children() if "grpc_server" in child.cmdline()]
+
+    def finish(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Job]]:
+    jobs: list[Job] = []
+
+    def start_job(*args: Any, **env: str) -> Job:
+        jobs.append(Job(*args, **env))
+        return jobs[-1]
+
+    yield start_job
+    for job in jobs:
+        if job.process.poll() is None:
+            os.killpg(job.process.pid, signal.SIGKILL)
+        job.process.communicate()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Poll for something that another process does."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Path:
+    """Enough distinct pairs to be still scoring when the first results are written."""
+    words = [f"word{number}" for number in range(97)]
+    pairs = [
+        (f"{words[row % 97]} {words[row % 89]}", f"{words[row % 83]} {words[row % 79]} number {row} of many")
+        for row in range(60_000)
+    ]
+    return write_pairs(tmp_path / "night.parquet", pairs)
+
+
+@pytest.mark.parametrize("launcher", ["module", "spark-submit"])
+def test_a_run_with_embedded_servers_and_a_clean_terminal(
+    start: Callable[..., Job], tmp_path: Path, launcher: str
+) -> None:
+    pairs = [("kettle", "electric kettle"), ("kettle", "electric kettle"), (None, "x")]
+    file, output = write_pairs(tmp_path / "a.parquet", pairs), tmp_path / "out"
+    flags = ["--input", str(file), "--output", str(output), "--servers", "1"]
+    if launcher == "module":
+        # No Java to be found: the one from PyPI has to do.
+        tools = tmp_path / "bin"
+        tools.mkdir()
+        for tool in ("bash", "chmod", "dirname", "env", "ls", "rm", "sh"):
+            (tools / tool).symlink_to(_which(tool))
+        job = start(flags, PATH=str(tools), JAVA_HOME="", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    else:
+        submit = [str(Path(sys.executable).with_name("spark-submit")), str(ROOT / "spark_jobs" / "label_pairs.py")]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        conf = str(ROOT / "spark_jobs" / "conf")
+        job = start(flags, submit, JAVA_HOME=str(java_home()), SPARK_CONF_DIR=conf, PATH=path)
+    status, out, err = job.finish()
+    assert (status, err) == (0, "")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["msg"] for event in events] == ["scoring", "publishing", "run finished"]
+    table = pq.ParquetDataset(output / "labels").read()
+    assert sorted(table.column("status").to_pylist()) == ["INVALID_ARGUMENT", "OK", "OK"]
+    assert [path.name for path in output.iterdir()] == ["labels"]
+
+
+def _which(tool: str) -> Path:
+    found = shutil.which(tool)
+    assert found is not None
+    return Path(found)
+
+
+@pytest.mark.parametrize("trouble", ["SIGKILL to a server", "SIGINT"])
+def test_trouble_in_the_middle_of_scoring_leaves_nothing(
+    start: Callable[..., Job], tmp_path: Path, night: Path, trouble: str
+) -> None:
+    output = tmp_path / "out"
+    job = start(["--input", str(night), "--output", str(output), "--servers", "1", "--rows-per-rpc", "16"])
+    job.wait_for("scoring")
+    (server,) = job.servers()
+    until(lambda: list(output.glob("_staging-*/_temporary/**/part-*")))
+    if trouble == "SIGKILL to a server":
+        server.kill()
+        expected = (1, f"qtr label: embedded server {server.pid} was killed by signal 9 (SIGKILL)\n")
+    else:
+        number = signal.Signals[trouble]
+        job.process.send_signal(number)
+        expected = (128 + number, "qtr label: the run was interrupted; nothing was published\n")
+    status, out, err = job.finish()
+    assert (status, err) == expected
+    failure = json.loads(out.splitlines()[-1])
+    assert (failure["msg"], failure["exit_code"]) == ("run failed", status)
+    assert not output.exists()
+    assert not psutil.pid_exists(server.pid)
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    missing = tmp_path / "no bundle"
+    with EmbeddedServers(1, missing) as servers, pytest.raises(ServerLost) as caught:
+        servers.target()
+    (pid,) = servers.pids()
+    assert str(caught.value).startswith(f"embedded server {pid} exited with status 1: ")
+    assert str(missing) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_is_too_slow_to_start_is_given_up() -> None:
+    with (
+        EmbeddedServers(1, start_timeout_s=0.001) as servers,
+        pytest.raises(ServerLost, match=r"was not serving within 0.001 s"),
+    ):
+        servers.target()
+
+
+ORPHAN = """
+import sys
+from spark_jobs.embedded import EmbeddedServers
+servers = EmbeddedServers(1)
+servers.target()
+print(*servers.pids(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_servers_end_with_their_run_even_if_it_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as parent:
+        assert parent.stdout is not None
+        server = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    assert psutil.wait_procs([server], timeout=PATIENCE_S)[0] == [server]
+
+
+def test_embedded_servers_share_a_target_and_stop_on_request() -> None:
+    with EmbeddedServers(2) as servers:
+        target = servers.target()
+        assert target.startswith("ipv4:127.0.0.1:")
+        assert target.count(",") == 1
+        assert servers.failure() is None
+        pids = servers.pids()
+    assert servers.failure() is None
+    assert not any(psutil.pid_exists(pid) for pid in pids)
