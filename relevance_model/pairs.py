@@ -65,16 +65,13 @@ class Pairs:
         """Join several into one, rows in order."""
         if len(parts) == 1:
             return parts[0]
-        queries: list[str] = []
-        titles: list[str] = []
-        rows_q: list[IndexArray] = []
-        rows_t: list[IndexArray] = []
-        for part in parts:
-            rows_q.append(part.query_index + len(queries))
-            rows_t.append(part.title_index + len(titles))
-            queries.extend(part.queries)
-            titles.extend(part.titles)
-        return Pairs(queries, titles, np.concatenate(rows_q), np.concatenate(rows_t))
+        rows = [len(part) for part in parts]
+        return Pairs(
+            [text for part in parts for text in part.queries],
+            [text for part in parts for text in part.titles],
+            _shifted([part.query_index for part in parts], [len(part.queries) for part in parts], rows),
+            _shifted([part.title_index for part in parts], [len(part.titles) for part in parts], rows),
+        )
 
     def rows(self, start: int, stop: int) -> Pairs:
         """Return the rows from ``start`` to before ``stop``, over the texts they use."""
@@ -83,12 +80,17 @@ class Pairs:
         return Pairs([self.queries[i] for i in used_q], [self.titles[i] for i in used_t], rows_q, rows_t)
 
 
+def _shifted(indices: list[IndexArray], texts: list[int], rows: list[int]) -> IndexArray:
+    """Join indices into one over the joined texts."""
+    before = np.cumsum([0, *texts[:-1]])
+    return np.concatenate(indices) + np.repeat(before, rows)
+
+
 def _index(index: ArrayLike, texts: int, field: str, column: str) -> IndexArray:
     rows = np.asarray(index, dtype=np.int64)
     if rows.size == 0:
         return np.arange(texts, dtype=np.int64)
-    outside = np.flatnonzero((rows < 0) | (rows >= texts))
-    if outside.size:
-        row = int(outside[0])
+    if rows.min() < 0 or rows.max() >= texts:
+        row = int(np.flatnonzero((rows < 0) | (rows >= texts))[0])
         raise RequestError(field, f"row {row} points to {int(rows[row])}, but {column} has {texts} entries")
     return rows
