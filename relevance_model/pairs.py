@@ -83,7 +83,8 @@ class Pairs:
 def _shifted(indices: list[IndexArray], texts: list[int], rows: list[int]) -> IndexArray:
     """Join indices into one over the joined texts."""
     before = np.cumsum([0, *texts[:-1]])
-    return np.concatenate(indices) + np.repeat(before, rows)
+    joined: IndexArray = np.concatenate(indices) + np.repeat(before, rows)
+    return joined
 
 
 def _index(index: ArrayLike, texts: int, field: str, column: str) -> IndexArray:
