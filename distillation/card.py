@@ -11,7 +11,11 @@ from distillation.evaluate import Report
 from distillation.recipe import Recipe
 from distillation.teacher import TEACHER_NAME
 
-_SCORER_NAMES = {"student": "**this student** (out of fold)", "teacher cosine": f"{TEACHER_NAME} cosine, zero-shot"}
+_SCORER_NAMES = {
+    "student": "**this student** (out of fold)",
+    "student, kindred queries apart": "this student, kindred queries in one fold",
+    "teacher cosine": f"{TEACHER_NAME} cosine, zero-shot",
+}
 
 
 def model_card(recipe: Recipe, report: Report, lineage: dict[str, dict[str, Any]]) -> str:
@@ -53,8 +57,8 @@ understand them. Not meant for other languages, for texts other than product tit
    weight {recipe.pairs.weak_weight:g}. No judged query is among these pairs.
 2. *Judged stage*: human grades, with soft targets replayed beside them.
 3. *Evaluation*: {evaluation.folds}-fold cross-validation by query over the judged stage. A row is scored by a student
-   that saw no judgement of its query. Calibration (Platt) and threshold (highest F1) come from these out-of-fold
-   scores.
+   that saw no judgement of its query. Once more with kindred queries in one fold (*laptop*, *gaming laptops*), which
+   is what to expect of queries unlike the judged; calibration (Platt) and threshold (highest F1) come from the latter.
 4. The shipped weights are fitted on all judged rows with the same recipe; the table below is about the folds' students.
 
 ## How good it is
@@ -72,8 +76,7 @@ Best F1 {report.f1:.3f} at threshold {report.threshold:.3f}; calibration slope {
 
 - The judgements are few ({report.queries} queries, one shop, mostly electronics): read the intervals, not the third
   decimal.
-- Folds keep a query's rows together, but queries resemble each other (*laptop*, *laptops*) and share titles; and the
-  recipe was chosen while looking at these very folds. On strange queries, of another shop, expect less.
+- The recipe was chosen while looking at these very folds. On queries and titles of another shop, expect less.
 - Threshold and calibration were chosen on the same out-of-fold scores that the F1 is quoted on; expect a little less.
 - The relevant share among the judged rows ({report.positives / report.rows:.0%}) is not that of a night's log: the
   score is calibrated to the former.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +27,9 @@ class Report:
     auc, average_precision
         Scorer to measure; the student comes first.
     calibration
-        Slope and intercept of Platt scaling, fitted on out-of-fold logits.
+        Slope and intercept of Platt scaling, fitted on out-of-fold logits with kindred queries apart.
     threshold, f1
-        The threshold of the highest F1 on calibrated out-of-fold scores, and that F1.
+        The threshold of the highest F1 on the scores so calibrated, and that F1.
     rows, queries
         How many were judged.
     positives
@@ -58,17 +58,40 @@ def out_of_fold(
     return logits
 
 
+def kindred(queries: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return a group for each query, int64 [N]; kindred queries share one.
+
+    Two are kindred if one has all the other's words, plurals aside (*laptop*, *gaming laptops*), or they differ by
+    spaces only (*smart watch*, *smartwatch*); so is whatever chains of such pairs join. They ask for much the same
+    titles, so a student that has seen the judgements of one is not tried by the other.
+    """
+    distinct = list(dict.fromkeys(queries))
+    group = list(range(len(distinct)))
+    words = [{_singular(word) for word in query.lower().split()} for query in distinct]
+    joined = [_singular("".join(query.lower().split())) for query in distinct]
+    for i in range(len(distinct)):
+        for j in range(i):
+            if group[i] != group[j] and (words[i] <= words[j] or words[j] <= words[i] or joined[i] == joined[j]):
+                merged, into = group[i], group[j]
+                group = [into if g == merged else g for g in group]
+    group_of = dict(zip(distinct, group, strict=True))
+    return np.array([group_of[query] for query in queries], dtype=np.int64)
+
+
+def _singular(word: str) -> str:
+    return word.removesuffix("s")
+
+
 def evaluate(
-    logits: npt.NDArray[np.float32],
+    scorers: dict[str, npt.NDArray[np.floating]],
     labels: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64],
-    baselines: dict[str, npt.NDArray[np.floating]],
-    recipe: Evaluation,
     *,
+    calibrated: npt.NDArray[np.float32],
+    recipe: Evaluation,
     seed: int,
 ) -> Report:
-    """Measure out-of-fold ``logits`` and ``baselines`` against ``labels`` (0/1), with intervals over ``groups``."""
-    scorers: dict[str, npt.NDArray[np.floating]] = {"student": logits, **baselines}
+    """Measure each scorer against ``labels`` (0/1), intervals over ``groups``; calibrate on ``calibrated`` logits."""
 
     def intervals(measure: Callable[..., float]) -> dict[str, Interval]:
         return {
@@ -78,8 +101,8 @@ def evaluate(
             for name, scores in scorers.items()
         }
 
-    slope, intercept = platt(labels, logits)
-    threshold, f1 = best_threshold(labels, 1.0 / (1.0 + np.exp(-(slope * logits.astype(np.float64) + intercept))))
+    slope, intercept = platt(labels, calibrated)
+    threshold, f1 = best_threshold(labels, 1.0 / (1.0 + np.exp(-(slope * calibrated.astype(np.float64) + intercept))))
     return Report(
         auc=intervals(auc),
         average_precision=intervals(average_precision),

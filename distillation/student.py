@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from distillation.card import model_card
 from distillation.data import DataFolder, Judged
-from distillation.evaluate import Report, evaluate, out_of_fold
+from distillation.evaluate import Report, evaluate, kindred, out_of_fold
 from distillation.export import draft_manifest, export_bundle
 from distillation.initial import embed_pieces, reduce_width
 from distillation.metrics import token_overlap
@@ -138,12 +138,16 @@ def cross_validate(recipe: Recipe, material: Material, base: BertBiLSTM) -> Repo
         round_to_half(model)
         return predict(model, table, query_rows[test], title_rows[test])
 
-    logits = out_of_fold(fit_and_predict, query_rows, recipe.evaluation, seed=recipe.seed)
-    baselines: dict[str, npt.NDArray[np.floating]] = {
+    by_query = out_of_fold(fit_and_predict, query_rows, recipe.evaluation, seed=recipe.seed)
+    apart = out_of_fold(fit_and_predict, kindred(judged.queries), recipe.evaluation, seed=recipe.seed)
+    scorers: dict[str, npt.NDArray[np.floating]] = {
+        "student": by_query,
+        "student, kindred queries apart": apart,
         "teacher cosine": _cosine(material.vectors, query_rows, title_rows),
         "token overlap": token_overlap(judged.queries, judged.titles),
     }
-    return evaluate(logits, labels, query_rows, baselines, recipe.evaluation, seed=recipe.seed)
+    # A night asks for far more than the judged queries' kin, so what a score promises is learnt from strangers.
+    return evaluate(scorers, labels, query_rows, calibrated=apart, recipe=recipe.evaluation, seed=recipe.seed)
 
 
 def fit_judged(recipe: Recipe, material: Material, base: BertBiLSTM, rows: npt.NDArray[np.int64]) -> BertBiLSTM:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from grpc_client.answers import BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
 from grpc_client.client import RelevanceClient, client_for
-from grpc_client.config import ClientConfig, ModelRef, RetryPolicy
+from grpc_client.config import ClientConfig, ModelRef, RetryPolicy, TlsFiles
 from grpc_client.errors import (
     ClientClosed,
     ClientError,
@@ -41,6 +41,7 @@ __all__ = [
     "ServerFault",
     "TargetUnavailable",
     "TitleScore",
+    "TlsFiles",
     "client_for",
     "ordered_window",
 ]

@@ -12,7 +12,8 @@ import json
 
 import grpc
 
-from grpc_client.config import RetryPolicy
+from grpc_client.config import RetryPolicy, TlsFiles
+from grpc_client.credentials import channel_credentials
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 SERVICE = "relevance.v1.RelevanceService"
@@ -40,26 +41,31 @@ def service_config(retry: RetryPolicy) -> str:
     )
 
 
-def open_channel(target: str, retry: RetryPolicy) -> grpc.Channel:
-    """Open an insecure channel; nothing is connected until the first call.
+def open_channel(target: str, retry: RetryPolicy, tls: TlsFiles | None = None) -> grpc.Channel:
+    """Open a channel, encrypted if `tls` is given; nothing is connected until the first call.
 
     Never use a channel in another process than the one that opened it: gRPC's threads do not survive a fork.
+
+    Raises
+    ------
+    ConfigError
+        If a file of `tls` cannot be read.
     """
-    return grpc.insecure_channel(
-        target,
-        options=[
-            ("grpc.service_config", service_config(retry)),
-            # A name server must not replace the config above.
-            ("grpc.service_config_disable_resolution", 1),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            # Notices a peer that vanished without closing. Servers answer pings below their minimum (30 s) with GOAWAY.
-            ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            ("grpc.keepalive_permit_without_calls", 0),
-            # A restarted server is found again quickly; the "minimum" is the time one connection attempt may take.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 5_000),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
-        ],
-    )
+    options = [
+        ("grpc.service_config", service_config(retry)),
+        # A name server must not replace the config above.
+        ("grpc.service_config_disable_resolution", 1),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # Notices a peer that vanished without closing. Servers answer pings below their minimum (30 s) with GOAWAY.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 0),
+        # A restarted server is found again quickly; the "minimum" is the time one connection attempt may take.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+    ]
+    if tls is None:
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, channel_credentials(tls), options=options)

@@ -13,6 +13,7 @@ from grpc_client.answers import BatchScores, Limits, ModelInfo, QueryScores, Row
 from grpc_client.channel import open_channel
 from grpc_client.columns import PairColumns
 from grpc_client.config import ClientConfig, ModelRef
+from grpc_client.credentials import BearerToken
 from grpc_client.errors import ClientClosed, MessageTooLarge, ResponseMismatch
 from grpc_client.retry import call_with_retry
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
@@ -37,6 +38,7 @@ class RelevanceClient:
         self._channels: dict[int, tuple[grpc.Channel, Any]] = {}
         self._closed = threading.Event()
         self._info: ModelInfo | None = None
+        self._token = None if config.token_file is None else BearerToken(config.token_file)
 
     def __enter__(self) -> RelevanceClient:
         """Give the client itself."""
@@ -62,7 +64,7 @@ class RelevanceClient:
         ClientError
             If there is no answer (see `grpc_client.errors`).
         """
-        response = call_with_retry(self._stub().GetModel, pb.GetModelRequest(), self.config, self._closed)
+        response = call_with_retry(self._stub().GetModel, pb.GetModelRequest(), self.config, self._closed, self._token)
         limits = response.limits
         info = ModelInfo(
             ref=_ref(response.model),
@@ -108,7 +110,7 @@ class RelevanceClient:
             If the request as a whole failed; a title that cannot be scored only has its `failure` set.
         """
         request = pb.ScoreRequest(query=query, titles=titles, model=self._pinned())
-        response = call_with_retry(self._stub().Score, request, self.config, self._closed)
+        response = call_with_retry(self._stub().Score, request, self.config, self._closed, self._token)
         if len(response.results) != len(titles):
             raise ResponseMismatch(
                 f"{self.config.target} answered {len(response.results)} titles where {len(titles)} were asked"
@@ -171,7 +173,7 @@ class RelevanceClient:
             model=self._pinned(),
         )
         try:
-            response = call_with_retry(self._stub().ScoreBatch, request, self.config, stop)
+            response = call_with_retry(self._stub().ScoreBatch, request, self.config, stop, self._token)
         except MessageTooLarge:
             if columns.rows < 2:
                 raise
@@ -222,7 +224,7 @@ class RelevanceClient:
         pid = os.getpid()
         with self._lock:
             if pid not in self._channels:
-                channel = open_channel(self.config.target, self.config.retry)
+                channel = open_channel(self.config.target, self.config.retry, self.config.tls)
                 self._channels[pid] = (channel, pb_grpc.RelevanceServiceStub(channel))
             return self._channels[pid][1]
 

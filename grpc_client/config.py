@@ -53,6 +53,28 @@ class ModelRef:
 
 
 @dataclass(frozen=True)
+class TlsFiles:
+    """Names of the PEM files for TLS; they are read by each process that calls.
+
+    Attributes
+    ----------
+    ca
+        Authorities that the server's certificate is checked against; `None` takes the public ones that gRPC brings.
+    certificate, key
+        The client's own certificate chain and its private key, both or neither; a server may ask for them (mutual TLS).
+    """
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse half a pair."""
+        if (self.certificate is None) != (self.key is None):
+            raise ConfigError("a client certificate and its key are given together, or neither")
+
+
+@dataclass(frozen=True)
 class ClientConfig:
     """Everything a client needs to know.
 
@@ -75,6 +97,10 @@ class ClientConfig:
         The model that must answer; `None` accepts whichever is served.
     priority
         The lane that the server puts the calls into.
+    tls
+        Encrypts, and says whom to trust; `None` speaks plain text, as within one machine or a mesh that encrypts.
+    token_file
+        Name of a file whose first line is the bearer token that the server asks for.
     """
 
     target: str
@@ -85,6 +111,8 @@ class ClientConfig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     model: ModelRef | None = None
     priority: Priority = "bulk"
+    tls: TlsFiles | None = None
+    token_file: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -5,6 +5,7 @@ The table of statuses, in the order in which they are looked at:
 =====================================  ==================================================================
 UNAVAILABLE, DEADLINE_EXCEEDED         repeat within the budget: exponential backoff with full jitter, or
                                        what ``grpc-retry-pushback-ms`` asks; a negative pushback ends it
+UNAUTHENTICATED                        read the token's file again and, if it changed, repeat at once; only once
 RESOURCE_EXHAUSTED                     `MessageTooLarge` (gRPC's own limit; overload is never said this way)
 INVALID_ARGUMENT, NOT_FOUND,           `RequestRejected` with the server's message
 UNAUTHENTICATED, PERMISSION_DENIED,
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 import grpc
 
 from grpc_client.config import ClientConfig, RetryPolicy
+from grpc_client.credentials import BearerToken
 from grpc_client.errors import (
     ClientClosed,
     ClientError,
@@ -77,7 +79,11 @@ def backoff_s(policy: RetryPolicy, failures: int, pushback: float | None) -> flo
 
 
 def call_with_retry(
-    method: Callable[..., Response], request: Any, config: ClientConfig, stop: threading.Event
+    method: Callable[..., Response],
+    request: Any,
+    config: ClientConfig,
+    stop: threading.Event,
+    token: BearerToken | None = None,
 ) -> Response:
     """Call `method` with `request` until the table above says that it is over.
 
@@ -86,18 +92,23 @@ def call_with_retry(
     Raises
     ------
     ClientError
-        By the table above; `ClientClosed` if `stop` is set while waiting for the next attempt.
+        By the table above; `ConfigError` if there is no token in its file; `ClientClosed` if `stop` is set while
+        waiting for the next attempt.
     """
     request_id = uuid.uuid4().hex
     started = time.monotonic()
     attempt = 0
+    renewed = False
     while True:
         attempt += 1
-        metadata = (
+        metadata = [
             ("x-request-id", request_id),
             ("x-request-attempt", str(attempt)),
             ("x-priority", config.priority),
-        )
+        ]
+        shown = None if token is None else token.value()
+        if shown is not None:
+            metadata.append(("authorization", f"Bearer {shown}"))
         left = config.retry.budget_s - (time.monotonic() - started)
         try:
             # gRPC takes 0 or less as "expired before it was sent"; the loop below ends before that.
@@ -105,6 +116,10 @@ def call_with_retry(
         except grpc.RpcError as error:
             call: Any = error  # every RpcError of a finished call is also a grpc.Call
             code, details = call.code(), call.details() or "no details"
+            if code is grpc.StatusCode.UNAUTHENTICATED and token is not None and shown is not None and not renewed:
+                renewed = True
+                if token.has_changed(shown):
+                    continue
             if code not in RETRIED:
                 raise _final_error(code, details, config.target, request_id) from None
             pushback = pushback_s(call.trailing_metadata())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from grpc_server.bounds import CALL_BYTES
 from qtr.settings import ProgramSettings
 
 
@@ -16,8 +17,19 @@ class ServerSettings(ProgramSettings):
     prog: ClassVar[str] = "qtr serve"
 
     bundle: Path | None = Field(default=None, description="Folder of the model bundle; the bundled student if absent.")
+    watch_bundle_seconds: float = Field(
+        default=0.0,
+        ge=0.0,
+        description="Look this often whether the bundle's folder holds another version and swap to it; 0 swaps only "
+        "on SIGHUP. A bundle that fails its checks is refused and the old one goes on serving.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on; only this machine can call the default.")
     port: int = Field(default=8001, ge=0, le=65535, description="gRPC port; 0 takes a free one and logs it.")
+    metrics: bool = Field(default=True, description="Whether Prometheus may read metrics over HTTP.")
+    metrics_host: str | None = Field(default=None, description="Address for /metrics; that of --host if absent.")
+    metrics_port: int = Field(
+        default=8002, ge=0, le=65535, description="HTTP port for /metrics; 0 takes a free one and logs it."
+    )
     threads: int = Field(
         default=1,
         ge=1,
@@ -47,11 +59,58 @@ class ServerSettings(ProgramSettings):
     max_message_bytes: int = Field(
         default=16 << 20, ge=1024, description="Bytes of one gRPC message; gRPC refuses a larger one."
     )
+    max_inflight_bytes: int = Field(
+        default=128 << 20,
+        ge=1024,
+        description="Bytes that the requests in progress may hold together, each with 32 KiB on top for what a call "
+        "costs. Above it callers are refused with a time to come back.",
+    )
+    max_arriving: int = Field(
+        default=32,
+        ge=1,
+        description="Messages that may be on their way in at a time; others wait. Each may hold max-message-bytes.",
+    )
+    arrival_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="Time for a request's message to arrive in full. While others wait for its place it has a second.",
+    )
+    max_connections: int = Field(default=1024, ge=1, description="Connections at a time; further ones are closed.")
+    max_streams: int = Field(default=100, ge=1, description="Calls that one connection may have open at a time.")
+    connection_seconds: float = Field(
+        default=90.0,
+        ge=0,
+        description="Age at which a connection is asked to come anew, so that its client finds new replicas; varies by "
+        "a tenth. 0 is never.",
+    )
+    connection_grace_seconds: float = Field(
+        default=30.0, ge=0, description="Time that the calls of a connection past its age have to finish."
+    )
     cache_bytes: int = Field(
         default=64 << 20, ge=0, description="Memory for what is kept per text (token ids, model state)."
     )
     drain_seconds: float = Field(
         default=30.0, gt=0, description="Time that accepted calls have to finish after SIGTERM or SIGINT."
+    )
+    tls_cert: Path | None = Field(
+        default=None,
+        description="PEM file of the server's certificate chain; with tls-key it turns TLS on. Taken up anew when it "
+        "changes.",
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's unencrypted private key.")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities whose certificates clients must show (mutual TLS).",
+    )
+    tls_client_names: list[str] = Field(
+        default=[],
+        description="Names in client certificates that may call; repeat the flag for more. All that the authorities "
+        "signed if absent.",
+    )
+    auth_token_file: Path | None = Field(
+        default=None,
+        description="File of bearer tokens, one a line, one of which every call but a health check must bear. Read "
+        "again when it changes.",
     )
     reflection: bool = Field(default=True, description="Whether grpcurl may list and describe the services.")
     exit_on_stdin_close: bool = Field(
@@ -64,3 +123,15 @@ class ServerSettings(ProgramSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level to log. No query or title is logged at any level."
     )
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("--tls-cert and --tls-key are given together")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("--tls-client-ca needs --tls-cert and --tls-key")
+        if self.tls_client_names and self.tls_client_ca is None:
+            raise ValueError("--tls-client-names needs --tls-client-ca")
+        if self.max_inflight_bytes < self.max_message_bytes + CALL_BYTES:
+            raise ValueError("--max-inflight-bytes must have room for one message of --max-message-bytes")
+        return self

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from grpc_server.errors import DeadlineError, ScoringError
 from grpc_server.models import ServedModels
+from grpc_server.observer import NOBODY, BatchReport, Observer, TextUse
 from grpc_server.pace import ObservedPace
 from grpc_server.queue import Dropped, Lane, Work, WorkQueue
 from relevance_model import Bundle, Pairs, Scorer, Scores
@@ -65,13 +67,25 @@ class Engine:
     max_queued_tokens, batch_tokens
         See :class:`~grpc_server.queue.WorkQueue`. A request of more than ``batch_tokens`` is cut into several pieces of
         work, so that it cannot keep a person waiting for longer than one batch.
+    observer
+        Told of requests and batches.
+
+    Attributes
+    ----------
+    models
+        As given.
+    queue
+        Where work waits; for looking, not for touching.
     """
 
-    def __init__(self, models: ServedModels, *, max_queued_tokens: int, batch_tokens: int) -> None:
+    def __init__(
+        self, models: ServedModels, *, max_queued_tokens: int, batch_tokens: int, observer: Observer = NOBODY
+    ) -> None:
         self.models = models
+        self._observer = observer
         self._batch_tokens = batch_tokens
         self._pace = ObservedPace()
-        self._queue = WorkQueue(
+        self.queue = WorkQueue(
             max_tokens=max_queued_tokens, batch_tokens=batch_tokens, pace=self._pace, on_drop=self._dropped
         )
         self._waiters: dict[Work, asyncio.Future[Answer]] = {}
@@ -98,7 +112,7 @@ class Engine:
         deadline
             Seconds from now within which the answer is of use.
         request_id
-            For the log.
+            For the log and the trace.
 
         Raises
         ------
@@ -110,14 +124,16 @@ class Engine:
             If the model failed.
         """
         until = None if deadline is None else monotonic() + deadline
+        self._observer.entered(request_id, len(pairs), lane.value)
+        context = copy_context()
         parts = [
-            Work(part, tokens, lane, scorer, until, request_id)
+            Work(part, tokens, lane, scorer, until, request_id, context)
             for part, tokens in cut_to_budget(pairs, self._batch_tokens)
         ]
         futures = [self._loop.create_future() for _ in parts]
         self._waiters.update(zip(parts, futures, strict=True))
         try:
-            self._queue.offer(parts)
+            self.queue.offer(parts)
             log.debug("work accepted", extra={"request_id": request_id, "rows": len(pairs), "lane": lane.value})
             return _joined([await future for future in futures])
         finally:
@@ -128,23 +144,27 @@ class Engine:
 
     async def drain(self) -> None:
         """Refuse new work and return when all that waited is answered."""
-        self._queue.close()
+        self.queue.close()
         await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
-        while batch := self._queue.take():
+        while batch := self.queue.take():
             started = perf_counter()
             try:
                 self._score(batch)
             except Exception:
-                log.exception("a batch failed; its requests are tried alone", extra={"requests": len(batch)})
+                names = [work.request_id for work in batch]
+                log.exception("a batch failed; its requests are tried alone", extra={"request_ids": names})
                 self._score_alone(batch)
             self._pace.observe(sum(work.tokens for work in batch), perf_counter() - started)
 
     def _score(self, batch: list[Work]) -> None:
         scorer = batch[0].group
         assert isinstance(scorer, Scorer)
+        started = perf_counter()
+        before = _text_counts(scorer)
         result = scorer.score(Pairs.concat([work.pairs for work in batch]))
+        self._observer.batch_scored(_report(batch, scorer, result, before, perf_counter() - started))
         answers: list[Answer] = []
         start = 0
         for work in batch:
@@ -159,10 +179,12 @@ class Engine:
                 self._score([work])
             except Exception:
                 log.exception("a request failed", extra={"request_id": work.request_id})
+                self._observer.rows_lost(len(work.pairs), "failed")
                 self._fail(work, lambda: ScoringError("the model failed on this request"))
 
     def _dropped(self, work: Work, reason: Dropped) -> None:
         log.debug("work dropped", extra={"request_id": work.request_id, "reason": reason.value})
+        self._observer.rows_lost(len(work.pairs), reason.value)
         if reason is Dropped.DEADLINE:
             self._fail(work, lambda: DeadlineError("the deadline cannot be met"))
 
@@ -215,6 +237,34 @@ def _cut(bundle: Bundle, result: Scores, start: int, stop: int, queue_seconds: f
         queue_seconds=queue_seconds,
         encode_seconds=result.encode_seconds,
         infer_seconds=result.infer_seconds,
+    )
+
+
+def _text_counts(scorer: Scorer) -> dict[str, TextUse]:
+    columns = {"query": scorer.queries.cache, "title": scorer.titles.cache}
+    return {name: TextUse(cache.hits, cache.misses) for name, cache in columns.items()}
+
+
+def _report(
+    batch: list[Work], scorer: Scorer, result: Scores, before: dict[str, TextUse], seconds: float
+) -> BatchReport:
+    after = _text_counts(scorer)
+    manifest = scorer.bundle.manifest
+    return BatchReport(
+        model=manifest.name,
+        version=manifest.version,
+        lane=batch[0].lane.value,
+        rows=len(result.scores),
+        invalid_rows=len(result.faults),
+        tokens=sum(work.tokens for work in batch),
+        seconds=seconds,
+        encode_seconds=result.encode_seconds,
+        infer_seconds=result.infer_seconds,
+        queue_seconds=[work.taken - work.enqueued for work in batch],
+        texts={
+            name: TextUse(use.hits - before[name].hits, use.misses - before[name].misses) for name, use in after.items()
+        },
+        contexts=[work.context for work in batch],
     )
 
 

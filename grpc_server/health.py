@@ -7,6 +7,7 @@ stream only with the connection, so a graceful stop would wait for every watcher
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc.aio
 from grpc_health.v1 import health_pb2
@@ -37,6 +38,11 @@ class HealthServicer(health_aio.HealthServicer):
         finally:
             watching.cancel()
             ended.cancel()
+
+    async def is_serving(self, context: grpc.aio.ServicerContext[Any, Any]) -> bool:
+        """Say whether the server as a whole takes work, for a call of another protocol that asks the same."""
+        answer = await self.Check(health_pb2.HealthCheckRequest(service=""), context)
+        return answer.status == SERVING
 
     def end_watches(self) -> None:
         """End every watch, now and from now on."""

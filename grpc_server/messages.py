@@ -28,7 +28,7 @@ def pairs_of_score(request: pb.ScoreRequest, limits: RequestLimits) -> Pairs:
     """
     if not request.titles:
         raise RequestError("titles", "at least one title is needed")
-    _check_rows(len(request.titles), "titles", limits)
+    check_rows(len(request.titles), "titles", limits)
     return Pairs.from_columns([request.query], list(request.titles), [0] * len(request.titles))
 
 
@@ -41,13 +41,14 @@ def pairs_of_batch(request: pb.ScoreBatchRequest, limits: RequestLimits) -> Pair
         If an index is out of range, the columns disagree, or there are too many rows.
     """
     rows = len(request.query_index) or len(request.queries)
-    _check_rows(rows, "query_index" if request.query_index else "queries", limits)
+    check_rows(rows, "query_index" if request.query_index else "queries", limits)
     for field, texts in (("queries", request.queries), ("titles", request.titles)):
-        _check_rows(len(texts), field, limits)
+        check_rows(len(texts), field, limits)
     return Pairs.from_columns(list(request.queries), list(request.titles), request.query_index, request.title_index)
 
 
-def _check_rows(rows: int, field: str, limits: RequestLimits) -> None:
+def check_rows(rows: int, field: str, limits: RequestLimits) -> None:
+    """Refuse a request of more than ``limits.max_rows``, naming ``field``."""
     if rows > limits.max_rows:
         raise RequestError(field, f"{rows} entries, the limit is {limits.max_rows} a request")
 

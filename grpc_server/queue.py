@@ -16,12 +16,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
 from typing import Protocol
 
-from grpc_server.errors import UnavailableError
+from grpc_server.errors import DrainingError, LaneFullError
 from relevance_model import Pairs
 
 
@@ -64,8 +65,12 @@ class Work:
         When the answer stops being of use, on the queue's clock; ``None`` if never.
     request_id
         For the log.
+    context
+        The call's, for whoever observes.
     abandoned
         Set by the caller when it no longer waits.
+    last
+        Whether this is the last part of its request; set by the queue.
     enqueued, taken
         When the work came in and when its batch was formed, on the queue's clock.
     """
@@ -76,7 +81,9 @@ class Work:
     group: object = None
     deadline: float | None = None
     request_id: str = ""
+    context: Context = field(default_factory=Context)
     abandoned: bool = False
+    last: bool = field(default=False, init=False)
     enqueued: float = field(default=0.0, init=False)
     taken: float = field(default=0.0, init=False)
 
@@ -98,6 +105,11 @@ class WorkQueue:
         How long the bulk lane may be passed over.
     clock
         Seconds, monotonic.
+
+    Attributes
+    ----------
+    max_tokens
+        As given.
     """
 
     def __init__(
@@ -110,7 +122,7 @@ class WorkQueue:
         starvation_seconds: float = 1.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._max_tokens = max_tokens
+        self.max_tokens = max_tokens
         self._batch_tokens = batch_tokens
         self._pace = pace
         self._on_drop = on_drop
@@ -118,6 +130,7 @@ class WorkQueue:
         self._clock = clock
         self._waiting: dict[Lane, deque[Work]] = {lane: deque() for lane in Lane}
         self._tokens = dict.fromkeys(Lane, 0)
+        self._requests = dict.fromkeys(Lane, 0)
         self._last_taken = Lane.BULK
         self._closed = False
         self._changed = threading.Condition()
@@ -125,6 +138,15 @@ class WorkQueue:
     def tokens(self, lane: Lane) -> int:
         """Return the estimated tokens that wait in ``lane``."""
         return self._tokens[lane]
+
+    def requests(self, lane: Lane) -> int:
+        """Return the number of requests of which at least the last part waits in ``lane``."""
+        return self._requests[lane]
+
+    @property
+    def closed(self) -> bool:
+        """Whether new work is refused."""
+        return self._closed
 
     def offer(self, parts: Sequence[Work]) -> None:
         """Take in all parts of one request, or none of them.
@@ -138,16 +160,18 @@ class WorkQueue:
         tokens = sum(part.tokens for part in parts)
         with self._changed:
             if self._closed:
-                raise UnavailableError("the server is draining", 0.0)
+                raise DrainingError("the server is draining", 0.0)
             waiting = self._tokens[lane]
-            if waiting and waiting + tokens > self._max_tokens:
-                reason = f"about {waiting} {lane.value} tokens wait, the limit is {self._max_tokens}"
-                raise UnavailableError(reason, self._pace.seconds_for(waiting))
+            if waiting and waiting + tokens > self.max_tokens:
+                reason = f"about {waiting} {lane.value} tokens wait, the limit is {self.max_tokens}"
+                raise LaneFullError(reason, self._pace.seconds_for(waiting))
             now = self._clock()
             for part in parts:
                 part.enqueued = now
+            parts[-1].last = True
             self._waiting[lane].extend(parts)
             self._tokens[lane] += tokens
+            self._requests[lane] += 1
             self._changed.notify()
 
     def take(self) -> list[Work]:
@@ -190,6 +214,7 @@ class WorkQueue:
                 break
             waiting.popleft()
             self._tokens[lane] -= work.tokens
+            self._requests[lane] -= work.last
             if reason is not None:
                 dropped.append((work, reason))
                 continue

@@ -15,14 +15,20 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from grpc_server import open_inference, transport
 from grpc_server.config import ServerSettings
 from grpc_server.engine import Engine
 from grpc_server.errors import StartupError
 from grpc_server.health import SERVING, HealthServicer
+from grpc_server.interceptors import ObservingInterceptor
 from grpc_server.messages import RequestLimits
-from grpc_server.models import ServedModels
+from grpc_server.models import ServedModels, smoke_test
+from grpc_server.observer import Observer
+from grpc_server.reload import BundleReloader
 from grpc_server.servicer import RelevanceServicer
+from grpc_server.telemetry import Telemetry
 from relevance_model import Bundle, ModelError, Scorer, default_bundle_path
+from relevance_stubs.inference import open_inference_pb2_grpc
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
 
 log = logging.getLogger("grpc_server")
@@ -42,19 +48,28 @@ async def serve(settings: ServerSettings) -> None:
     started = perf_counter()
     stop = asyncio.Event()
     _stop_on_signals(stop.set)
-    engine = _load(settings)
+    telemetry = Telemetry(settings)
+    engine, reloader = _load(settings, telemetry.observer)
     engine.start()
-    server = grpc.aio.server(options=_channel_options(settings))
+    reloading = _reload_on_demand(reloader, settings.watch_bundle_seconds)
+    server = grpc.aio.server(
+        interceptors=[ObservingInterceptor(telemetry.observer), transport.entrance(settings)],
+        options=transport.channel_options(settings),
+    )
     health = HealthServicer()
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
         RelevanceServicer(engine, _request_limits(settings)), server
     )
+    open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
+        open_inference.OpenInferenceServicer(engine, _request_limits(settings), health), server
+    )
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
-        reflection.enable_server_reflection((SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
-    address = _bind(server, settings)
+        reflection.enable_server_reflection((SERVICE, open_inference.SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
+    address = transport.bind(server, settings)
+    metrics_address = await telemetry.listen(engine)
     await server.start()
-    for name in ("", SERVICE):
+    for name in ("", SERVICE, open_inference.SERVICE):
         await health.set(name, SERVING)
     if settings.exit_on_stdin_close:
         _stop_on_stdin_close(stop.set)
@@ -63,6 +78,7 @@ async def serve(settings: ServerSettings) -> None:
         "serving",
         extra={
             "address": address,
+            "metrics_address": metrics_address,
             "model": manifest.name,
             "version": manifest.version,
             "threads": settings.threads,
@@ -70,23 +86,53 @@ async def serve(settings: ServerSettings) -> None:
         },
     )
     await stop.wait()
-    await _drain(server, health, engine, settings.drain_seconds)
-
-
-def _load(settings: ServerSettings) -> Engine:
+    reloading.cancel()
     try:
-        scorer = Scorer(
-            Bundle.load(settings.bundle or default_bundle_path()),
+        await _drain(server, health, engine, settings.drain_seconds)
+    finally:
+        await telemetry.close()
+
+
+def _load(settings: ServerSettings, observer: Observer) -> tuple[Engine, BundleReloader]:
+    path = settings.bundle or default_bundle_path()
+
+    def make_scorer(bundle: Bundle) -> Scorer:
+        return Scorer(
+            bundle,
             threads=settings.threads,
             micro_batch=settings.micro_batch,
             cache_bytes=settings.cache_bytes,
             max_text_bytes=settings.max_text_bytes,
         )
+
+    try:
+        scorer = make_scorer(Bundle.load(path))
+        smoke_test(scorer)
     except ModelError as error:
         raise StartupError(str(error)) from None
-    return Engine(
-        ServedModels(scorer), max_queued_tokens=settings.max_queued_tokens, batch_tokens=settings.batch_tokens
+    models = ServedModels(scorer)
+    engine = Engine(
+        models,
+        max_queued_tokens=settings.max_queued_tokens,
+        batch_tokens=settings.batch_tokens,
+        observer=observer,
     )
+    return engine, BundleReloader(path, models, make_scorer)
+
+
+def _reload_on_demand(reloader: BundleReloader, watch_seconds: float) -> asyncio.Task[None]:
+    """Reload on SIGHUP and, if asked for, when the bundle's folder changes; until the task is cancelled."""
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        # The loop itself keeps only weak references to its tasks.
+        task = loop.create_task(reloader.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    return loop.create_task(reloader.watch(watch_seconds) if watch_seconds else asyncio.sleep(0))
 
 
 def _request_limits(settings: ServerSettings) -> RequestLimits:
@@ -95,29 +141,6 @@ def _request_limits(settings: ServerSettings) -> RequestLimits:
         max_message_bytes=settings.max_message_bytes,
         max_queued_tokens=settings.max_queued_tokens,
     )
-
-
-def _channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-        # Two servers on one port would each get some of the connections; the second must fail instead.
-        ("grpc.so_reuseport", 0),
-        # Callers that keep a quiet connection alive ping once a minute; gRPC's own limit would cut them off.
-        ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-    ]
-
-
-def _bind(server: grpc.aio.Server, settings: ServerSettings) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    try:
-        port = server.add_insecure_port(f"{host}:{settings.port}")
-    except RuntimeError:
-        raise StartupError(
-            f"cannot listen on {host}:{settings.port}: the address is not this machine's or the port is taken"
-        ) from None
-    return f"{host}:{port}"
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -6,6 +6,8 @@ raised                    status              what the caller should do
 ``RequestError``          INVALID_ARGUMENT    mend the request; ``google.rpc.BadRequest`` names the field
 ``ModelNotServedError``   NOT_FOUND           ask for a model that is served
 ``UnavailableError``      UNAVAILABLE         come back after ``grpc-retry-pushback-ms``
+``UnauthenticatedError``  UNAUTHENTICATED     show a valid token
+``PermissionDeniedError`` PERMISSION_DENIED   use a certificate whose name may call
 ``DeadlineError``         DEADLINE_EXCEEDED   retry with more time; nothing was computed
 anything else             INTERNAL            report the request id; the log has the cause, the answer never does
 ========================= =================== =====================================================================
@@ -23,7 +25,16 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from grpc_server.errors import DeadlineError, ModelNotServedError, ScoringError, UnavailableError
+from grpc_server.errors import (
+    DeadlineError,
+    DrainingError,
+    LaneFullError,
+    ModelNotServedError,
+    PermissionDeniedError,
+    ScoringError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from relevance_model import RequestError
 
 log = logging.getLogger(__name__)
@@ -31,6 +42,17 @@ log = logging.getLogger(__name__)
 PUSHBACK = "grpc-retry-pushback-ms"
 _LEAST_PUSHBACK_SECONDS = 0.01
 _MOST_PUSHBACK_SECONDS = 5.0
+# The caller's own words may come back here; a header over 16 KiB would reach it as gRPC's RESOURCE_EXHAUSTED instead.
+_MOST_TEXT = 1024
+# The words under which failed calls are counted; a code that is not here is its own word.
+_REASONS = {
+    grpc.StatusCode.CANCELLED: "abandoned",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "deadline",
+    grpc.StatusCode.INVALID_ARGUMENT: "invalid",
+    grpc.StatusCode.NOT_FOUND: "unknown_model",
+}
+# Those that every server should show from its start, even if none has happened yet.
+COMMON_REASONS = (*_REASONS.values(), *(e.reason for e in (UnavailableError, LaneFullError, DrainingError)), "internal")
 _PUBLIC_INTERNAL = "internal error; the server's log has the cause under this request id"
 
 
@@ -43,17 +65,33 @@ def to_status(error: Exception, request_id: str) -> tuple[grpc.StatusCode, str, 
                 grpc.StatusCode.INVALID_ARGUMENT, str(error), error_details_pb2.BadRequest(field_violations=[violation])
             )
         case ModelNotServedError():
-            return grpc.StatusCode.NOT_FOUND, str(error), ()
+            return grpc.StatusCode.NOT_FOUND, str(error)[:_MOST_TEXT], ()
         case UnavailableError():
             seconds = min(max(error.retry_after, _LEAST_PUSHBACK_SECONDS), _MOST_PUSHBACK_SECONDS)
             return grpc.StatusCode.UNAVAILABLE, str(error), ((PUSHBACK, str(round(seconds * 1000))),)
         case DeadlineError():
             return grpc.StatusCode.DEADLINE_EXCEEDED, str(error), ()
+        case UnauthenticatedError():
+            return grpc.StatusCode.UNAUTHENTICATED, str(error), ()
+        case PermissionDeniedError():
+            return grpc.StatusCode.PERMISSION_DENIED, str(error), ()
         case ScoringError():
             return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", ()
         case _:
             log.error("unexpected error", exc_info=error, extra={"request_id": request_id})
             return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", ()
+
+
+def reason_for(code: grpc.StatusCode, error: BaseException | None) -> str:
+    """Return the word under which a call that ended with ``code`` is counted.
+
+    An abort keeps what it was raised for as its context, so that one refusal for lack of room can be told from another.
+    """
+    while code is grpc.StatusCode.UNAVAILABLE and error is not None:
+        if isinstance(error, UnavailableError):
+            return error.reason
+        error = error.__context__
+    return _REASONS.get(code, code.name.lower())
 
 
 def _with_detail(

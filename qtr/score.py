@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from qtr.settings import ProgramSettings
+
+if TYPE_CHECKING:
+    from grpc_client import TlsFiles
 
 
 class ScoreSettings(ProgramSettings):
@@ -31,6 +34,15 @@ class ScoreSettings(ProgramSettings):
         default=None, description="Folder of the model bundle, without --target; the bundled student if absent."
     )
     json_output: bool = Field(default=False, alias="json", description="Print one JSON object instead of a table.")
+    tls: bool = Field(default=False, description="Encrypt the call; the files below imply it.")
+    tls_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust; the public ones if absent."
+    )
+    tls_cert: Path | None = Field(default=None, description="PEM file of the client's certificate, for mutual TLS.")
+    tls_key: Path | None = Field(default=None, description="PEM file of its private key.")
+    token_file: Path | None = Field(
+        default=None, description="File whose first line is the bearer token that the server asks for."
+    )
     deadline: float = Field(default=10.0, gt=0, description="Seconds to wait for a server, retries included.")
 
 
@@ -104,6 +116,8 @@ def _score_remotely(settings: ScoreSettings) -> Scored:
         deadline_s=settings.deadline,
         retry=RetryPolicy(budget_s=settings.deadline),
         priority="interactive",
+        tls=_tls_files(settings),
+        token_file=_name(settings.token_file),
     )
     with RelevanceClient(config) as client:
         answer = client.score(settings.query, settings.title)
@@ -112,6 +126,17 @@ def _score_remotely(settings: ScoreSettings) -> Scored:
         for title in answer.titles
     ]
     return Scored(settings.query, answer.model.name, answer.model.version, results)
+
+
+def _tls_files(settings: ScoreSettings) -> TlsFiles | None:
+    from grpc_client import TlsFiles
+
+    files = TlsFiles(_name(settings.tls_ca), _name(settings.tls_cert), _name(settings.tls_key))
+    return files if settings.tls or files != TlsFiles() else None
+
+
+def _name(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _print_table(scored: Scored) -> None:

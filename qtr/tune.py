@@ -116,7 +116,8 @@ def read_pairs(source: Path) -> list[Pair]:
 @contextmanager
 def serving(flags: Sequence[str]) -> Iterator[str]:
     """Run one server on a free port; give its address, or end the program with the server's own sentence."""
-    command = [sys.executable, "-m", "grpc_server", "--port", "0", "--log-format", "json", "--exit-on-stdin-close"]
+    command = [sys.executable, "-m", "grpc_server", "--port", "0", "--no-metrics"]
+    command += ["--log-format", "json", "--exit-on-stdin-close"]
     with Popen([*command, *flags], stdin=PIPE, stdout=PIPE, text=True) as process:
         assert process.stdout is not None
         event: dict[str, str] = {}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
+
 from grpc_client import ClientError
 from spark_jobs.errors import InputError, JobError, RunFailed
 
 _IN_WORKER = re.compile(r"grpc_client\.errors\.\w+: (.+)")
-_UNREADABLE = re.compile(r"Encountered error while reading file (\S+?)\.(?:\s|$)")
+_UNREADABLE = re.compile(r"Encountered error while reading file (.+?)\.(?:\s|$)")
 _RAISED = re.compile(r"\[USER_RAISED_EXCEPTION\] (.+?)(?: SQLSTATE|$)", re.MULTILINE)
 _CAUSES = (
     ("is not a Parquet file", "it is not a Parquet file, or its end is missing"),
@@ -36,7 +38,12 @@ def as_job_error(error: BaseException, inputs: list[str]) -> JobError:
         return error
     if isinstance(error, ClientError):
         return RunFailed(str(error))
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # Py4J asks Spark's process for the text
+        text = ""
+    if not text or isinstance(error, (Py4JNetworkError, ConnectionError)):
+        return RunFailed("Spark's process ended during the run: it was killed, or had too little memory")
     if in_worker := _IN_WORKER.findall(text):
         return RunFailed(in_worker[0].strip())
     if raised := _RAISED.search(text):

@@ -11,9 +11,10 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
+from qtr.cpus import available_cpus
 from spark_jobs.errors import RunFailed
 from spark_jobs.java import java_home
-from spark_jobs.settings import LabelSettings, available_cpus
+from spark_jobs.settings import LabelSettings
 
 PACKAGES = Path(__file__).resolve().parents[1]
 """Folder that holds our packages: a checkout, or site-packages."""

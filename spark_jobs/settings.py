@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from qtr.cpus import available_cpus
 from qtr.settings import ProgramSettings
 
 InputFormat = Literal["auto", "parquet", "csv", "json"]
@@ -16,11 +16,6 @@ InputFormat = Literal["auto", "parquet", "csv", "json"]
 
 def _today() -> date:
     return datetime.now(UTC).date()
-
-
-def available_cpus() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class LabelSettings(ProgramSettings):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from distillation.card import recipe_toml
 from distillation.data import DataFolder
 from distillation.errors import DataError
+from distillation.evaluate import kindred
 from distillation.metrics import auc, best_threshold, bootstrap, platt, token_overlap
 from distillation.recipe import Recipe, load_recipe
 from distillation.texts import TextTable, length_buckets
@@ -65,6 +66,14 @@ def test_platt_recovers_a_known_calibration() -> None:
     slope, intercept = platt(labels, logits)
     assert slope == pytest.approx(0.5, abs=0.05)
     assert intercept == pytest.approx(1.0, abs=0.05)
+
+
+def test_kindred_queries_share_a_group() -> None:
+    queries = ["laptop", "Gaming laptops", "smart watch", "phone case", "smartwatch", "phone stand", "laptop", "gaming"]
+    groups = kindred(queries)
+    assert groups[0] == groups[1] == groups[6] == groups[7]
+    assert groups[2] == groups[4]
+    assert len(set(groups.tolist())) == 4
 
 
 def test_token_overlap_counts_distinct_query_words() -> None:

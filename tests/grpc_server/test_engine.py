@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,7 +17,8 @@ from grpc_server.engine import Answer, Engine, cut_to_budget, estimate_tokens
 from grpc_server.errors import DeadlineError, ScoringError, UnavailableError
 from grpc_server.models import ServedModels
 from grpc_server.queue import Lane
-from relevance_model import Bundle, Pairs, Scorer, Scores
+from relevance_model import Bundle, Pairs, Scorer
+from tests.support.gated_scorer import BreakingScorer, GatedScorer
 
 
 class Core(Engine):
@@ -40,23 +40,6 @@ async def running(
     await engine.drain()
 
 
-class GatedScorer(Scorer):
-    """The real scorer behind a gate, so that a test decides what waits while the model is busy."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__(bundle)
-        self.entered = threading.Event()
-        self.gate = threading.Event()
-        self.gate.set()
-        self.batches: list[int] = []
-
-    def score(self, pairs: Pairs) -> Scores:
-        self.batches.append(len(pairs))
-        self.entered.set()
-        assert self.gate.wait(60)
-        return super().score(pairs)
-
-
 def rows(count: int, seed: int = 0) -> Pairs:
     rng = random.Random(seed)
     words = ["red", "blue", "usb", "cable", "shoes", "lamp", "sofa", "42", "grey", "kids", "bike", "phone", "case"]
@@ -76,7 +59,7 @@ async def block(scorer: GatedScorer, engine: Core) -> asyncio.Task[object]:
 async def waiting(engine: Engine, *requests: Pairs) -> None:
     """Return once these requests, and no others, wait in the bulk lane."""
     tokens = sum(int(estimate_tokens(pairs).sum()) for pairs in requests)
-    while engine._queue.tokens(Lane.BULK) != tokens:
+    while engine.queue.tokens(Lane.BULK) != tokens:
         await asyncio.sleep(0)
 
 
@@ -152,7 +135,7 @@ async def test_a_person_passes_a_large_job_between_two_of_its_pieces(student: Bu
         asked = asyncio.create_task(
             engine.score(person, scorer=scorer, lane=Lane.INTERACTIVE, deadline=None, request_id="")
         )
-        while not engine._queue.tokens(Lane.INTERACTIVE):
+        while not engine.queue.tokens(Lane.INTERACTIVE):
             await asyncio.sleep(0)
         scorer.gate.set()
         await blocker
@@ -161,15 +144,6 @@ async def test_a_person_passes_a_large_job_between_two_of_its_pieces(student: Bu
     assert scorer.batches[1] == 2
     assert len(scorer.batches) > 5
     np.testing.assert_allclose(whole.scores, scorer.score(job).scores, atol=1e-5)
-
-
-class BreakingScorer(GatedScorer):
-    """Fails on any batch that holds the poisonous title, as a bug in a graph would."""
-
-    def score(self, pairs: Pairs) -> Scores:
-        if "poison" in pairs.titles:
-            raise RuntimeError("secret detail")
-        return super().score(pairs)
 
 
 async def test_a_request_that_breaks_the_model_harms_no_other(
@@ -191,7 +165,9 @@ async def test_a_request_that_breaks_the_model_harms_no_other(
     assert not isinstance(first, BaseException)
     assert not isinstance(last, BaseException)
     assert (len(first.scores), len(last.scores)) == (2, 3)
-    assert [r.request_id for r in caplog.records if r.msg == "a request failed"] == ["b"]
+    logged = {record.msg: record for record in caplog.records}
+    assert logged["a batch failed; its requests are tried alone"].request_ids == ["a", "b", "c"]
+    assert logged["a request failed"].request_id == "b"
 
 
 async def test_drain_answers_what_waits_and_refuses_what_comes(student: Bundle) -> None:

@@ -16,8 +16,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from grpc_client import ClientConfig, RelevanceClient
+from spark_jobs.faults import as_job_error
 from spark_jobs.label_pairs import main
+from spark_jobs.run import LabelRun
 from spark_jobs.schema import OUTPUT_COLUMNS
+from spark_jobs.settings import LabelSettings
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer
 from tests.support.server_process import ServerProcess
@@ -296,12 +299,26 @@ def test_rows_are_scored_once_however_often_the_result_is_used(tmp_path: Path) -
     assert rows == 50
 
 
+def test_a_row_whose_pair_was_not_scored_is_never_published(
+    spark: SparkSession, tmp_path: Path, server: ServerProcess
+) -> None:
+    before = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", [("a", "b")])))
+    after = spark.read.parquet(str(write_pairs(tmp_path / "b.parquet", [("a", "b"), ("c", "d")])))
+    settings = LabelSettings(input=["unused"], output="unused")
+    label_run = LabelRun(spark, settings, "id", lambda: server.address, lambda: None)
+    config, info = label_run._connect()
+    label_run._score(label_run._checked(before, info), config).write.parquet(str(tmp_path / "scored"))
+    scored = spark.read.parquet(str(tmp_path / "scored"))
+    assert label_run._labelled(before.columns, label_run._checked(before, info), scored, info).count() == 1
+    labelled = label_run._labelled(after.columns, label_run._checked(after, info), scored, info)
+    with pytest.raises(Exception, match="USER_RAISED_EXCEPTION") as caught:
+        labelled.collect()
+    assert "the input changed during the run" in str(as_job_error(caught.value, []))
+
+
 def test_small_inputs_are_not_merged_into_one_task(spark: SparkSession, tmp_path: Path, server: ServerProcess) -> None:
     pairs = [(f"q{row}", f"t{row}") for row in range(100)]
     file = write_pairs(tmp_path / "a.parquet", pairs)
-    from spark_jobs.run import LabelRun
-    from spark_jobs.settings import LabelSettings
-
     settings = LabelSettings(input=[str(file)], output="unused", partitions=5)
     run_ = LabelRun(spark, settings, "id", lambda: server.address, lambda: None)
     config, info = run_._connect()

@@ -1,0 +1,249 @@
+"""What the service does with two cores: bulk cost, latency alone, in a crowd and beside a nightly run, and overload.
+
+python -m benchmarks.service NIGHT_FOLDER [bulk|single|crowd|mixed|overload|start …] [--seconds 10]
+
+The load comes from this process, the server is another one. Without names, all scenes are played in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time, sleep
+
+import grpc
+import grpc.aio
+import psutil
+
+from benchmarks.scorer_speed import as_columns, read_pairs
+from qtr.load import Load, Measured, Pair, batch_request, percentile, run
+from relevance_model import Bundle, Scorer
+from relevance_stubs.relevance.v1 import relevance_pb2_grpc
+
+ROUNDS = 3
+BULK_PAIRS = 100_000
+CALL_ROWS = 256
+OVERLOAD_DEADLINE = 1.0
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    address: str
+    process: psutil.Process
+    startup: float
+
+    def cpu(self) -> float:
+        """Return the CPU seconds it has used."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def rss_mb(self) -> float:
+        """Return its resident memory."""
+        return float(self.process.memory_info().rss) / 1e6
+
+
+@contextmanager
+def server(*flags: str) -> Iterator[Server]:
+    """Run ``qtr serve`` on a free port."""
+    command = [sys.executable, "-m", "grpc_server", "--port", "0", "--metrics-port", "0", "--log-format", "json"]
+    started = perf_counter()
+    with subprocess.Popen(
+        [*command, "--exit-on-stdin-close", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["msg"] == "serving":
+                break
+        startup = perf_counter() - started
+        drain = threading.Thread(target=lambda: [None for _ in process.stdout or ()])
+        drain.start()
+        yield Server(event["address"], psutil.Process(process.pid), startup)
+        assert process.stdin is not None
+        process.stdin.close()
+        drain.join()
+
+
+def bulk(pairs: list[Pair], seconds: float) -> None:  # noqa: ARG001
+    """Compare the server's CPU per 100,000 pairs with the in-process scorer's, on the same pairs in turn."""
+    pairs = pairs[:BULK_PAIRS]
+    calls = [pairs[start : start + CALL_ROWS] for start in range(0, len(pairs), CALL_ROWS)]
+    columns = [as_columns(call) for call in calls]
+    requests = [batch_request(call) for call in calls]
+    ratios, served_cpu, plain_cpu, rates = [], [], [], []
+    for _ in range(ROUNDS):
+        scorer = Scorer(Bundle.default())
+        before = process_time()
+        for call in columns:
+            scorer.score(call)
+        plain = process_time() - before
+        with server() as one:
+            before, started = one.cpu(), perf_counter()
+            asyncio.run(_send_all(one.address, requests))
+            served, wall = one.cpu() - before, perf_counter() - started
+        ratios.append(served / plain)
+        served_cpu.append(served * BULK_PAIRS / len(pairs))
+        plain_cpu.append(plain * BULK_PAIRS / len(pairs))
+        rates.append(len(pairs) / wall)
+    print(
+        f"bulk: server {median(served_cpu):.2f} CPU s per 100,000 pairs, in-process scorer {median(plain_cpu):.2f}, "
+        f"ratio {median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f}); {median(rates):,.0f} pairs/s on one server"
+    )
+
+
+async def _send_all(address: str, requests: list[object], in_flight: int = 8) -> None:
+    todo = iter(requests)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: relevance_pb2_grpc.RelevanceServiceAsyncStub = relevance_pb2_grpc.RelevanceServiceStub(channel)
+
+        async def caller() -> None:
+            for request in todo:
+                await stub.ScoreBatch(request, timeout=60)
+
+        await asyncio.gather(*(caller() for _ in range(in_flight)))
+
+
+def _latency(name: str, measured: Measured) -> None:
+    p50, p99 = (percentile(measured.single_latencies, share) for share in (0.5, 0.99))
+    print(
+        f"{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {measured.calls_per_second:,.0f} single calls/s, "
+        f"{measured.pairs_per_second:,.0f} bulk pairs/s, failures {measured.failures or 'none'}"
+    )
+
+
+def single(pairs: list[Pair], seconds: float) -> None:
+    """One caller, one pair a call, an otherwise idle server."""
+    with server() as one:
+        _latency("single", run(one.address, pairs, Load(bulk_callers=0, single_callers=1, seconds=seconds)))
+
+
+def crowd(pairs: list[Pair], seconds: float) -> None:
+    """Run 32 callers at once, one pair a call."""
+    with server() as one:
+        _latency("crowd of 32", run(one.address, pairs, Load(bulk_callers=0, single_callers=32, seconds=seconds)))
+
+
+def mixed(pairs: list[Pair], seconds: float) -> None:
+    """Let a person ask while a nightly run saturates the server."""
+    with server() as one:
+        load = Load(bulk_callers=8, rows=CALL_ROWS, single_callers=1, pause=0.02, seconds=seconds)
+        _latency("person beside a nightly run", run(one.address, pairs, load))
+
+
+@dataclass
+class Offered:
+    """What became of calls that were sent at a fixed rate."""
+
+    codes: Counter[str] = field(default_factory=Counter)
+    refusal_latencies: list[float] = field(default_factory=list)
+    late: int = 0
+
+
+def overload(pairs: list[Pair], seconds: float) -> None:
+    """Offer ten times the capacity, whatever comes back; then look at goodput, refusals, memory and recovery."""
+    flags = ("--max-queued-tokens", "65536")
+    with server(*flags) as one:
+        peak = run(one.address, pairs, Load(bulk_callers=8, rows=CALL_ROWS, seconds=5)).pairs_per_second
+        rate = 10 * peak / CALL_ROWS
+        memory: list[float] = []
+        watcher = threading.Thread(target=_watch, args=(one, memory, seconds))
+        watcher.start()
+        offered = asyncio.run(_offer(one.address, pairs, rate, seconds))
+        watcher.join()
+        after = run(one.address, pairs, Load(bulk_callers=8, rows=CALL_ROWS, warm_up=0.2, seconds=3)).pairs_per_second
+    good = offered.codes["OK"] * CALL_ROWS / seconds
+    print(
+        f"overload: peak {peak:,.0f} pairs/s; offered {rate * CALL_ROWS:,.0f}, goodput {good:,.0f} "
+        f"({good / peak:.0%} of peak), answers {dict(offered.codes)}, accepted but late {offered.late}; "
+        f"refusals p50 {percentile(offered.refusal_latencies, 0.5):.1f} ms, "
+        f"p99 {percentile(offered.refusal_latencies, 0.99):.1f} ms; memory {min(memory):.0f}-{max(memory):.0f} MB; "
+        f"afterwards {after:,.0f} pairs/s"
+    )
+
+
+def _watch(one: Server, memory: list[float], seconds: float) -> None:
+    end = perf_counter() + seconds
+    while perf_counter() < end:
+        memory.append(one.rss_mb())
+        sleep(1.0)
+
+
+async def _offer(address: str, pairs: list[Pair], rate: float, seconds: float) -> Offered:
+    offered = Offered()
+    requests = [batch_request(pairs[start : start + CALL_ROWS]) for start in range(0, 100 * CALL_ROWS, CALL_ROWS)]
+    running: set[asyncio.Task[None]] = set()
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: relevance_pb2_grpc.RelevanceServiceAsyncStub = relevance_pb2_grpc.RelevanceServiceStub(channel)
+
+        async def call(number: int) -> None:
+            started = perf_counter()
+            code = "OK"
+            try:
+                await stub.ScoreBatch(requests[number % len(requests)], timeout=OVERLOAD_DEADLINE)
+            except grpc.aio.AioRpcError as error:
+                code = error.code().name
+            took = perf_counter() - started
+            offered.codes[code] += 1
+            if code == "UNAVAILABLE":
+                offered.refusal_latencies.append(took)
+            offered.late += code == "OK" and took > OVERLOAD_DEADLINE
+
+        begin = perf_counter()
+        sent = 0
+        while (now := perf_counter() - begin) < seconds:
+            while sent < now * rate:
+                task = asyncio.create_task(call(sent))
+                running.add(task)
+                task.add_done_callback(running.discard)
+                sent += 1
+            await asyncio.sleep(0.002)
+        await asyncio.gather(*running)
+    return offered
+
+
+def start(pairs: list[Pair], seconds: float) -> None:
+    """Time from exec to serving, and memory before and after a bulk load."""
+    startups, memory = [], []
+    for _ in range(ROUNDS):
+        with server() as one:
+            startups.append(one.startup)
+            fresh = one.rss_mb()
+            run(one.address, pairs, Load(bulk_callers=8, rows=CALL_ROWS, seconds=seconds))
+            memory.append((fresh, one.rss_mb()))
+    print(
+        f"start: {median(startups):.2f} s from exec to serving; resident memory "
+        f"{median(m for m, _ in memory):.0f} MB fresh, {median(m for _, m in memory):.0f} MB after a bulk load"
+    )
+
+
+SCENES: dict[str, Callable[[list[Pair], float], None]] = {
+    scene.__name__: scene for scene in (start, bulk, single, crowd, mixed, overload)
+}
+
+
+def main() -> None:
+    """Play the scenes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("night", type=Path, help="folder of Parquet files with columns query and title")
+    parser.add_argument("scenes", nargs="*", choices=[[], *SCENES], help="what to play; all if none is named")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    arguments = parser.parse_args()
+    pairs = read_pairs(arguments.night, 200_000)
+    for name in arguments.scenes or SCENES:
+        SCENES[name](pairs, arguments.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Prometheus metrics of the service; ``docs/metrics.md`` says what each tells and which knob it tunes.
+
+Counters and histograms are fed by the engine and the interceptor. What has a state of its own (queue, cache, model) is
+read from there when Prometheus asks, so that it cannot drift from the truth.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from grpc_server.engine import Engine
+from grpc_server.observer import GRPC_OWN, BatchReport, Call, CallEnded
+from grpc_server.queue import Dropped, Lane
+from grpc_server.status import COMMON_REASONS
+
+_CALL_LABELS = ("grpc_type", "grpc_service", "grpc_method")
+# From a cached row on an idle server to the longest that a call may wait.
+_SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_ROWS = tuple(float(1 << power) for power in range(14))
+_TOKENS = tuple(float(8 << power) for power in range(14))
+_COLUMNS = ("query", "title")
+_OUTCOMES = ("scored", "invalid", "failed", *(reason.value for reason in Dropped))
+
+
+class Metrics:
+    """An observer that counts, in a registry of its own."""
+
+    def __init__(self) -> None:
+        # The time at which each series was made doubles their number and tells an operator nothing.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._started = self._counter("grpc_server_started", "Calls that began.", *_CALL_LABELS)
+        self._handled = self._counter("grpc_server_handled", "Calls that ended, by status.", *_CALL_LABELS, "grpc_code")
+        self._handling = self._histogram(
+            "grpc_server_handling_seconds", "Time from a call's start to its end.", _SECONDS, *_CALL_LABELS
+        )
+        self._batch_rows = self._histogram("qtr_batch_rows", "Rows of a batch.", _ROWS)
+        self._batch_tokens = self._histogram("qtr_batch_tokens", "Estimated tokens of a batch.", _TOKENS)
+        self._queue = self._histogram("qtr_queue_seconds", "Time that a piece of work waited.", _SECONDS, "lane")
+        self._encode = self._histogram("qtr_encode_seconds", "Tokenisation of a batch.", _SECONDS)
+        self._infer = self._histogram("qtr_infer_seconds", "Forward passes of a batch.", _SECONDS)
+        self._rows = self._counter("qtr_rows", "Rows that were taken in, by what became of them.", "outcome")
+        self._hits = self._counter("qtr_text_cache_hits", "Texts found in the cache.", "column")
+        self._misses = self._counter("qtr_text_cache_misses", "Texts encoded because they were not cached.", "column")
+        self._rejected = self._counter("qtr_rejected", "Requests that ended without an answer, by reason.", "reason")
+        # A series that does not exist until its first event hides that event from a rate.
+        for lane in Lane:
+            self._queue.labels(lane.value)
+        for column in _COLUMNS:
+            self._hits.labels(column)
+            self._misses.labels(column)
+        for outcome in _OUTCOMES:
+            self._rows.labels(outcome)
+        for reason in COMMON_REASONS:
+            self._rejected.labels(reason)
+
+    def watch(self, engine: Engine) -> None:
+        """Show the state of ``engine`` as well, as it is when asked."""
+        self.registry.register(_EngineState(engine))
+
+    def call_started(self, call: Call) -> CallEnded:
+        """Count the start now, and the end when it comes."""
+        labels = (call.kind, call.service, call.method)
+        self._started.labels(*labels).inc()
+        started = perf_counter()
+
+        def ended(code: str, reason: str | None) -> None:
+            self._handling.labels(*labels).observe(perf_counter() - started)
+            self._handled.labels(*labels, code).inc()
+            if reason and not call.service.startswith(GRPC_OWN):
+                self._rejected.labels(reason).inc()
+
+        return ended
+
+    def entered(self, request_id: str, rows: int, lane: str) -> None:
+        """Do nothing: a request is seen in the queue, then in its batch."""
+
+    def batch_scored(self, report: BatchReport) -> None:
+        """Record the batch."""
+        self._batch_rows.observe(report.rows)
+        self._batch_tokens.observe(report.tokens)
+        self._encode.observe(report.encode_seconds)
+        self._infer.observe(report.infer_seconds)
+        waited = self._queue.labels(report.lane)
+        for seconds in report.queue_seconds:
+            waited.observe(seconds)
+        self._rows.labels("scored").inc(report.rows - report.invalid_rows)
+        self._rows.labels("invalid").inc(report.invalid_rows)
+        for column, use in report.texts.items():
+            self._hits.labels(column).inc(use.hits)
+            self._misses.labels(column).inc(use.misses)
+
+    def rows_lost(self, rows: int, outcome: str) -> None:
+        """Count the rows."""
+        self._rows.labels(outcome).inc(rows)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+class _EngineState(Collector):
+    """What the engine holds at the moment of asking."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._build = (metadata.version("qtr"), platform.python_version())
+
+    def collect(self) -> Iterator[Metric]:
+        queue = self._engine.queue
+        yield _gauge("qtr_serving", "1 while new work is taken in, 0 while draining.", float(not queue.closed))
+        yield _gauge("qtr_queue_limit_tokens", "Estimated tokens that may wait in a lane.", queue.max_tokens)
+        tokens = GaugeMetricFamily("qtr_queue_tokens", "Estimated tokens that wait.", labels=["lane"])
+        requests = GaugeMetricFamily("qtr_queue_requests", "Requests that wait with some rows.", labels=["lane"])
+        for lane in Lane:
+            tokens.add_metric([lane.value], queue.tokens(lane))
+            requests.add_metric([lane.value], queue.requests(lane))
+        yield tokens
+        yield requests
+        scorer = self._engine.models.current
+        entries = GaugeMetricFamily("qtr_text_cache_entries", "Texts in the cache.", labels=["column"])
+        capacity = GaugeMetricFamily("qtr_text_cache_capacity", "Texts that fit into the cache.", labels=["column"])
+        for name, column in zip(_COLUMNS, (scorer.queries, scorer.titles), strict=True):
+            entries.add_metric([name], len(column.cache))
+            capacity.add_metric([name], column.cache.capacity)
+        yield entries
+        yield capacity
+        manifest = scorer.bundle.manifest
+        model = GaugeMetricFamily(
+            "qtr_model_info", "The model that answers by default.", labels=["name", "version", "sha256"]
+        )
+        model.add_metric([manifest.name, manifest.version, scorer.bundle.sha256], 1)
+        yield model
+        build = GaugeMetricFamily("qtr_build_info", "The program.", labels=["version", "python"])
+        build.add_metric(self._build, 1)
+        yield build
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)

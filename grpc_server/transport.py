@@ -1,0 +1,124 @@
+"""The port: where it listens, who can read along, and what one connection may ask of gRPC."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import Final
+
+import grpc.aio
+
+from grpc_server.auth import Callers, TokenFile
+from grpc_server.bounds import CALL_BYTES, Arrivals, ByteBudget
+from grpc_server.config import ServerSettings
+from grpc_server.entrance import Entrance, Room
+from grpc_server.errors import StartupError
+from grpc_server.tls import CertificateFiles, ReloadingCertificate
+
+log = logging.getLogger(__name__)
+
+# A TLS handshake, or HTTP/2's first frames, take milliseconds; gRPC's own limit is two minutes.
+_HANDSHAKE_MS: Final = 10_000
+# Headers of one call. gRPC's default drops some calls between 8 and 16 KiB by chance; here the line is sharp.
+_METADATA_BYTES: Final = 16 << 10
+# What a peer may send of a message before it is read.
+_WINDOW_BYTES: Final = 64 << 10
+_NEVER_MS: Final = (1 << 31) - 1
+_PROBE_PLACES: Final = 16
+# Each connection of a balancing client holds one health watch, and sometimes one of the connection before.
+_PROBES_PER_CONNECTION: Final = 2
+
+
+def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
+    """Return gRPC's own settings for the port; ``docs/security.md`` says what each bound adds up to."""
+    age_ms = round(settings.connection_seconds * 1000) or _NEVER_MS
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Two servers on one port would each get some of the connections; the second must fail instead.
+        ("grpc.so_reuseport", 0),
+        # Callers that keep a quiet connection alive ping once a minute; gRPC's own limit would cut them off.
+        ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # A peer that vanished without a word is noticed by an unanswered ping.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # A client that is asked to come anew looks its target up again, and finds the replicas that are new.
+        ("grpc.max_connection_age_ms", age_ms),
+        ("grpc.max_connection_age_grace_ms", round(settings.connection_grace_seconds * 1000)),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", settings.max_streams),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_metadata_size", _METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
+        # The window grows with the bandwidth unless told not to, up to megabytes of unread message for each stream.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
+    ]
+
+
+def entrance(settings: ServerSettings) -> Entrance:
+    """Build the way in for calls.
+
+    Raises
+    ------
+    StartupError
+        If the token file cannot be used.
+    """
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
+    tokens = TokenFile(settings.auth_token_file) if settings.auth_token_file else None
+    most_probes = _PROBES_PER_CONNECTION * settings.max_connections
+    return Entrance(
+        Callers(tokens, settings.tls_client_names),
+        work=Room(ByteBudget(settings.max_inflight_bytes), Arrivals(settings.max_arriving, settings.arrival_seconds)),
+        probes=Room(ByteBudget(most_probes * CALL_BYTES), Arrivals(_PROBE_PLACES, settings.arrival_seconds)),
+    )
+
+
+def bind(server: grpc.aio.Server, settings: ServerSettings) -> str:
+    """Listen, and return ``host:port``.
+
+    Raises
+    ------
+    StartupError
+        If the address cannot be bound, or the certificate cannot be served with.
+    """
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    certificate = None
+    if settings.tls_cert and settings.tls_key:
+        certificate = ReloadingCertificate(
+            CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+        )
+    try:
+        if certificate is None:
+            port = server.add_insecure_port(f"{host}:{settings.port}")
+        else:
+            port = server.add_secure_port(f"{host}:{settings.port}", certificate.credentials())
+    except RuntimeError:
+        raise StartupError(
+            f"cannot listen on {host}:{settings.port}: the address is not this machine's or the port is taken"
+        ) from None
+    address = f"{host}:{port}"
+    if certificate is not None:
+        log.info("certificate in use", extra={"not_after": certificate.not_after})
+    elif not is_loopback(settings.host):
+        if settings.auth_token_file is None:
+            log.warning("listening beyond this machine without TLS or a token", extra={"address": address})
+        else:
+            log.warning("tokens travel beyond this machine without TLS", extra={"address": address})
+    return address
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop the error and traceback that gRPC logs whenever a caller left before its answer: no fault of the server's."""
+    return not record.getMessage().startswith("ExecuteBatchError raised in core")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # another name may stand for any address

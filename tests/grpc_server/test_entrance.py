@@ -1,0 +1,152 @@
+"""What the entrance does to calls that break, lie, crowd or dawdle."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from grpc_server.auth import Callers
+from grpc_server.bounds import Arrivals, ByteBudget
+from grpc_server.entrance import Entrance, Room
+from relevance_stubs.relevance.v1 import relevance_pb2 as pb
+from relevance_stubs.relevance.v1 import relevance_pb2_grpc
+from tests.support.hostile_peers import METHODS, SCORE, SCORE_BATCH, RawPeer, call, message
+from tests.support.server_process import ServerProcess
+
+StartServer = Callable[..., ServerProcess]
+INVALID = str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+LATE = str(grpc.StatusCode.DEADLINE_EXCEEDED.value[0])
+UNAVAILABLE = str(grpc.StatusCode.UNAVAILABLE.value[0])
+
+
+def address_of(server: ServerProcess) -> tuple[str, int]:
+    host, port = server.address.rsplit(":", 1)
+    return host, int(port)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if "no.such" not in method])
+@pytest.mark.parametrize("body", [b"\xff\xff", b"\x0a\x05ab"], ids=["junk", "cut off"])
+def test_bytes_that_are_not_the_message_are_the_callers_mistake(
+    server: ServerProcess, method: str, body: bytes
+) -> None:
+    assert call(address_of(server), method, message(body)) == INVALID
+
+
+@pytest.mark.parametrize("method", [SCORE, SCORE_BATCH])
+def test_text_that_is_no_utf8_is_the_callers_mistake(server: ServerProcess, method: str) -> None:
+    assert call(address_of(server), method, message(b"\x0a\x02\xff\xfe")) == INVALID
+
+
+def test_a_call_that_ends_without_a_message_is_the_callers_mistake(server: ServerProcess) -> None:
+    assert call(address_of(server), SCORE, b"") == INVALID
+
+
+def test_a_message_that_does_not_come_in_time_is_given_up(start_server: StartServer) -> None:
+    server = start_server("--arrival-seconds", "0.3")
+    for method in (SCORE, "/grpc.health.v1.Health/Check"):
+        with RawPeer(address_of(server)) as peer:
+            stream = peer.start(method)
+            peer.send(stream, message(b"a", length=1000))
+            assert peer.status(stream, 10) == LATE
+
+
+def test_messages_that_dawdle_do_not_keep_others_out(start_server: StartServer) -> None:
+    server = start_server("--max-arriving", "2", "--arrival-seconds", "60")
+    with RawPeer(address_of(server)) as peer:
+        streams = [peer.start(SCORE_BATCH) for _ in range(8)]
+        for stream in streams:
+            peer.send(stream, message(b"a", length=1000))
+        with server.channel() as channel:
+            stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
+            for _ in range(3):
+                assert stub.Score(pb.ScoreRequest(query="a", titles=["b"]), timeout=20).results
+        assert peer.status(streams[0], 10) == LATE
+
+
+def test_requests_over_the_byte_budget_are_told_to_come_back_and_probes_are_not(start_server: StartServer) -> None:
+    server = start_server("--max-message-bytes", "100000", "--max-inflight-bytes", "200000", "--arrival-seconds", "60")
+    with RawPeer(address_of(server)) as peer:
+        streams = [peer.start(SCORE_BATCH) for _ in range(7)]
+        assert peer.status(streams[-1], 10) == UNAVAILABLE
+        with server.channel() as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == 1
+            stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as error:
+                stub.Score(pb.ScoreRequest(query="a", titles=["b"]), timeout=10)
+    assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert dict(error.value.trailing_metadata())["grpc-retry-pushback-ms"] == "500"
+
+
+@asynccontextmanager
+async def serving(**behaviours: Callable[..., Any]) -> AsyncIterator[grpc.aio.Channel]:
+    """Serve methods of our own behind the entrance."""
+    room = Room(ByteBudget(1 << 20), Arrivals(4, 10))
+    server = grpc.aio.server(interceptors=[Entrance(Callers(), work=room, probes=room)])
+    makers = {"one": grpc.unary_unary_rpc_method_handler, "many": grpc.unary_stream_rpc_method_handler}
+    makers |= {"sum": grpc.stream_unary_rpc_method_handler, "echo": grpc.stream_stream_rpc_method_handler}
+    handlers = {name: makers[name](behaviour, bytes, bytes) for name, behaviour in behaviours.items()}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+        await server.stop(10)
+        assert room.budget.taken == 0
+    finally:
+        await server.stop(0)
+
+
+async def test_what_a_method_raises_never_reaches_the_caller(caplog: pytest.LogCaptureFixture) -> None:
+    async def one(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        raise KeyError(f"the secret is {request!r}")
+
+    async def many(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[bytes]:
+        yield b"first"
+        raise KeyError(f"the secret is {request!r}")
+
+    async def total(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        return "secret, and no bytes"  # type: ignore[return-value]
+
+    async with serving(one=one, many=many, sum=total) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as unary:
+            await channel.unary_unary("/test/one")(b"x", metadata=[("x-request-id", "night-7")])
+        with pytest.raises(grpc.aio.AioRpcError) as stream:
+            _ = [answer async for answer in channel.unary_stream("/test/many")(b"x")]
+        with pytest.raises(grpc.aio.AioRpcError) as unserializable:
+            await channel.stream_unary("/test/sum")(iter([b"x"]))
+    for error in (unary.value, stream.value, unserializable.value):
+        assert error.code() is grpc.StatusCode.INTERNAL
+        assert "secret" not in str(error)
+        assert "Error" not in str(error.details())
+    assert "night-7" in str(unary.value.details())
+    assert "the secret is b'x'" in caplog.text
+
+
+async def test_every_kind_of_method_works_behind_the_entrance() -> None:
+    async def one(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        return request.upper()
+
+    async def many(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        for letter in request:
+            await context.write(bytes([letter]))
+
+    async def total(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        return b"".join([request async for request in requests])
+
+    async def echo(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request
+
+    async with serving(one=one, many=many, sum=total, echo=echo) as channel:
+        assert await channel.unary_unary("/test/one")(b"ab") == b"AB"
+        assert [answer async for answer in channel.unary_stream("/test/many")(b"ab")] == [b"a", b"b"]
+        assert await channel.stream_unary("/test/sum")(iter([b"a", b"b"])) == b"ab"
+        assert [answer async for answer in channel.stream_stream("/test/echo")(iter([b"a", b"b"]))] == [b"a", b"b"]

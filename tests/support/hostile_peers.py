@@ -1,0 +1,339 @@
+"""Peers that mean harm, one function for each way; each makes one attempt and leaves, whatever comes of it.
+
+They speak through raw sockets, or through h2 with its checks switched off, so that no well-behaved library stands
+between them and the server.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+
+from relevance_stubs.relevance.v1 import relevance_pb2 as pb
+
+Peer = Callable[["tuple[str, int]", random.Random], None]
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+SCORE = "/relevance.v1.RelevanceService/Score"
+SCORE_BATCH = "/relevance.v1.RelevanceService/ScoreBatch"
+METHODS = (
+    SCORE,
+    SCORE_BATCH,
+    "/relevance.v1.RelevanceService/GetModel",
+    "/inference.GRPCInferenceService/ModelInfer",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    "/no.such.Service/Method",
+)
+PATIENCE = 2.0
+
+
+def message(body: bytes, *, length: int | None = None, compressed: int = 0) -> bytes:
+    """Frame ``body`` as gRPC does, or lie about its length."""
+    return struct.pack(">BI", compressed, len(body) if length is None else length) + body
+
+
+def frame(kind: int, payload: bytes, *, stream: int = 1) -> bytes:
+    """Write an HTTP/2 frame without flags (RFC 9113, section 4.1)."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + stream.to_bytes(4, "big") + payload
+
+
+class RawPeer:
+    """One HTTP/2 connection whose every frame is ours to spoil."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address, timeout=PATIENCE)
+        config = h2.config.H2Configuration(
+            client_side=True,
+            header_encoding="latin-1",
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+            validate_inbound_headers=False,
+        )
+        self.http2 = h2.connection.H2Connection(config)
+        self.http2.initiate_connection()
+        self.flush()
+
+    def __enter__(self) -> RawPeer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def flush(self) -> None:
+        self.socket.sendall(self.http2.data_to_send())
+
+    def start(self, path: str, extra: Iterable[tuple[str, str]] = ()) -> int:
+        """Send a call's headers and return its stream."""
+        stream = self.http2.get_next_available_stream_id()
+        headers = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "localhost"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            *extra,
+        ]
+        self.http2.send_headers(stream, headers)
+        self.flush()
+        return stream
+
+    def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
+        """Send a call's bytes, as far as the server's window lets them."""
+        until = time.monotonic() + PATIENCE
+        while data:
+            room = min(self.http2.local_flow_control_window(stream), self.http2.max_outbound_frame_size)
+            if room <= 0:
+                if time.monotonic() > until:
+                    return
+                self.receive()
+                continue
+            self.http2.send_data(stream, data[:room])
+            data = data[room:]
+            self.flush()
+        if end:
+            self.http2.end_stream(stream)
+            self.flush()
+
+    def receive(self) -> list[h2.events.Event]:
+        """Read what the server says next; nothing if it says nothing in time."""
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionError("closed")
+        events = self.http2.receive_data(data)
+        for event in events:
+            if isinstance(event, h2.events.DataReceived):
+                self.http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        self.flush()
+        return events
+
+    def status(self, stream: int, seconds: float = PATIENCE) -> str | None:
+        """Wait for the call's ``grpc-status``; ``reset`` if there is none, ``None`` if nothing came in time."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            with suppress(TimeoutError):
+                for event in self.receive():
+                    if getattr(event, "stream_id", None) != stream:
+                        continue
+                    if isinstance(event, h2.events.StreamReset):
+                        return "reset"
+                    headers = dict(getattr(event, "headers", None) or ())
+                    if "grpc-status" in headers:
+                        return headers["grpc-status"]
+        return None
+
+
+def call(address: tuple[str, int], path: str, data: bytes, extra: Iterable[tuple[str, str]] = ()) -> str | None:
+    """Make one call of raw bytes and return its status."""
+    with RawPeer(address) as peer:
+        stream = peer.start(path, extra)
+        peer.send(stream, data, end=True)
+        return peer.status(stream)
+
+
+def shout(address: tuple[str, int], data: bytes, *, listen: bool = True) -> None:
+    """Send raw bytes over a new connection."""
+    with socket.create_connection(address, timeout=PATIENCE) as peer:
+        peer.sendall(data)
+        while listen and peer.recv(65536):
+            pass
+
+
+def _a_batch(rng: random.Random, rows: int = 64) -> bytes:
+    titles = [f"title {rng.random()} in blue" for _ in range(rows)]
+    request = pb.ScoreBatchRequest(
+        queries=["shoes"], titles=titles, query_index=[0] * rows, title_index=list(range(rows))
+    )
+    return request.SerializeToString()
+
+
+def random_bytes(address: tuple[str, int], rng: random.Random) -> None:
+    shout(address, rng.randbytes(rng.randrange(1, 20_000)))
+
+
+def garbage_after_preface(address: tuple[str, int], rng: random.Random) -> None:
+    shout(address, PREFACE + SETTINGS * rng.randrange(2) + rng.randbytes(rng.randrange(1, 20_000)))
+
+
+def other_protocols(address: tuple[str, int], rng: random.Random) -> None:
+    lines = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"SSH-2.0-x\r\n"]
+    shout(address, rng.choice(lines))
+
+
+def truncated_frames(address: tuple[str, int], rng: random.Random) -> None:
+    length, kind, flags = rng.randrange(1, 1 << 14), rng.randrange(0, 11), rng.randrange(256)
+    head = length.to_bytes(3, "big") + bytes([kind, flags]) + rng.randrange(0, 9).to_bytes(4, "big")
+    shout(address, PREFACE + SETTINGS + head + rng.randbytes(rng.randrange(length)), listen=False)
+
+
+def flipped_bytes(address: tuple[str, int], rng: random.Random) -> None:
+    with RawPeer(address) as peer:
+        stream = peer.http2.get_next_available_stream_id()
+        peer.http2.send_headers(stream, [(":method", "POST"), (":scheme", "http"), (":path", SCORE_BATCH)])
+        peer.http2.send_data(stream, message(_a_batch(rng, 8)), end_stream=True)
+        frames = bytearray(peer.http2.data_to_send())
+        for _ in range(rng.randrange(1, 8)):
+            frames[rng.randrange(len(frames))] ^= 1 << rng.randrange(8)
+        peer.socket.sendall(frames)
+        peer.status(stream, 0.5)
+
+
+def wrong_messages(address: tuple[str, int], rng: random.Random) -> None:
+    body = rng.randbytes(rng.randrange(1, 2000))
+    call(address, rng.choice(METHODS), message(body, compressed=rng.randrange(3)))
+
+
+def lying_lengths(address: tuple[str, int], rng: random.Random) -> None:
+    length = rng.choice([0, 1, 1 << 20, (1 << 24) + 1, (1 << 31) - 1, (1 << 32) - 1])
+    call(address, rng.choice(METHODS), message(rng.randbytes(rng.randrange(100)), length=length))
+
+
+def bad_utf8(address: tuple[str, int], rng: random.Random) -> None:
+    text = rng.choice([b"\xff\xfe", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"]) + rng.randbytes(20)
+    body = b"".join(bytes([field << 3 | 2, len(text)]) + text for field in (1, 2))
+    call(address, rng.choice([SCORE, SCORE_BATCH]), message(body))
+
+
+def index_overflows(address: tuple[str, int], rng: random.Random) -> None:
+    highest = rng.choice([1, 1 << 31, (1 << 32) - 1])
+    request = pb.ScoreBatchRequest(
+        queries=["a"], titles=["b"], query_index=[0, highest], title_index=[0] * rng.randrange(1, 4)
+    )
+    # A varint of ten bytes is more than a uint32 can be.
+    call(address, SCORE_BATCH, message(request.SerializeToString() + b"\x18" + b"\xff" * 9 + b"\x01"))
+
+
+def huge_metadata(address: tuple[str, int], rng: random.Random) -> None:
+    many = [(f"x-{number}", "v" * 100) for number in range(rng.randrange(500))]
+    call(address, SCORE, b"", [("x-big", "v" * rng.randrange(200_000)), *many])
+
+
+def odd_headers(address: tuple[str, int], rng: random.Random) -> None:
+    extra = rng.choice(
+        [
+            [("grpc-timeout", "-1S")],
+            [("grpc-timeout", "99999999999H")],
+            [("grpc-encoding", "lzma")],
+            [("x-request-id", "\x01" * 300)],
+            [("x-priority", "highest")],
+            [("authorization", "Bearer " + "x" * 5000)],
+            [("content-length", "-5")],
+            [(":path", "/twice")],
+            [("traceparent", "00-zz")],
+        ]
+    )
+    call(address, rng.choice([SCORE, "", "/", "relevance", "*", "/" + "x" * 3000]), message(b""), extra)
+
+
+def continuation_flood(address: tuple[str, int], rng: random.Random) -> None:
+    """Headers that never end: each frame adds one more, and none is the last."""
+    begin = frame(1, b"\x82")
+    more = frame(9, b"\x40\x03x-a\x01b")
+    shout(address, PREFACE + SETTINGS + begin + more * rng.randrange(1, 5000))
+
+
+def control_flood(address: tuple[str, int], rng: random.Random) -> None:
+    ping = frame(6, rng.randbytes(8), stream=0)
+    shout(address, PREFACE + SETTINGS + rng.choice([ping, SETTINGS]) * rng.randrange(1, 2000))
+
+
+def rapid_resets(address: tuple[str, int], rng: random.Random) -> None:
+    with RawPeer(address) as peer:
+        for _ in range(rng.randrange(1, 200)):
+            stream = peer.start(SCORE_BATCH)
+            peer.http2.reset_stream(stream)
+        peer.flush()
+
+
+def early_disconnects(address: tuple[str, int], rng: random.Random) -> None:
+    with RawPeer(address) as peer:
+        data = message(_a_batch(rng, rng.randrange(1, 512)))
+        for _ in range(rng.randrange(1, 4)):
+            peer.send(peer.start(SCORE_BATCH), data[: rng.choice([3, len(data) // 2, len(data)])], end=True)
+
+
+def unread_answers(address: tuple[str, int], rng: random.Random) -> None:
+    with RawPeer(address) as peer:
+        peer.http2.update_settings({4: 0})  # no window: the server may send no answer
+        peer.flush()
+        for _ in range(rng.randrange(1, 20)):
+            peer.send(peer.start(SCORE_BATCH), message(_a_batch(rng)), end=True)
+        time.sleep(rng.random())
+
+
+def many_texts(address: tuple[str, int], rng: random.Random) -> None:
+    """A small message of a great many empty strings, which take more room once they are read."""
+    call(address, rng.choice([SCORE, SCORE_BATCH]), message(b"\x12\x00" * rng.randrange(1, 1 << 20)))
+
+
+def giants(address: tuple[str, int], rng: random.Random) -> None:
+    call(address, SCORE_BATCH, message(bytes(rng.randrange(1 << 20, 4 << 20)), length=(1 << 24) - 100))
+
+
+def dribble(address: tuple[str, int], rng: random.Random) -> None:
+    with RawPeer(address) as peer:
+        path = rng.choice([SCORE_BATCH, SCORE, "/grpc.health.v1.Health/Check"])
+        streams = [peer.start(path) for _ in range(rng.randrange(1, 30))]
+        for stream in streams:
+            peer.send(stream, message(b"\x0a", length=1 << 23))
+        until = time.monotonic() + 3 * rng.random()
+        while time.monotonic() < until:
+            time.sleep(0.1)
+            peer.send(rng.choice(streams), b"\x00")
+
+
+PEERS: tuple[Peer, ...] = (
+    random_bytes,
+    garbage_after_preface,
+    other_protocols,
+    truncated_frames,
+    flipped_bytes,
+    wrong_messages,
+    lying_lengths,
+    bad_utf8,
+    index_overflows,
+    huge_metadata,
+    odd_headers,
+    continuation_flood,
+    control_flood,
+    rapid_resets,
+    early_disconnects,
+    unread_answers,
+    many_texts,
+    giants,
+    dribble,
+)
+
+
+@contextmanager
+def silent_connections(address: tuple[str, int], count: int) -> Iterator[None]:
+    """Hold connections open that say nothing, half a preface, or begin a call and never go on."""
+    openings = (b"", PREFACE[:10], PREFACE + SETTINGS, PREFACE + SETTINGS + frame(1, b"\x82\x86"))
+    with ExitStack() as stack:
+        for number in range(count):
+            with suppress(OSError):
+                connection = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
+                connection.sendall(openings[number % len(openings)])
+        yield
+
+
+# What an attempt may end with: the server hangs up, or h2 will not play along any more.
+ENDINGS = (OSError, h2.exceptions.H2Error)
+
+
+def attack(address: tuple[str, int], peer: Peer, rng: random.Random) -> None:
+    """Make one attempt, whatever comes of it."""
+    with suppress(*ENDINGS):
+        peer(address, rng)
