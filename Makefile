@@ -37,9 +37,9 @@ $(VENV)/dev: requirements/dev.lock pyproject.toml | $(VENV)/python
 	@$(PIP) --no-deps --editable .
 	@touch $@ $(VENV)/runtime
 
-demo: $(VENV)/runtime ## Label the bundled sample: embedded server, bundled student, Spark in local mode
-	@JAVA_HOME=$$($(BIN)/python -m spark_jobs.java) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/spark-submit \
-	  spark_jobs/label_pairs.py --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT)
+demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled student, Spark in local mode
+	@JAVA_HOME="$$($(BIN)/python -m spark_jobs.java)" SPARK_CONF_DIR=spark_jobs/conf PATH="$(CURDIR)/$(BIN):$$PATH" \
+	  spark-submit spark_jobs/label_pairs.py --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT) --log-format text
 
 test: $(VENV)/dev ## Run the tests
 	@$(BIN)/python -m pytest

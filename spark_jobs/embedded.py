@@ -94,14 +94,15 @@ class _Server:
         command += ["--metrics-port", "0", "--exit-on-stdin-close", "--log-format", "json"]
         if bundle is not None:
             command += ["--bundle", str(bundle)]
-        # A settings file of the run has names that a server does not know.
+        # What QTR_… variables say is meant for the run, or for a server that people call.
         path = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH", ""))))
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={name: value for name, value in os.environ.items() if name != "QTR_CONFIG"} | {"PYTHONPATH": path},
+            env={name: value for name, value in os.environ.items() if not name.startswith("QTR_")}
+            | {"PYTHONPATH": path},
             # Ctrl-C in the terminal is for the run, which stops its servers itself when it no longer needs them.
             start_new_session=True,
         )
