@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until told to stop; return the exit status."""
     settings = ServerSettings.parse(sys.argv[1:] if argv is None else argv)
     logs.configure(settings.log_format, settings.log_level)
+    # Before grpc is imported: without it gRPC's core writes a line to stderr for every TLS handshake that fails.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from grpc_server.errors import StartupError
     from grpc_server.server import serve
 

@@ -34,7 +34,6 @@ HEALTH = "/grpc.health.v1.Health/"
 _LOG_EVERY_SECONDS = 10.0
 
 
-
 @dataclass(frozen=True, slots=True)
 class Room:
     """What calls of one kind share: a budget for those taken in, and places for messages on their way."""

@@ -110,7 +110,7 @@ def bind(server: grpc.aio.Server, settings: ServerSettings) -> str:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Drop the error and traceback that gRPC logs whenever a caller left before its answer: no fault of the server's."""
+    """Drop the error and traceback that gRPC logs whenever a caller left before its answer: no fault of ours."""
     return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
 

@@ -157,7 +157,9 @@ class LabelRun:
         if rows_in != rows_out:
             raise RunFailed(f"{partition} has {rows_out} rows for {rows_in} rows of input; do not use it")
         shown = reduce(and_, (F.length(_column(published, name)) > 0 for name in self._texts()), F.col("status") == OK)
-        sample = published.where(shown).select(*self._texts(), "score", "label").limit(_SAMPLE_ROWS).collect()
+        # By hash: neighbours in the file are often about the same query.
+        scattered = published.where(shown).orderBy(F.xxhash64(*self._texts()))
+        sample = scattered.select(*self._texts(), "score", "label").limit(_SAMPLE_ROWS).collect()
         return RunReport(
             run_id=self.run_id,
             run_date=self.settings.run_date,

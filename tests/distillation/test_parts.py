@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from distillation.card import recipe_toml
 from distillation.data import DataFolder
-from distillation.errors import DataError
-from distillation.evaluate import kindred
+from distillation.errors import DataError, TrainingError
+from distillation.evaluate import evaluate, kindred
 from distillation.metrics import auc, best_threshold, bootstrap, platt, token_overlap
-from distillation.recipe import Recipe, load_recipe
+from distillation.recipe import Evaluation, Recipe, load_recipe
 from distillation.texts import TextTable, length_buckets
 from distillation.vocabulary import CLS, PAD, SEP, SPECIAL_TOKENS, UNK, train_vocabulary
 
@@ -66,6 +66,13 @@ def test_platt_recovers_a_known_calibration() -> None:
     slope, intercept = platt(labels, logits)
     assert slope == pytest.approx(0.5, abs=0.05)
     assert intercept == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_backward_student_is_refused() -> None:
+    labels = np.array([0, 0, 1, 1] * 3)
+    logits = np.array([2.0, 0.5, -0.5, 1.0] * 3, dtype=np.float32)
+    with pytest.raises(TrainingError, match="backwards"):
+        evaluate({}, labels, np.arange(12), calibrated=logits, recipe=Evaluation(), seed=0)
 
 
 def test_kindred_queries_share_a_group() -> None:

@@ -73,7 +73,7 @@ def test_a_stranger_is_refused_before_the_message_is_read(start_server: StartSer
     host, port = server.address.rsplit(":", 1)
     with RawPeer((host, int(port))) as peer:
         stream = peer.start(SCORE)
-        peer.send(stream, message(b"", length=16 << 20))  # announced, never sent
+        peer.send(stream, message(b"", length=4 << 20))  # announced, never sent
         assert peer.status(stream, 10) == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
 
 

@@ -279,7 +279,7 @@ def many_texts(address: tuple[str, int], rng: random.Random) -> None:
 
 
 def giants(address: tuple[str, int], rng: random.Random) -> None:
-    call(address, SCORE_BATCH, message(bytes(rng.randrange(1 << 20, 4 << 20)), length=(1 << 24) - 100))
+    call(address, SCORE_BATCH, message(bytes(rng.randrange(1 << 20, 3 << 20)), length=(1 << 22) - 100))
 
 
 def dribble(address: tuple[str, int], rng: random.Random) -> None:
@@ -287,7 +287,7 @@ def dribble(address: tuple[str, int], rng: random.Random) -> None:
         path = rng.choice([SCORE_BATCH, SCORE, "/grpc.health.v1.Health/Check"])
         streams = [peer.start(path) for _ in range(rng.randrange(1, 30))]
         for stream in streams:
-            peer.send(stream, message(b"\x0a", length=1 << 23))
+            peer.send(stream, message(b"\x0a", length=1 << 21))
         until = time.monotonic() + 3 * rng.random()
         while time.monotonic() < until:
             time.sleep(0.1)

@@ -1,0 +1,67 @@
+"""What gRPC itself is told to bound, from outside."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import grpc
+import pytest
+
+from grpc_server.transport import is_loopback
+from tests.support.hostile_peers import SCORE, RawPeer, call
+from tests.support.server_process import ServerProcess
+
+StartServer = Callable[..., ServerProcess]
+
+
+def address_of(server: ServerProcess) -> tuple[str, int]:
+    host, port = server.address.rsplit(":", 1)
+    return host, int(port)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("scorer.example", False),
+    ],
+)
+def test_only_this_machine_is_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_connections_over_the_limit_are_closed_and_there_is_room_again(start_server: StartServer) -> None:
+    server = start_server("--max-connections", "2")
+    with RawPeer(address_of(server)) as first, RawPeer(address_of(server)) as second:
+        for peer in (first, second):
+            assert peer.receive()
+        with socket.create_connection(address_of(server), timeout=10) as third:
+            assert third.recv(1) == b""
+    with server.channel() as channel:
+        grpc.channel_ready_future(channel).result(timeout=20)
+
+
+def test_headers_over_the_limit_are_refused_and_smaller_ones_are_not(server: ServerProcess) -> None:
+    exhausted, invalid = (
+        str(code.value[0]) for code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT)
+    )
+    assert call(address_of(server), SCORE, b"", [("x-big", "v" * 20_000)]) == exhausted
+    assert call(address_of(server), SCORE, b"", [("x-big", "v" * 14_000)]) == invalid
+
+
+def test_a_connection_past_its_age_is_asked_to_come_anew(start_server: StartServer) -> None:
+    server = start_server("--connection-seconds", "0.2", "--connection-grace-seconds", "0.2")
+    with RawPeer(address_of(server)) as peer:
+        peer.start(SCORE)  # a call that never goes on does not keep the connection
+        seen = []
+        with pytest.raises(ConnectionError):
+            while True:
+                seen += peer.receive()
+    assert "ConnectionTerminated" in {type(event).__name__ for event in seen}
