@@ -6,6 +6,7 @@
     ├── RecipeError            a recipe that cannot be read or is not understood
     ├── DataError              a data file that is missing or malformed
     ├── TeacherError           the teacher's weights are not installed
+    ├── TrainingError          a student that learnt nothing worth exporting
     └── ParityError            an exported graph does not compute what the trained network computes
 """
 
@@ -26,6 +27,10 @@ class DataError(DistillationError):
 
 class TeacherError(DistillationError):
     """The teacher encoder cannot be loaded."""
+
+
+class TrainingError(DistillationError):
+    """The student ranks judged pairs no better than backwards, so that no calibration can stand for it."""
 
 
 class ParityError(DistillationError):

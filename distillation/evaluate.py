@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import GroupKFold
 
+from distillation.errors import TrainingError
 from distillation.metrics import Interval, auc, average_precision, best_threshold, bootstrap, platt
 from distillation.recipe import Evaluation
 
@@ -91,7 +92,13 @@ def evaluate(
     recipe: Evaluation,
     seed: int,
 ) -> Report:
-    """Measure each scorer against ``labels`` (0/1), intervals over ``groups``; calibrate on ``calibrated`` logits."""
+    """Measure each scorer against ``labels`` (0/1), intervals over ``groups``; calibrate on ``calibrated`` logits.
+
+    Raises
+    ------
+    TrainingError
+        If the calibrated logits rank the labels backwards.
+    """
 
     def intervals(measure: Callable[..., float]) -> dict[str, Interval]:
         return {
@@ -102,6 +109,10 @@ def evaluate(
         }
 
     slope, intercept = platt(labels, calibrated)
+    if slope <= 0.0:
+        raise TrainingError(
+            f"the student ranks judged pairs backwards (Platt slope {slope:.3f}, expected above 0): train it for longer"
+        )
     threshold, f1 = best_threshold(labels, 1.0 / (1.0 + np.exp(-(slope * calibrated.astype(np.float64) + intercept))))
     return Report(
         auc=intervals(auc),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from inspect import isasyncgen
 from time import monotonic
@@ -126,8 +126,9 @@ class _Door:
             try:
                 answers = await self._call(context)
                 if isasyncgen(answers):
-                    async for answer in answers:
-                        await context.write(answer)
+                    async with aclosing(answers):
+                        async for answer in answers:
+                            await context.write(answer)
                 else:
                     await answers
             except grpc.aio.AbortError:

@@ -7,20 +7,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qtr.settings import ProgramSettings
-
-if TYPE_CHECKING:
-    from grpc_client import TlsFiles
+from qtr.caller import CallerSettings
+from qtr.terminal import printable
 
 
-class ScoreSettings(ProgramSettings):
+class ScoreSettings(CallerSettings):
     """Scores one query against one or more titles, in this process or by a running server."""
 
     prog: ClassVar[str] = "qtr score"
@@ -34,15 +32,6 @@ class ScoreSettings(ProgramSettings):
         default=None, description="Folder of the model bundle, without --target; the bundled student if absent."
     )
     json_output: bool = Field(default=False, alias="json", description="Print one JSON object instead of a table.")
-    tls: bool = Field(default=False, description="Encrypt the call; the files below imply it.")
-    tls_ca: Path | None = Field(
-        default=None, description="PEM file of the authorities to trust; the public ones if absent."
-    )
-    tls_cert: Path | None = Field(default=None, description="PEM file of the client's certificate, for mutual TLS.")
-    tls_key: Path | None = Field(default=None, description="PEM file of its private key.")
-    token_file: Path | None = Field(
-        default=None, description="File whose first line is the bearer token that the server asks for."
-    )
     deadline: float = Field(default=10.0, gt=0, description="Seconds to wait for a server, retries included.")
 
 
@@ -116,8 +105,8 @@ def _score_remotely(settings: ScoreSettings) -> Scored:
         deadline_s=settings.deadline,
         retry=RetryPolicy(budget_s=settings.deadline),
         priority="interactive",
-        tls=_tls_files(settings),
-        token_file=_name(settings.token_file),
+        tls=settings.tls_files(),
+        token_file=settings.token_file_name(),
     )
     with RelevanceClient(config) as client:
         answer = client.score(settings.query, settings.title)
@@ -128,31 +117,15 @@ def _score_remotely(settings: ScoreSettings) -> Scored:
     return Scored(settings.query, answer.model.name, answer.model.version, results)
 
 
-def _tls_files(settings: ScoreSettings) -> TlsFiles | None:
-    from grpc_client import TlsFiles
-
-    files = TlsFiles(_name(settings.tls_ca), _name(settings.tls_cert), _name(settings.tls_key))
-    return files if settings.tls or files != TlsFiles() else None
-
-
-def _name(path: Path | None) -> str | None:
-    return None if path is None else str(path)
-
-
 def _print_table(scored: Scored) -> None:
-    table = Table(title=Text(f"“{_printable(scored.query)}”", style="bold"), title_justify="left")
+    table = Table(title=Text(f"“{printable(scored.query)}”", style="bold"), title_justify="left")
     table.add_column("score", justify="right")
     table.add_column("label")
     table.add_column("title", overflow="fold")
     for result in sorted(scored.results, key=lambda each: -1.0 if each.score is None else each.score, reverse=True):
         score = "-" if result.score is None else f"{result.score:.4f}"
         label = result.label if result.error is None else result.error
-        table.add_row(score, Text(label or ""), Text(_printable(result.title)))
+        table.add_row(score, Text(label or ""), Text(printable(result.title)))
     console = Console()
     console.print(table)
     console.print(Text(f"model {scored.model_name} {scored.model_version}", style="dim"))
-
-
-def _printable(text: str) -> str:
-    """Show what a terminal must not be sent as it is: control characters and lone surrogates."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

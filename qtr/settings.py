@@ -116,7 +116,7 @@ def _parser(settings: type[ProgramSettings]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(f"--{_CONFIG}", metavar="FILE", help="TOML file of settings, named as the flags with _ for -.")
-    for name, field in settings.model_fields.items():
+    for name, field in _own_first(settings):
         flag = f"--{(field.alias or name).replace('_', '-')}"
         options: dict[str, Any] = {"dest": field.alias or name, "help": _help(field)}
         if field.annotation is bool:
@@ -127,6 +127,14 @@ def _parser(settings: type[ProgramSettings]) -> argparse.ArgumentParser:
             options["metavar"] = _metavar(field)
         parser.add_argument(flag, **options)
     return parser
+
+
+def _own_first(settings: type[ProgramSettings]) -> list[tuple[str, FieldInfo]]:
+    """Return the fields, those that programs share last."""
+    own = [(name, field) for name, field in settings.model_fields.items() if name in settings.__annotations__]
+    return own + [
+        (name, field) for name, field in settings.model_fields.items() if name not in settings.__annotations__
+    ]
 
 
 def _help(field: FieldInfo) -> str:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qtr.terminal import printable
+
 
 @dataclass(frozen=True)
 class LabelledRow:
@@ -76,7 +78,7 @@ class RunReport:
         facts.add_row("distinct pairs", f"{self.distinct_pairs:,}")
         facts.add_row("labels", ", ".join(f"{name} {count:,}" for name, count in sorted(self.labels.items())) or "none")
         for reason, count in sorted(self.errors.items(), key=lambda item: -item[1]):
-            facts.add_row("no label", Text(f"{count:,} rows: {reason}"))
+            facts.add_row("no label", Text(f"{count:,} {'row' if count == 1 else 'rows'}: {reason}"))
         facts.add_row("model", Text(f"{self.model_name} {self.model_version}"))
         if self.scoring_s:
             facts.add_row("scoring", f"{self.scoring_s:.1f} s, {self.distinct_pairs / self.scoring_s:,.0f} pairs/s")
@@ -94,11 +96,6 @@ class RunReport:
         table.add_column("query", overflow="ellipsis", no_wrap=True, ratio=1)
         table.add_column("title", overflow="ellipsis", no_wrap=True, ratio=2)
         for row in self.sample:
-            cells = (Text(row.label), Text(_printable(row.query)), Text(_printable(row.title)))
+            cells = (Text(row.label), Text(printable(row.query[:200])), Text(printable(row.title[:200])))
             table.add_row(f"{row.score:.4f}", *cells)
         return table
-
-
-def _printable(text: str) -> str:
-    """Show what a terminal must not be sent as it is."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:200])

@@ -98,6 +98,9 @@ class LabelRun:
             in_flight=settings.in_flight,
             max_rows_per_rpc=settings.rows_per_rpc,
             retry=RetryPolicy(budget_s=settings.retry_budget),
+            # The servers of the run itself listen on loopback, in plain text.
+            tls=settings.tls_files() if settings.target else None,
+            token_file=settings.token_file_name() if settings.target else None,
         )
         # Somebody waits at the terminal: a wrong address shows within seconds, not after the budget of a nightly call.
         first_call = replace(config, retry=RetryPolicy(budget_s=min(settings.retry_budget, 15.0)))

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from qtr.caller import CallerSettings
 from qtr.cpus import available_cpus
-from qtr.settings import ProgramSettings
 
 InputFormat = Literal["auto", "parquet", "csv", "json"]
 
@@ -18,7 +18,7 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-class LabelSettings(ProgramSettings):
+class LabelSettings(CallerSettings):
     """Labels every (query, title) row of the input and publishes the labels as one partition of Parquet files."""
 
     prog: ClassVar[str] = "qtr label"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -159,6 +160,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("settings", type=json.loads)
     settings = parser.parse_args().settings
+    # Blocked before any thread starts: one of gRPC's could take the signal, and the main thread would sleep on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     server = grpc.server(ThreadPoolExecutor(8))
     pb_grpc.add_RelevanceServiceServicer_to_server(_Servicer(settings), server)
     servicer = health.HealthServicer()
@@ -167,10 +170,11 @@ def main() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(json.dumps({"address": f"127.0.0.1:{port}"}), flush=True)
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    stopped.wait()
+    signal.sigwait({signal.SIGTERM})
     server.stop(0)
+    # Without Python's own farewell, which now and then waits for ever for a thread of gRPC's.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
