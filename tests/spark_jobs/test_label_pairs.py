@@ -166,7 +166,7 @@ def test_the_summary_for_a_person(tmp_path: Path, server: ServerProcess, capsys:
     assert run(*flags, "--run-date", "2026-11-01", "--log-format", "text") == 0
     text = capsys.readouterr().out
     assert "2 of 2 published, 1 of them without a label" in text
-    assert "1 rows: INVALID_ARGUMENT: query is null" in text
+    assert "1 row: INVALID_ARGUMENT: query is null" in text
     assert "rows/s" in text
     assert "run_date=2026-11-01" in text
     assert "\\x1b[31mkettle" in text
