@@ -83,34 +83,23 @@ class Scorer:
         self.max_text_bytes = max_text_bytes
         self._micro_batch = micro_batch
         self._lock = threading.Lock()
-        self.queries = Column(
-            TextEncoder(
-                bundle.path / TOKENIZER,
-                max_tokens=manifest.max_query_tokens,
-                leading_cls=True,
-                max_text_bytes=max_text_bytes,
-            ),
-            graph_file=bundle.path / manifest.graphs.query if manifest.graphs.query else None,
-            max_tokens=manifest.max_query_tokens,
-            threads=threads,
-            micro_batch=micro_batch,
-            cache_bytes=cache_bytes // 2,
-            min_rows=CHUNK_ROWS,
-        )
-        self.titles = Column(
-            TextEncoder(
-                bundle.path / TOKENIZER,
-                max_tokens=manifest.max_title_tokens,
-                leading_cls=False,
-                max_text_bytes=max_text_bytes,
-            ),
-            graph_file=bundle.path / manifest.graphs.title if manifest.graphs.title else None,
-            max_tokens=manifest.max_title_tokens,
-            threads=threads,
-            micro_batch=micro_batch,
-            cache_bytes=cache_bytes // 2,
-            min_rows=CHUNK_ROWS,
-        )
+
+        def column(graph: str | None, max_tokens: int, *, leading_cls: bool) -> Column:
+            encoder = TextEncoder(
+                bundle.path / TOKENIZER, max_tokens=max_tokens, leading_cls=leading_cls, max_text_bytes=max_text_bytes
+            )
+            return Column(
+                encoder,
+                graph_file=bundle.path / graph if graph else None,
+                max_tokens=max_tokens,
+                threads=threads,
+                micro_batch=micro_batch,
+                cache_bytes=cache_bytes // 2,
+                min_rows=CHUNK_ROWS,
+            )
+
+        self.queries = column(manifest.graphs.query, manifest.max_query_tokens, leading_cls=True)
+        self.titles = column(manifest.graphs.title, manifest.max_title_tokens, leading_cls=False)
         self._pair = Graph(
             bundle.path / manifest.graphs.pair, allowed_inputs=_PAIR_INPUTS, output="logit", threads=threads
         )
