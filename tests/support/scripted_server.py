@@ -162,9 +162,10 @@ def main() -> None:
     settings = parser.parse_args().settings
     # Blocked before any thread starts: one of gRPC's could take the signal, and the main thread would sleep on.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    server = grpc.server(ThreadPoolExecutor(8))
+    server = grpc.server(ThreadPoolExecutor(32))
     pb_grpc.add_RelevanceServiceServicer_to_server(_Servicer(settings), server)
-    servicer = health.HealthServicer()
+    # Each watch holds a thread. The other way, with callbacks, new clients hung in their first call now and then.
+    servicer = health.HealthServicer(experimental_non_blocking=False)
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
