@@ -21,7 +21,8 @@ class ServerSettings(ProgramSettings):
         default=0.0,
         ge=0.0,
         description="Look this often whether the bundle's folder holds another version and swap to it; 0 swaps only "
-        "on SIGHUP. A bundle that fails its checks is refused and the old one goes on serving.",
+        "on SIGHUP. A bundle that fails its checks is refused and the old one goes on serving. Put the new version "
+        "in place by moving a folder or a link, never by writing into the folder that is served.",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; only this machine can call the default.")
     port: int = Field(default=8001, ge=0, le=65535, description="gRPC port; 0 takes a free one and logs it.")

@@ -90,7 +90,8 @@ class Engine:
         )
         self._waiters: dict[Work, asyncio.Future[Answer]] = {}
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._finished = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
         """Start taking work."""
@@ -145,7 +146,14 @@ class Engine:
     async def drain(self) -> None:
         """Refuse new work and return when all that waited is answered."""
         self.queue.close()
-        await asyncio.to_thread(self._thread.join)
+        await self._finished.wait()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            # Waited for on the loop and not by joining: a batch that takes too long must not hold the exit.
+            self._loop.call_soon_threadsafe(self._finished.set)
 
     def _work(self) -> None:
         while batch := self.queue.take():

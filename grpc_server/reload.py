@@ -32,6 +32,7 @@ class BundleReloader:
         self._models = models
         self._make_scorer = make_scorer
         self._seen = self._mark()
+        self._refused = ""
         self._lock = asyncio.Lock()
 
     async def reload(self) -> None:
@@ -46,10 +47,15 @@ class BundleReloader:
                     return
                 self._models.add(scorer)
             except ModelError as error:
-                log.error("bundle refused, the old one goes on serving", extra={"reason": str(error)})
+                # It may be a copy under way: look again, but say the same thing once.
+                self._seen = None
+                if str(error) != self._refused:
+                    log.error("bundle refused, the old one goes on serving", extra={"reason": str(error)})
+                self._refused = str(error)
             except Exception:
                 log.exception("bundle refused, the old one goes on serving")
             else:
+                self._refused = ""
                 manifest = scorer.bundle.manifest
                 log.info(
                     "bundle swapped",

@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     trials: list[Trial] = []
     grid = list(itertools.product(settings.threads, settings.micro_batch, settings.batch_tokens))
     grid = [point for point in grid if point[0] <= settings.cpus]
+    if not grid:
+        usage_error(TuneSettings.prog, f"--threads: nothing to try, as only {settings.cpus} cores are to be filled")
     with console.status("") as status:
         for done, (threads, micro_batch, batch_tokens) in enumerate(grid):
             status.update(f"{done} of {len(grid)}: threads {threads}, micro-batch {micro_batch}, budget {batch_tokens}")
@@ -102,7 +104,7 @@ def read_pairs(source: Path) -> list[Pair]:
 
             table = pyarrow.parquet.read_table(source, columns=["query", "title"])
             pairs = list(zip(table["query"].to_pylist(), table["title"].to_pylist(), strict=True))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         usage_error(TuneSettings.prog, f"--pairs: {source} cannot be read as pairs ({error})")
     # A lone surrogate cannot be sent, and a null is not a pair.
     pairs = [pair for pair in dict.fromkeys(pairs) if all(isinstance(t, str) and t.isprintable() and t for t in pair)]

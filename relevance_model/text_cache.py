@@ -8,6 +8,7 @@ the batch at hand are never evicted by that batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ ABSENT = -1
 
 # A key costs about this much beside its row: the str with a typical title in it, the dict entry and the list slot.
 _KEY_BYTES = 240
+# Longer texts are known by a digest, or a few thousand of them would outweigh all the rows.
+_LONGEST_KEY = 128
 
 
 class TextCache:
@@ -55,8 +58,8 @@ class TextCache:
         self.states: NDArray[np.float32] = np.zeros((self.capacity, state_size), np.float32)
         self.hits = 0
         self.misses = 0
-        self._row_of: dict[str, int] = {}
-        self._key_of: list[str | None] = [None] * self.capacity
+        self._row_of: dict[str | bytes, int] = {}
+        self._key_of: list[str | bytes | None] = [None] * self.capacity
         self._referenced = np.zeros(self.capacity, np.bool_)
         self._pinned_in = np.zeros(self.capacity, np.int64)
         self._batch = 0
@@ -70,7 +73,7 @@ class TextCache:
         """Start a batch: return each text's row, or ``ABSENT``; rows found are safe from eviction until the next."""
         self._batch += 1
         get = self._row_of.get
-        rows = np.fromiter((get(text, ABSENT) for text in texts), np.int64, len(texts))
+        rows = np.fromiter((get(_key(text), ABSENT) for text in texts), np.int64, len(texts))
         found = rows[rows != ABSENT]
         self._referenced[found] = True
         self._pinned_in[found] = self._batch
@@ -93,8 +96,8 @@ class TextCache:
     def publish(self, texts: Sequence[str], rows: IndexArray) -> None:
         """Bind filled rows to their texts. Rows of a batch that failed before this call hold nothing and are reused."""
         for text, row in zip(texts, rows.tolist(), strict=True):
-            self._row_of[text] = row
-            self._key_of[row] = text
+            self._row_of[key := _key(text)] = row
+            self._key_of[row] = key
         self._referenced[rows] = True
 
     def _next_free(self) -> int:
@@ -108,3 +111,9 @@ class TextCache:
                 continue
             return row
         raise AssertionError(f"one batch brought more than the {self.capacity} distinct texts that the cache can hold")
+
+
+def _key(text: str) -> str | bytes:
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -48,6 +48,10 @@ def as_job_error(error: BaseException, inputs: list[str]) -> JobError:
         return RunFailed(in_worker[0].strip())
     if raised := _RAISED.search(text):
         return RunFailed(raised[1].strip())
+    if "ParentNotDirectoryException" in text or "Mkdirs failed to create" in text:
+        return InputError(
+            "cannot write to the folder that --output names: a part of its path is a file or not writable"
+        )
     cause = next((sentence for mark, sentence in _CAUSES if mark in text), None)
     if unreadable := _UNREADABLE.search(text):
         file = re.sub("^file:(//)?", "", unreadable[1])

@@ -1,7 +1,8 @@
 """``qtr label``, also ``python -m spark_jobs.label_pairs`` and ``spark-submit spark_jobs/label_pairs.py``.
 
 Labels every row of the input and publishes the labels as one partition. Exit status: 0 published, 1 the run failed,
-2 the input or a flag is wrong, 130 or 143 interrupted. Unless it is 0, nothing was published.
+2 the input or a flag is wrong, 130 or 143 interrupted. Unless it is 0, nothing was published; or the
+message names the partition that was, and what is wrong with it.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
             scored=servers.stop if servers else lambda: None,
         )
         troubles = [signals.trouble, *([servers.failure] if servers else [])]
-        return supervised(run, troubles, lambda: _unless_gone(spark.sparkContext.cancelAllJobs))
+        return supervised(run, troubles, lambda: _unless_gone(spark.sparkContext.cancelAllJobs), run.published.is_set)
 
 
 def _unless_gone(call: Callable[[], object]) -> None:

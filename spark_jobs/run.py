@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
+from threading import Event
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
@@ -44,6 +45,8 @@ class LabelRun:
         Gives the gRPC target; may have to wait for it.
     scored
         Called when the last pair is scored: the servers are not needed any more.
+    published
+        Set when the partition is there: what goes wrong afterwards cannot take it back.
     """
 
     spark: SparkSession
@@ -51,6 +54,7 @@ class LabelRun:
     run_id: str
     target: Callable[[], str]
     scored: Callable[[], None]
+    published: Event = field(default_factory=Event)
 
     def __call__(self) -> RunReport:
         """Label the input and publish it; on any failure nothing of it is left.
@@ -81,6 +85,7 @@ class LabelRun:
             self._labelled(frame.columns, checked, scored, info).write.mode("overwrite").option(
                 "partitionOverwriteMode", "dynamic"
             ).partitionBy("run_date").parquet(labels)
+            self.published.set()
             report = self._report(frame, scored, f"{labels}/run_date={self.settings.run_date}", info)
             return replace(report, scoring_s=scoring_s, total_s=time.monotonic() - started)
         finally:

@@ -74,7 +74,10 @@ class _Worker(threading.Thread, Generic[Result]):
 
 
 def supervised(
-    work: Callable[[], Result], troubles: list[Callable[[], JobError | None]], cancel: Callable[[], None]
+    work: Callable[[], Result],
+    troubles: list[Callable[[], JobError | None]],
+    cancel: Callable[[], None],
+    too_late: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Run `work` in a thread until it ends, cancelling it as soon as there is trouble.
 
@@ -87,6 +90,8 @@ def supervised(
     cancel
         Called again and again until `work` has ended: a job that starts just after one call meets the next. Must not
         raise.
+    too_late
+        Whether `work` has done what cannot be undone: it is then left to end, and trouble is not heard any more.
 
     Returns
     -------
@@ -99,10 +104,12 @@ def supervised(
     while worker.is_alive():
         worker.join(_GLANCE_S)
         trouble = trouble or next((found for look in troubles if (found := look()) is not None), None)
-        if trouble is not None and worker.is_alive():
+        if trouble is not None and worker.is_alive() and not too_late():
             cancel()
     if worker.error is None:
         return worker.result[0]
+    if too_late():
+        raise worker.error
     # What the dying server made the run fail with says less than that it died.
     trouble = trouble or next((found for look in troubles if (found := look()) is not None), None)
     raise trouble or worker.error

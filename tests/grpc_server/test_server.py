@@ -23,7 +23,6 @@ from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
-ZEROS = [0] * 5000
 
 
 @pytest.fixture

@@ -78,3 +78,12 @@ def test_the_byte_bound_decides_the_capacity() -> None:
     large = TextCache(max_bytes=2 << 20, max_tokens=8, state_size=64, min_rows=1)
     assert small.capacity * (4 * (8 + 1 + 64)) < 1 << 20
     assert large.capacity == pytest.approx(2 * small.capacity, abs=1)
+
+
+def test_long_texts_are_found_again_and_told_apart() -> None:
+    cache = make()
+    long, longer = "x" * 8000, "x" * 8001
+    assert cache.find([long]).tolist() == [ABSENT]
+    fresh = cache.allocate(1)
+    cache.publish([long], fresh)
+    assert cache.find([long, longer]).tolist() == [fresh[0], ABSENT]

@@ -53,6 +53,23 @@ def test_a_result_that_trouble_came_too_late_for_stands() -> None:
     assert supervised(work, [lambda: ServerLost("it died")], cancelled.set) == "published"
 
 
+def test_what_cannot_be_undone_is_not_broken_off() -> None:
+    published, heard = threading.Event(), threading.Event()
+
+    def trouble() -> JobError:
+        heard.set()
+        return ServerLost("it died")
+
+    def work() -> str:
+        published.set()
+        assert heard.wait(30)
+        raise RunFailed("the partition is there, but")
+
+    published.set()
+    with pytest.raises(RunFailed, match="the partition is there"):
+        supervised(work, [trouble], lambda: pytest.fail("cancelled"), published.is_set)
+
+
 def test_a_death_that_the_work_noticed_first_is_the_reason() -> None:
     dead = threading.Event()
 
