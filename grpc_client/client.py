@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -14,7 +15,7 @@ from grpc_client.channel import open_channel
 from grpc_client.columns import PairColumns
 from grpc_client.config import ClientConfig, ModelRef
 from grpc_client.credentials import BearerToken
-from grpc_client.errors import ClientClosed, MessageTooLarge, ResponseMismatch
+from grpc_client.errors import ClientClosed, MessageTooLarge, RequestRejected, ResponseMismatch
 from grpc_client.retry import call_with_retry
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc as pb_grpc
@@ -109,7 +110,8 @@ class RelevanceClient:
         ClientError
             If the request as a whole failed; a title that cannot be scored only has its `failure` set.
         """
-        request = pb.ScoreRequest(query=query, titles=titles, model=self._pinned())
+        with _sendable():
+            request = pb.ScoreRequest(query=query, titles=titles, model=self._pinned())
         response = call_with_retry(self._stub().Score, request, self.config, self._closed, self._token)
         if len(response.results) != len(titles):
             raise ResponseMismatch(
@@ -165,13 +167,14 @@ class RelevanceClient:
         return self._score_columns(columns, stop if stop is not None else self._closed)
 
     def _score_columns(self, columns: PairColumns, stop: threading.Event) -> BatchScores:
-        request = pb.ScoreBatchRequest(
-            queries=columns.queries,
-            titles=columns.titles,
-            query_index=columns.query_index,
-            title_index=columns.title_index,
-            model=self._pinned(),
-        )
+        with _sendable():
+            request = pb.ScoreBatchRequest(
+                queries=columns.queries,
+                titles=columns.titles,
+                query_index=columns.query_index,
+                title_index=columns.title_index,
+                model=self._pinned(),
+            )
         try:
             response = call_with_retry(self._stub().ScoreBatch, request, self.config, stop, self._token)
         except MessageTooLarge:
@@ -253,6 +256,14 @@ def _renew_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def _sendable() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise RequestRejected("a text is not valid UTF-8 and cannot be sent", "INVALID_ARGUMENT") from None
 
 
 def _ref(model: pb.ModelVersion) -> ModelRef:

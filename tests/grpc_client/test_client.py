@@ -289,6 +289,14 @@ def test_the_real_server_agrees_with_the_contract(start_server: Callable[..., Se
             RelevanceClient(replace(client.config, model=ModelRef("no such", "1"))).score_batch(["a"], ["b"])
 
 
+def test_a_text_that_cannot_be_sent_is_one_sentence() -> None:
+    with RelevanceClient(ClientConfig("127.0.0.1:1")) as client:
+        with pytest.raises(RequestRejected, match="not valid UTF-8"):
+            client.score("a", ["x\ud83d"])
+        with pytest.raises(RequestRejected, match="not valid UTF-8"):
+            client.score_batch(["x\ud83d"], ["a"])
+
+
 FORK = """
 import os, sys
 from grpc_client import ClientConfig, client_for
