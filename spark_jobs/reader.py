@@ -65,6 +65,8 @@ def read_input(spark: SparkSession, storage: Storage, settings: LabelSettings) -
             # Reading with a schema does.
             source.schema("_ string").load(settings.input).write.format("noop").mode("overwrite").save()
         raise
+    if not frame.columns:
+        raise InputError(f"the input {', '.join(settings.input)} has no rows")
     _check_columns(frame, kind, settings)
     return frame
 
@@ -83,7 +85,7 @@ def _check_columns(frame: DataFrame, kind: str, settings: LabelSettings) -> None
         raise InputError(f"--query-column and --title-column both name the column '{settings.query_column}'")
     for flag, column in (("--query-column", settings.query_column), ("--title-column", settings.title_column)):
         if column not in types:
-            found = ", ".join(f"{name} ({kind_.simpleString()})" for name, kind_ in types.items()) or "no columns"
+            found = ", ".join(f"{name} ({kind_.simpleString()})" for name, kind_ in types.items())
             hint = "; the first line of a CSV file must name its columns" if kind == "csv" else ""
             raise InputError(f"the input has no column '{column}' ({flag}), it has {found}{hint}")
         if not isinstance(types[column], StringType):

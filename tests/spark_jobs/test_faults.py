@@ -57,3 +57,10 @@ def test_the_sentence_is_found_in_what_spark_says(text: str, kind: type[JobError
     assert type(found) is kind
     assert sentence in str(found)
     assert "\n" not in str(found)
+
+
+def test_an_output_below_a_file_is_the_users_mistake() -> None:
+    error = RuntimeError("org.apache.hadoop.fs.ParentNotDirectoryException: Parent path is not a directory: file:/a")
+    found = as_job_error(error, ["in"])
+    assert type(found) is InputError
+    assert "--output" in str(found)

@@ -184,6 +184,11 @@ class TestInputErrors:
         (tmp_path / "in" / "_SUCCESS").touch()
         assert refused(2, "--input", str(tmp_path / "in")).endswith("holds no files")
 
+    @pytest.mark.parametrize("name", ["empty.jsonl", "empty.csv"])
+    def test_an_empty_file(self, refused: Callable[..., str], tmp_path: Path, name: str) -> None:
+        (tmp_path / name).touch()
+        assert refused(2, "--input", str(tmp_path / name)) == f"qtr label: the input {tmp_path / name} has no rows"
+
     def test_no_rows(self, refused: Callable[..., str], tmp_path: Path) -> None:
         file = write_pairs(tmp_path / "a.parquet", [])
         assert refused(2, "--input", str(file)) == f"qtr label: the input {file} has no rows"
