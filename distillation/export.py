@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from distillation.errors import ParityError
-from distillation.graphs import PAIR_GRAPH, QUERY_GRAPH, TITLE_GRAPH, write_graphs
+from distillation.graphs import PAIR_GRAPH, TEXT_GRAPH, write_graphs
 from distillation.model import BertBiLSTM, round_to_half
 from distillation.texts import TextTable
 from distillation.training import predict
@@ -57,7 +57,9 @@ def export_bundle(
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         draft = Path(scratch) / folder.name
         draft.mkdir()
-        write_graphs(model, draft)
+        write_graphs(
+            model, draft, max_query_tokens=manifest.max_query_tokens, max_title_tokens=manifest.max_title_tokens
+        )
         tokenizer.save(str(draft / TOKENIZER), pretty=False)
         (draft / MODEL_CARD).write_text(card, encoding="utf-8")
         check_parity(model, tokenizer, write_bundle(draft, manifest), probe)
@@ -88,7 +90,7 @@ def draft_manifest(
         calibration=Calibration(slope=slope, intercept=intercept),
         max_query_tokens=max_query_tokens,
         max_title_tokens=max_title_tokens,
-        graphs=Graphs(query=QUERY_GRAPH, title=TITLE_GRAPH, pair=PAIR_GRAPH),
+        graphs=Graphs(query=TEXT_GRAPH, title=TEXT_GRAPH, pair=PAIR_GRAPH),
         metrics=metrics,
         lineage=lineage,
     )

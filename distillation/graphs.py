@@ -1,8 +1,10 @@
-"""The three ONNX graphs of a :class:`~distillation.model.BertBiLSTM`.
+"""The two ONNX graphs of a :class:`~distillation.model.BertBiLSTM`: one per text, one per pair.
 
-A per-text state is, in this order: the LSTM's final ``h`` and ``c`` [H each], the sum and the non-negative maximum of
-its steps [H each], and the twin vector [D]. Time comes first inside the graphs, as the ONNX LSTM wants it: token ids
-are transposed, which is cheaper than transposing embeddings.
+A text's state is, in this order: the twin vector [D], the weight [1], and for each token its share [1] and its vector
+[T]; past the text's end all is zero. It has room for the longest text; a query's state is the same, cut off where the
+longest query ends. Time comes first inside the text graph, as the ONNX LSTM wants it: token ids are transposed, which
+is cheaper than transposing embeddings. The pair graph reads of a state only as many tokens as the batch's longest text
+has. A single pair costs about a microsecond per node, so there are as few of them as can be.
 """
 
 from __future__ import annotations
@@ -15,101 +17,109 @@ import numpy.typing as npt
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from distillation.model import MATCH_SHIFT, QUERY_SEGMENT, TITLE_SEGMENT, BertBiLSTM
-from distillation.onnx_builder import GraphBuilder, SharedWeights
+from distillation.model import KERNEL_CENTRES, KERNEL_SHARPNESS, TINY, BertBiLSTM
+from distillation.onnx_builder import GraphBuilder
 from distillation.vocabulary import SPECIAL_TOKENS
 
-QUERY_GRAPH: Final = "query.onnx"
-TITLE_GRAPH: Final = "title.onnx"
+TEXT_GRAPH: Final = "text.onnx"
 PAIR_GRAPH: Final = "pair.onnx"
-WEIGHTS_FILE: Final = "weights.bin"
 
 Array = npt.NDArray[Any]
 
 
-def write_graphs(model: BertBiLSTM, folder: Path) -> None:
-    """Write ``query.onnx``, ``title.onnx``, ``pair.onnx`` and their shared ``weights.bin`` into ``folder``."""
-    weights = SharedWeights(WEIGHTS_FILE)
-    graphs = {
-        QUERY_GRAPH: _text_graph(model, weights, "query"),
-        TITLE_GRAPH: _text_graph(model, weights, "title"),
-        PAIR_GRAPH: _pair_graph(model, weights),
-    }
-    weights.write(folder)
-    for name, graph in graphs.items():
-        graph.save(folder / name)
+def write_graphs(model: BertBiLSTM, folder: Path, *, max_query_tokens: int, max_title_tokens: int) -> None:
+    """Write ``text.onnx`` and ``pair.onnx`` into ``folder``."""
+    _text_graph(model, max(max_query_tokens, max_title_tokens)).save(folder / TEXT_GRAPH)
+    _pair_graph(model, max_query_tokens, max_title_tokens).save(folder / PAIR_GRAPH)
 
 
-def _text_graph(model: BertBiLSTM, weights: SharedWeights, side: str) -> GraphBuilder:
-    """Build ids [N, L], length [N] -> state [N, 4H + D]."""
+def _state_size(model: BertBiLSTM, max_tokens: int) -> int:
+    return model.shape.vector + 1 + max_tokens * (1 + model.shape.token)
+
+
+def _text_graph(model: BertBiLSTM, max_tokens: int) -> GraphBuilder:
+    """Build ids [N, L], length [N] -> state [N, D + 1 + M * (1 + T)]."""
     shape = model.shape
-    graph = GraphBuilder(side, weights)
+    graph = GraphBuilder("text")
     ids = graph.input("ids", TensorProto.INT32, ["N", "L"])
     length = graph.input("length", TensorProto.INT32, ["N"])
-    words = _words(graph, model, ids)
-    is_query = side == "query"
-    lstm = model.forward_lstm if is_query else model.backward_lstm
-    projection = model.query_projection if is_query else model.title_projection
-    segment = QUERY_SEGMENT if is_query else TITLE_SEGMENT
-    steps, last_h, last_c = _lstm(graph, lstm, words, length, side="forward" if is_query else "backward",
-                                  segment=model.segment.weight[segment], segment_name=side)  # fmt: skip
-    total, top = _pool(graph, steps)
-    count = graph.node("Unsqueeze", graph.node("Cast", length, to=TensorProto.FLOAT), graph.integers(1))
-    mean_word = graph.node("Div", graph.node("ReduceSum", words, graph.integers(0), keepdims=0), count)
-    pooled = graph.node("Concat", graph.node("Div", total, count), top, mean_word, axis=1)
-    raw = _linear(graph, projection, pooled, f"{side}_projection")
-    norm = graph.node("ReduceL2", raw, graph.integers(1), keepdims=1)
-    floor = graph.weight("tiny", np.array(1e-6, dtype=np.float32))
-    unit = graph.node("Div", raw, graph.node("Max", norm, floor))
-    vector = graph.node("Mul", unit, graph.weight("radius", np.array(shape.vector**0.5, dtype=np.float32)))
-    state = graph.node("Concat", last_h, last_c, total, top, vector, axis=1)
-    graph.output("state", state, ["N", 4 * shape.hidden + shape.vector])
+    time, width = graph.integers(0), graph.integers(1)
+    tiny, one = _scalar(graph, "tiny", TINY), _scalar(graph, "one", 1.0)
+    by_time = graph.node("Transpose", ids, perm=[1, 0])
+    table = graph.weight("embedding", model.embedding.weight.detach().numpy().astype(np.float16))
+    words = graph.node("Cast", graph.node("Gather", table, by_time, axis=0), to=TensorProto.FLOAT)
+    steps = _lstm(graph, model, words, length)
+    # Both directions beside each other: [L, 2, N, H] to [L, N, 2H].
+    joined = graph.node(
+        "Reshape", graph.node("Transpose", steps, perm=[0, 2, 1, 3]), graph.integers(0, 0, 2 * shape.hidden)
+    )
+    full = graph.node("Concat", joined, words, axis=2)
+
+    kernel = np.concatenate([model.importance.weight.detach().numpy(), model.token_projection.weight.detach().numpy()])
+    raw, token = graph.nodes(
+        "Split",
+        graph.node("MatMul", full, graph.weight("token_kernel", kernel.T)),
+        graph.integers(1, shape.token),
+        outputs=2,
+        axis=2,
+    )
+    tokens = _unit(graph, token, axis=2)
+    gate = graph.node("Add", raw, graph.weight("importance_bias", model.importance.bias.detach().numpy()))
+    first = graph.weight("first_piece", np.array(len(SPECIAL_TOKENS), dtype=np.int32))
+    plain = graph.node("Cast", graph.node("GreaterOrEqual", by_time, first), to=TensorProto.FLOAT)
+    importance = graph.node("Mul", graph.node("Softplus", gate), graph.node("Unsqueeze", plain, graph.integers(2)))
+    total = graph.node("ReduceSum", importance, time, keepdims=0)
+    weight = graph.node("Log", graph.node("Add", total, one))
+    share = graph.node("Div", importance, graph.node("Max", total, tiny))
+
+    count = graph.node("Unsqueeze", graph.node("Cast", length, to=TensorProto.FLOAT), width)
+    mean = graph.node("Div", graph.node("ReduceSum", full, time, keepdims=0), count)
+    top = graph.node("Relu", graph.node("ReduceMax", joined, time, keepdims=0))
+    pooled = graph.node("Concat", mean, top, axis=1)
+    unit = _unit(graph, _linear(graph, model.text_projection, pooled, "text_projection"), axis=1)
+    vector = graph.node("Mul", unit, _scalar(graph, "radius", shape.vector**0.5))
+
+    rows = graph.node("Concat", share, tokens, axis=2)
+    missing = graph.node("Sub", graph.integers(max_tokens), graph.node("Shape", by_time, start=0, end=1))
+    # Pads name, for each axis, what goes before all and then what goes after all; time is the first axis.
+    padding = graph.node("Concat", graph.integers(0, 0, 0), missing, graph.integers(0, 0), axis=0)
+    flat = graph.node("Flatten", graph.node("Transpose", graph.node("Pad", rows, padding), perm=[1, 0, 2]), axis=1)
+    state = graph.node("Concat", vector, weight, flat, axis=1)
+    graph.output("state", state, ["N", _state_size(model, max_tokens)])
     return graph
 
 
-def _pair_graph(model: BertBiLSTM, weights: SharedWeights) -> GraphBuilder:
-    """Build ids, lengths and states of both texts -> logit [N]."""
-    shape = model.shape
-    width = 4 * shape.hidden + shape.vector
-    graph = GraphBuilder("pair", weights)
-    query_ids = graph.input("query_ids", TensorProto.INT32, ["N", "Lq"])
-    query_length = graph.input("query_length", TensorProto.INT32, ["N"])
-    query_state = graph.input("query_state", TensorProto.FLOAT, ["N", width])
-    title_ids = graph.input("title_ids", TensorProto.INT32, ["N", "Lt"])
-    title_length = graph.input("title_length", TensorProto.INT32, ["N"])
-    title_state = graph.input("title_state", TensorProto.FLOAT, ["N", width])
+def _pair_graph(model: BertBiLSTM, max_query_tokens: int, max_title_tokens: int) -> GraphBuilder:
+    """Build ids and states of both texts -> logit [N]."""
+    graph = GraphBuilder("pair")
+    query_ids, query_vector, query_share, query_tokens = _side(graph, model, "query", max_query_tokens)
+    title_ids, title_vector, title_share, title_tokens = _side(graph, model, "title", max_title_tokens)
+    along_query, along_title = graph.integers(1), graph.integers(2)
+    cosine = graph.node("MatMul", query_tokens, graph.node("Transpose", title_tokens, perm=[0, 2, 1]))
+    down, across = graph.node("Unsqueeze", query_ids, along_title), graph.node("Unsqueeze", title_ids, along_query)
+    same = graph.node("Equal", down, across)
+    hits = graph.node("Cast", same, to=TensorProto.FLOAT)
 
-    query_hit, title_hit = _matches(graph, query_ids, title_ids)
-    sizes = graph.integers(*[shape.hidden] * 4, shape.vector)
-    query_h, query_c, query_sum, query_top, query_vector = graph.nodes("Split", query_state, sizes, outputs=5, axis=1)
-    title_h, title_c, title_sum, title_top, title_vector = graph.nodes("Split", title_state, sizes, outputs=5, axis=1)
+    centres = np.array(KERNEL_CENTRES, dtype=np.float32)
+    sharpness = _scalar(graph, "sharpness", -KERNEL_SHARPNESS)
 
-    ahead = _lstm_over_hits(
-        graph, model, title_ids, title_length, hit=title_hit, start=(query_h, query_c), side="forward"
-    )
-    behind = _lstm_over_hits(
-        graph, model, query_ids, query_length, hit=query_hit, start=(title_h, title_c), side="backward"
-    )
-    ahead_sum, ahead_top = _pool(graph, ahead)
-    behind_sum, behind_top = _pool(graph, behind)
+    def columns(over: str, axis: int, centres: str) -> str:
+        """Describe each token's best partner, looked for along axis ``over``, by columns that lie there instead."""
+        best = graph.node("Relu", graph.node("ReduceMax", cosine, over, keepdims=1))
+        distance = graph.node("Sub", best, centres)
+        bins = graph.node("Exp", graph.node("Mul", graph.node("Mul", distance, distance), sharpness))
+        return graph.node("Concat", bins, best, graph.node("ReduceMax", hits, over, keepdims=1), axis=axis)
 
-    query_count, title_count = (
-        graph.node("Unsqueeze", graph.node("Cast", length, to=TensorProto.FLOAT), graph.integers(1))
-        for length in (query_length, title_length)
-    )
-    count = graph.node("Add", query_count, title_count)
-    product = graph.node("Mul", query_vector, title_vector)
+    query_columns = columns(along_title, 2, graph.weight("centres_across", centres[None, :]))
+    title_columns = columns(along_query, 1, graph.weight("centres_down", centres[:, None]))
+    query_match = graph.node("MatMul", graph.node("Transpose", query_columns, perm=[0, 2, 1]), query_share)
+    title_match = graph.node("MatMul", title_columns, title_share)
+    match = graph.node("Squeeze", graph.node("Concat", query_match, title_match, axis=1), graph.integers(2))
     features = graph.node(
         "Concat",
-        graph.node("Div", graph.node("Add", query_sum, ahead_sum), count),
-        graph.node("Max", query_top, ahead_top),
-        graph.node("Div", graph.node("Add", title_sum, behind_sum), count),
-        graph.node("Max", title_top, behind_top),
-        product,
+        match,
+        graph.node("Mul", query_vector, title_vector),
         graph.node("Abs", graph.node("Sub", query_vector, title_vector)),
-        graph.node("ReduceMean", product, graph.integers(1), keepdims=1),
-        graph.node("Div", graph.node("ReduceSum", query_hit, graph.integers(1), keepdims=1), query_count),
-        graph.node("Div", graph.node("ReduceSum", title_hit, graph.integers(1), keepdims=1), title_count),
         axis=1,
     )
     hidden = graph.node("Relu", _linear(graph, model.head_in, features, "head_in"))
@@ -118,87 +128,46 @@ def _pair_graph(model: BertBiLSTM, weights: SharedWeights) -> GraphBuilder:
     return graph
 
 
-def _words(graph: GraphBuilder, model: BertBiLSTM, ids: str) -> str:
-    """Embed ids [N, L] to float32 [L, N, E]."""
-    table = graph.weight("embedding", model.embedding.weight.detach().numpy().astype(np.float16))
-    rows = graph.node("Gather", table, graph.node("Transpose", ids, perm=[1, 0]), axis=0)
-    return graph.node("Cast", rows, to=TensorProto.FLOAT)
+def _side(graph: GraphBuilder, model: BertBiLSTM, name: str, max_tokens: int) -> tuple[str, str, str, str]:
+    """Take a text's input apart: ids [N, L], vector and weight [N, D + 1], shares [N, L, 1] and tokens [N, L, T]."""
+    shape = model.shape
+    ids = graph.input(f"{name}_ids", TensorProto.INT32, ["N", f"L_{name}"])
+    state = graph.input(f"{name}_state", TensorProto.FLOAT, ["N", _state_size(model, max_tokens)])
+    head, row, axis = graph.integers(shape.vector + 1), graph.integers(1 + shape.token), graph.integers(1)
+    used = graph.node("Add", graph.node("Mul", graph.node("Shape", ids, start=1, end=2), row), head)
+    vector = graph.node("Slice", state, graph.integers(0), head, axis)
+    rows = graph.node("Reshape", graph.node("Slice", state, head, used, axis), graph.integers(0, -1, 1 + shape.token))
+    share, tokens = graph.nodes("Split", rows, graph.integers(1, shape.token), outputs=2, axis=2)
+    return ids, vector, share, tokens
 
 
-def _matches(graph: GraphBuilder, query_ids: str, title_ids: str) -> tuple[str, str]:
-    """Return which pieces occur in the other text, as float32 0/1 [N, Lq] and [N, Lt]."""
-    special = graph.node("Less", query_ids, graph.weight("first_piece", np.array(len(SPECIAL_TOKENS), dtype=np.int32)))
-    nowhere = graph.weight("nowhere", np.array(-1, dtype=np.int32))
-    plain = graph.node("Unsqueeze", graph.node("Where", special, nowhere, query_ids), graph.integers(2))
-    same = graph.node("Equal", plain, graph.node("Unsqueeze", title_ids, graph.integers(1)))
-    grid = graph.node("Cast", same, to=TensorProto.FLOAT)
-    return (
-        graph.node("ReduceMax", grid, graph.integers(2), keepdims=0),
-        graph.node("ReduceMax", grid, graph.integers(1), keepdims=0),
-    )
-
-
-def _lstm_over_hits(
-    graph: GraphBuilder,
-    model: BertBiLSTM,
-    ids: str,
-    length: str,
-    *,
-    hit: str,
-    start: tuple[str, str],
-    side: str,
-) -> str:
-    """Run one direction over the text that it reads second; returns its steps [L, 1, N, H]."""
-    segment = TITLE_SEGMENT if side == "forward" else QUERY_SEGMENT
-    plain, matched = model.segment.weight[segment], model.segment.weight[segment + MATCH_SHIFT]
-    column = graph.node("Unsqueeze", graph.node("Transpose", hit, perm=[1, 0]), graph.integers(2))
-    delta = graph.weight(f"{side}_match", (matched - plain).detach().numpy())
-    words = graph.node("Add", _words(graph, model, ids), graph.node("Mul", column, delta))
-    lstm = model.forward_lstm if side == "forward" else model.backward_lstm
-    name = "title" if side == "forward" else "query"
-    return _lstm(graph, lstm, words, length, side=side, segment=plain, segment_name=name, start=start)[0]
-
-
-def _lstm(
-    graph: GraphBuilder,
-    lstm: nn.LSTM,
-    words: str,
-    length: str,
-    *,
-    side: str,
-    segment: Tensor,
-    segment_name: str,
-    start: tuple[str, str] | None = None,
-) -> tuple[str, str, str]:
-    """Add one direction; returns steps [L, 1, N, H] and the final h and c [N, H].
-
-    A segment embedding is the same at every step, so its part of the gates goes into the bias.
-    """
-    weights = dict(lstm.named_parameters())
-    kernel, recurrent = _gates(weights["weight_ih_l0"]), _gates(weights["weight_hh_l0"])
-    bias = _gates(weights["bias_ih_l0"] + weights["weight_ih_l0"] @ segment)
-    initial = [graph.node("Unsqueeze", value, graph.integers(0)) for value in start or ()]
-    steps, last_h, last_c = graph.nodes(
+def _lstm(graph: GraphBuilder, model: BertBiLSTM, words: str, length: str) -> str:
+    """Add both directions over words [L, N, E]; returns steps [L, 2, N, H], zero past each text's end."""
+    kernels, recurrents, biases = [], [], []
+    for lstm in (model.forward_lstm, model.backward_lstm):
+        weights = dict(lstm.named_parameters())
+        kernels.append(_gates(weights["weight_ih_l0"]))
+        recurrents.append(_gates(weights["weight_hh_l0"]))
+        biases.append(np.concatenate([_gates(weights["bias_ih_l0"]), _gates(weights["bias_hh_l0"])]))
+    return graph.node(
         "LSTM",
         words,
-        graph.weight(f"{side}_kernel", kernel[None]),
-        graph.weight(f"{side}_recurrent", recurrent[None]),
-        graph.weight(f"{side}_bias_{segment_name}", np.concatenate([bias, _gates(weights["bias_hh_l0"])])[None]),
+        graph.weight("lstm_kernel", np.stack(kernels)),
+        graph.weight("lstm_recurrent", np.stack(recurrents)),
+        graph.weight("lstm_bias", np.stack(biases)),
         length,
-        *initial,
-        outputs=3,
-        hidden_size=lstm.hidden_size,
-        direction="forward" if side == "forward" else "reverse",
+        hidden_size=model.shape.hidden,
+        direction="bidirectional",
     )
-    first = graph.integers(0)
-    return steps, graph.node("Squeeze", last_h, first), graph.node("Squeeze", last_c, first)
 
 
-def _pool(graph: GraphBuilder, steps: str) -> tuple[str, str]:
-    """Return sum and non-negative maximum of steps [L, 1, N, H], which are zero past the true end."""
-    axes = graph.integers(0, 1)
-    top = graph.node("Relu", graph.node("ReduceMax", steps, axes, keepdims=0))
-    return graph.node("ReduceSum", steps, axes, keepdims=0), top
+def _scalar(graph: GraphBuilder, name: str, value: float) -> str:
+    return graph.weight(name, np.array(value, dtype=np.float32))
+
+
+def _unit(graph: GraphBuilder, value: str, *, axis: int) -> str:
+    norm = graph.node("ReduceL2", value, graph.integers(axis), keepdims=1)
+    return graph.node("Div", value, graph.node("Max", norm, _scalar(graph, "tiny", TINY)))
 
 
 def _linear(graph: GraphBuilder, layer: nn.Linear, value: str, name: str) -> str:

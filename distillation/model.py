@@ -1,17 +1,19 @@
-"""BertBiLSTM: embeddings, one bidirectional LSTM and a pooled classifier over ``[CLS] query [SEP] title [SEP]``.
+"""BertBiLSTM with late interaction: one bidirectional LSTM reads each text by itself, token vectors meet in pairs.
 
-The network is an exact BiLSTM over the joined sequence, arranged so that half of it belongs to one text alone. Tokens
-are embedded with a segment: *query* or *title*, and, wherever the pass has already left the first text, *also occurs
-in the other text*. Hence
+Everything that costs time belongs to one text: embeddings, both directions of the LSTM, and three projections of its
+steps: a vector and an importance per token, and one twin vector of the whole text. Queries and titles are read by the
+same weights; a query opens with [CLS], a title does not. A server computes all this once per text and keeps it, as
+TwinBERT does (Lu et al., 2020, arXiv 2002.06275). What is left per pair is a small matrix of cosines between the token
+vectors of both texts, from which the head reads
 
-- the forward LSTM over the query and the backward LSTM over the title see plain segments: a server computes them once
-  per text and keeps their final states and partial pools;
-- the forward LSTM goes on over the title from the query's final state, the backward LSTM over the query from the
-  title's, and both see which pieces match: this is the work per pair.
+- how well each token's best partner in the other text fits, weighed by importance and counted by soft bins
+  (kernel pooling, Xiong et al., 2017, "K-NRM"; best partners, Khattab & Zaharia, 2020, "ColBERT"),
+- which share of the important pieces also occurs literally in the other text,
+- product and distance of the twin vectors (Reimers & Gurevych, 2019, "Sentence-BERT").
 
-Training runs the joined sequence, which is the same function with fewer, longer LSTM calls. Pools are the mean and
-``max(0, max over steps)``: with zeros past the true end they do not depend on padding. A twin interaction (product,
-distance and cosine of one projected vector per text; Reimers & Gurevych, 2019) joins the pools in front of the head.
+Padding has zero vectors, and neither padding nor special tokens have any importance; a best partner counts as
+``max(0, cosine)``: so padding can never reach a result. Pools over steps are the mean and ``max(0, max)`` for the same
+reason.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from torch import Tensor, nn
 
 from distillation.vocabulary import PAD, SPECIAL_TOKENS
 
-QUERY_SEGMENT: Final = 0
-TITLE_SEGMENT: Final = 1
-MATCH_SHIFT: Final = 2
+# Soft bins of cosines: centres, and the factor of the squared distance (a standard deviation of 0.08).
+KERNEL_CENTRES: Final = tuple(i / 10 for i in range(11))
+KERNEL_SHARPNESS: Final = 78.0
+TINY: Final = 1e-6
+# Per direction: bins, mean best partner and literal share.
+_MATCH_FEATURES: Final = len(KERNEL_CENTRES) + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Shape:
         Width of the twin vector of a text.
     head
         Width of the classifier's hidden layer.
+    token
+        Width of a token's vector.
     """
 
     vocabulary: int
@@ -52,6 +59,7 @@ class Shape:
     hidden: int
     vector: int
     head: int
+    token: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,22 @@ class PairBatch:
     query_length: Tensor
     title: Tensor
     title_length: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TextState:
+    """What one side of N pairs comes to.
+
+    ``ids`` int64 [N, L]; ``tokens`` [N, L, T], each of length 1, or 0 where there is only padding; ``share`` [N, L],
+    each token's part of the text's importance, which sum to 1; ``vector`` [N, D], of length sqrt(D); ``weight``
+    [N, 1], the logarithm of the text's whole importance.
+    """
+
+    ids: Tensor
+    tokens: Tensor
+    share: Tensor
+    vector: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,81 +114,75 @@ class BertBiLSTM(nn.Module):
     def __init__(self, shape: Shape, *, dropout: float = 0.1) -> None:
         super().__init__()
         self.shape = shape
+        steps = 2 * shape.hidden
         self.embedding = nn.Embedding(shape.vocabulary, shape.embedding, padding_idx=PAD)
-        self.segment = nn.Embedding(4, shape.embedding)
-        nn.init.normal_(self.segment.weight, std=0.1)
         self.forward_lstm = nn.LSTM(shape.embedding, shape.hidden, batch_first=True)
         self.backward_lstm = nn.LSTM(shape.embedding, shape.hidden, batch_first=True)
-        self.query_projection = nn.Linear(2 * shape.hidden + shape.embedding, shape.vector)
-        self.title_projection = nn.Linear(2 * shape.hidden + shape.embedding, shape.vector)
-        self.head_in = nn.Linear(4 * shape.hidden + 2 * shape.vector + 3, shape.head)
+        # No bias: padding, whose step and embedding are zero, stays zero.
+        self.token_projection = nn.Linear(steps + shape.embedding, shape.token, bias=False)
+        self.importance = nn.Linear(steps + shape.embedding, 1)
+        self.text_projection = nn.Linear(2 * steps + shape.embedding, shape.vector)
+        self.head_in = nn.Linear(2 * _MATCH_FEATURES + 2 * (shape.vector + 1), shape.head)
         self.head_out = nn.Linear(shape.head, 1)
         self.dropout = nn.Dropout(dropout)
+        self.register_buffer("centres", torch.tensor(KERNEL_CENTRES), persistent=False)
 
     def forward(self, batch: PairBatch) -> PairOutput:
-        """Score pairs by the joined sequence."""
-        query_words, title_words = self.embedding(batch.query), self.embedding(batch.title)
-        query_hit, title_hit = matches(batch.query, batch.title)
-        width = batch.query.shape[1]
-        forward_words = torch.cat(
-            [
-                query_words + self.segment.weight[QUERY_SEGMENT],
-                title_words + self.segment(TITLE_SEGMENT + MATCH_SHIFT * title_hit.long()),
-            ],
-            dim=1,
-        )
-        backward_words = torch.cat(
-            [
-                query_words + self.segment(QUERY_SEGMENT + MATCH_SHIFT * query_hit.long()),
-                title_words + self.segment.weight[TITLE_SEGMENT],
-            ],
-            dim=1,
-        )
-        total = batch.query_length + batch.title_length
-        position = torch.arange(int(total.max()), device=total.device).unsqueeze(0)
-        inside = (position < total.unsqueeze(1)).unsqueeze(-1)
-        ahead = self._run(self.forward_lstm, forward_words, position.expand(len(total), -1), batch, width) * inside
-        behind = self._run(self.backward_lstm, backward_words, total.unsqueeze(1) - 1 - position, batch, width) * inside
+        """Score pairs row by row."""
+        query, title = self.read(batch.query, batch.query_length), self.read(batch.title, batch.title_length)
+        return PairOutput(self.compare(query, title), query.vector, title.vector)
 
-        in_query = (position < batch.query_length.unsqueeze(1)).unsqueeze(-1)
-        in_title = (position < batch.title_length.unsqueeze(1)).unsqueeze(-1)
-        query_vector = self._vector(self.query_projection, ahead * in_query, query_words, batch.query_length)
-        title_vector = self._vector(self.title_projection, behind * in_title, title_words, batch.title_length)
-        product = query_vector * title_vector
+    def read(self, ids: Tensor, length: Tensor) -> TextState:
+        """Read texts: ids int64 [N, L], length int64 [N]."""
+        position = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
+        inside = (position < length.unsqueeze(1)).unsqueeze(-1)
+        words = self.dropout(self.embedding(ids))
+        ahead = self.forward_lstm(words)[0]
+        mirror = (length.unsqueeze(1) - 1 - position).clamp(min=0)
+        behind = _take(self.backward_lstm(_take(words, mirror))[0], mirror)
+        steps = torch.cat([ahead, behind], dim=-1) * inside
+        full = torch.cat([steps, words], dim=-1)
+        tokens = nn.functional.normalize(self.token_projection(full), dim=-1, eps=TINY)
+        importance = nn.functional.softplus(self.importance(full).squeeze(-1)) * (ids >= len(SPECIAL_TOKENS))
+        total = importance.sum(1, keepdim=True)
+        # The embedding of [PAD] is zero, so padding adds nothing to the sum of words.
+        count = length.unsqueeze(1)
+        pooled = torch.cat([steps.sum(1) / count, words.sum(1) / count, steps.amax(1).clamp(min=0.0)], dim=1)
+        vector = nn.functional.normalize(self.text_projection(pooled), dim=1, eps=TINY) * self.shape.vector**0.5
+        return TextState(ids, tokens, importance / total.clamp(min=TINY), vector, torch.log(total + 1.0))
+
+    def compare(self, query: TextState, title: TextState) -> Tensor:
+        """Return the logit [N] of each row's query and title."""
+        cosine = query.tokens @ title.tokens.transpose(1, 2)
+        query_hit, title_hit = matches(query.ids, title.ids)
+        left, right = torch.cat([query.vector, query.weight], dim=1), torch.cat([title.vector, title.weight], dim=1)
         features = torch.cat(
             [
-                *_pool(ahead, total),
-                *_pool(behind, total),
-                product,
-                (query_vector - title_vector).abs(),
-                product.mean(dim=1, keepdim=True),
-                (query_hit.sum(1) / batch.query_length).unsqueeze(1),
-                (title_hit.sum(1) / batch.title_length).unsqueeze(1),
+                self._match_features(query.share, cosine.amax(2), query_hit),
+                self._match_features(title.share, cosine.amax(1), title_hit),
+                left * right,
+                (left - right).abs(),
             ],
             dim=1,
         )
-        logit = self.head_out(self.dropout(torch.relu(self.head_in(self.dropout(features))))).squeeze(1)
-        return PairOutput(logit, query_vector, title_vector)
+        logit: Tensor = self.head_out(self.dropout(torch.relu(self.head_in(self.dropout(features))))).squeeze(1)
+        return logit
 
-    def _run(self, lstm: nn.LSTM, words: Tensor, joined: Tensor, batch: PairBatch, width: int) -> Tensor:
-        """Run ``lstm`` over positions ``joined`` of the joined sequence; ``words`` is padded query, padded title."""
-        length = batch.query_length.unsqueeze(1)
-        joined = joined.clamp(min=0)
-        index = torch.where(joined < length, joined, joined - length + width).clamp(max=words.shape[1] - 1)
-        steps: Tensor = lstm(_take(self.dropout(words), index))[0]
-        return steps
-
-    def _vector(self, projection: nn.Linear, steps: Tensor, words: Tensor, length: Tensor) -> Tensor:
-        # The embedding of [PAD] is zero, so padding adds nothing to the sum of words.
-        mean_word = words.sum(1) / length.unsqueeze(1)
-        raw = projection(torch.cat([*_pool(steps, length), mean_word], dim=1))
-        vector: Tensor = nn.functional.normalize(raw, dim=1, eps=1e-6) * self.shape.vector**0.5
-        return vector
+    def _match_features(self, share: Tensor, best: Tensor, hit: Tensor) -> Tensor:
+        """Describe how one text is covered by the other: [N, L] each to [N, F]."""
+        best = best.clamp(min=0.0).unsqueeze(-1)
+        bins = torch.exp(-KERNEL_SHARPNESS * (best - self.centres).square())
+        columns = torch.cat([bins, best, hit.unsqueeze(-1)], dim=-1)
+        features: Tensor = (share.unsqueeze(1) @ columns).squeeze(1)
+        return features
 
 
 def matches(query: Tensor, title: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell which pieces also occur in the other text: bool [N, Lq] and bool [N, Lt]; special tokens never do."""
-    same = (query.unsqueeze(2) == title.unsqueeze(1)) & (query >= len(SPECIAL_TOKENS)).unsqueeze(2)
+    """Tell which ids also occur in the other text: bool [N, Lq] and bool [N, Lt].
+
+    Special tokens may; they have no share in anything.
+    """
+    same = query.unsqueeze(2) == title.unsqueeze(1)
     return same.any(2), same.any(1)
 
 
@@ -172,11 +190,6 @@ def round_to_half(model: BertBiLSTM) -> None:
     """Round the embedding table to float16, the precision that a bundle stores, so that both compute the same."""
     with torch.no_grad():
         model.embedding.weight.copy_(model.embedding.weight.half().float())
-
-
-def _pool(steps: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and non-negative maximum of steps [N, L, H] that hold zeros past ``length``."""
-    return steps.sum(1) / length.unsqueeze(1), steps.amax(1).clamp(min=0.0)
 
 
 def _take(words: Tensor, index: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""A small builder of ONNX graphs whose weights lie, once each, in a file that several graphs share.
+"""A small builder of ONNX graphs.
 
-Nodes are written out by hand and not traced from torch: only so does the LSTM take ``sequence_lens`` and initial states
+Nodes are written out by hand and not traced from torch: only so does the LSTM take ``sequence_lens``
 (https://onnx.ai/onnx/operators/onnx__LSTM.html), which is what keeps a score independent of padding.
 """
 
@@ -16,50 +16,15 @@ from onnx import TensorProto, helper
 
 OPSET: Final = 18
 IR_VERSION: Final = 9
-_ALIGNMENT: Final = 64
-_INLINE_BYTES: Final = 1024
 
 Array = npt.NDArray[Any]
-
-
-class SharedWeights:
-    """Arrays gathered into one external data file; an array that two graphs use is stored once, by its name."""
-
-    def __init__(self, file_name: str) -> None:
-        self.file_name = file_name
-        self._offset: dict[str, int] = {}
-        self._blob = bytearray()
-
-    def tensor(self, name: str, array: Array) -> onnx.TensorProto:
-        """Return an initializer; arrays above 1 KiB refer to the shared file, smaller ones are held inline."""
-        array = np.ascontiguousarray(array)
-        if array.nbytes <= _INLINE_BYTES:
-            return onnx.numpy_helper.from_array(array, name)
-        if name not in self._offset:
-            self._blob.extend(b"\0" * (-len(self._blob) % _ALIGNMENT))
-            self._offset[name] = len(self._blob)
-            self._blob.extend(array.tobytes())
-        tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
-        tensor.data_location = TensorProto.EXTERNAL
-        for key, value in (
-            ("location", self.file_name),
-            ("offset", str(self._offset[name])),
-            ("length", str(array.nbytes)),
-        ):
-            tensor.external_data.add(key=key, value=value)
-        return tensor
-
-    def write(self, folder: Path) -> None:
-        """Write the shared file into ``folder``."""
-        (folder / self.file_name).write_bytes(self._blob)
 
 
 class GraphBuilder:
     """One graph under construction; every method that makes a node returns the name of its (first) output."""
 
-    def __init__(self, name: str, weights: SharedWeights) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._weights = weights
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -79,7 +44,7 @@ class GraphBuilder:
     def weight(self, name: str, array: Array) -> str:
         """Add a named initializer."""
         if name not in self._initializers:
-            self._initializers[name] = self._weights.tensor(name, array)
+            self._initializers[name] = onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
     def integers(self, *values: int) -> str:
@@ -98,7 +63,7 @@ class GraphBuilder:
         return names
 
     def save(self, path: Path) -> None:
-        """Check the graph and write it; the shared weights file must already lie beside ``path``."""
+        """Check the graph and write it."""
         graph = helper.make_graph(
             self._nodes, self._name, self._inputs, self._outputs, list(self._initializers.values())
         )

@@ -1,19 +1,16 @@
-"""One column of the pairs, queries or titles: its encoder, its per-text graph if the model has one, and its cache."""
+"""One column of the pairs, queries or titles: its encoder and its cache."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from relevance_model.encoder import EncodedText, TextEncoder
-from relevance_model.graph import Feed, Graph
+from relevance_model.encoder import TextEncoder
+from relevance_model.graph import Feed
 from relevance_model.pairs import IndexArray
 from relevance_model.text_cache import ABSENT, TextCache
-
-_TEXT_INPUTS = frozenset({"ids", "length"})
 
 
 class Column:
@@ -23,61 +20,68 @@ class Column:
     ----------
     cache
         Where the rows live.
-    encode_seconds, infer_seconds
-        What the last :meth:`resolve` spent on tokenisation and in the text graph.
+    fresh
+        Rows that the last :meth:`resolve` made.
+    encode_seconds
+        What it spent on tokenisation.
     """
 
-    def __init__(
-        self,
-        encoder: TextEncoder,
-        *,
-        graph_file: Path | None,
-        max_tokens: int,
-        threads: int,
-        micro_batch: int,
-        cache_bytes: int,
-        min_rows: int,
-    ) -> None:
+    def __init__(self, encoder: TextEncoder, cache: TextCache) -> None:
         self._encoder = encoder
-        self._micro_batch = micro_batch
-        self._graph = (
-            Graph(graph_file, allowed_inputs=_TEXT_INPUTS, output="state", threads=threads) if graph_file else None
-        )
-        self.cache = TextCache(
-            max_bytes=cache_bytes,
-            max_tokens=max_tokens,
-            state_size=self._graph.state_size() if self._graph else 0,
-            min_rows=min_rows,
-        )
+        self.cache = cache
         self.encode_seconds = 0.0
-        self.infer_seconds = 0.0
+        self.fresh: list[int] = []
+        self._fresh_texts: list[str] = []
 
     def resolve(self, texts: Sequence[str]) -> tuple[IndexArray, dict[int, str]]:
         """Return each text's cache row (``ABSENT`` if it cannot be read) and, by position, why it cannot.
 
-        The rows stay valid until the next call.
+        Rows that are new, those in ``fresh``, have ids and lengths; their states are for the caller to fill, before
+        :meth:`publish`. All rows stay valid until the next call.
         """
-        self.encode_seconds = self.infer_seconds = 0.0
         rows = self.cache.find(texts)
-        missing = np.flatnonzero(rows == ABSENT)
-        if missing.size == 0:
-            return rows, {}
-        started = perf_counter()
-        fresh = list(dict.fromkeys(texts[i] for i in missing.tolist()))
-        encoded = dict(zip(fresh, self._encoder.encode(fresh), strict=True))
-        self.encode_seconds = perf_counter() - started
-        row_of = self._fill({text: code for text, code in encoded.items() if code.fault is None})
-        self.infer_seconds = perf_counter() - started - self.encode_seconds
+        missing = np.flatnonzero(rows == ABSENT).tolist()
+        faults_of = self._encode(list(dict.fromkeys([texts[i] for i in missing])))
+        row_of = dict(zip(self._fresh_texts, self.fresh, strict=True))
         faults: dict[int, str] = {}
-        for i in missing.tolist():
-            fault = encoded[texts[i]].fault
-            if fault is None:
-                rows[i] = row_of[texts[i]]
+        for i in missing:
+            row = row_of.get(texts[i])
+            if row is None:
+                faults[i] = faults_of[texts[i]]
             else:
-                faults[i] = fault
+                rows[i] = row
         return rows, faults
 
-    def feed(self, name: str, rows: IndexArray, wanted: frozenset[str]) -> Feed:
+    def resolve_one(self, text: str) -> tuple[int, str | None]:
+        """Do what :meth:`resolve` does, for one text."""
+        row = self.cache.find_one(text)
+        faults = self._encode([text] if row == ABSENT else [])
+        return (self.fresh[0] if self.fresh else row), faults.get(text)
+
+    def _encode(self, texts: list[str]) -> dict[str, str]:
+        """Make ``fresh`` out of ``texts``, all new; return why some cannot be read."""
+        self.encode_seconds = 0.0
+        self.fresh, self._fresh_texts = [], []
+        if not texts:
+            return {}
+        started = perf_counter()
+        encoded = self._encoder.encode(texts)
+        self.encode_seconds = perf_counter() - started
+        self._fresh_texts = [text for text, code in zip(texts, encoded, strict=True) if code.fault is None]
+        self.fresh = self.cache.allocate(len(self._fresh_texts))
+        tokens, lengths, pad = self.cache.tokens, self.cache.lengths, self._encoder.pad_id
+        readable = (code.ids for code in encoded if code.fault is None)
+        for row, ids in zip(self.fresh, readable, strict=True):
+            lengths[row] = length = len(ids)
+            tokens[row, :length] = ids
+            tokens[row, length:] = pad
+        return {text: code.fault for text, code in zip(texts, encoded, strict=True) if code.fault is not None}
+
+    def publish(self) -> None:
+        """Make the fresh rows of the last :meth:`resolve` visible to later ones."""
+        self.cache.publish(self._fresh_texts, self.fresh)
+
+    def feed(self, name: str, rows: IndexArray | slice, wanted: frozenset[str]) -> Feed:
         """Return the pair graph's inputs for ``rows``, those it wants, with ids padded to the longest of them."""
         feed: Feed = {}
         lengths = self.cache.lengths[rows]
@@ -88,19 +92,3 @@ class Column:
         if f"{name}_state" in wanted:
             feed[f"{name}_state"] = self.cache.states[rows]
         return feed
-
-    def _fill(self, encoded: dict[str, EncodedText]) -> dict[str, int]:
-        rows = self.cache.allocate(len(encoded))
-        for row, code in zip(rows.tolist(), encoded.values(), strict=True):
-            self.cache.lengths[row] = length = len(code.ids)
-            self.cache.tokens[row, :length] = code.ids
-            self.cache.tokens[row, length:] = self._encoder.pad_id
-        if self._graph is not None:
-            by_length = rows[np.argsort(self.cache.lengths[rows], kind="stable")]
-            for start in range(0, len(by_length), self._micro_batch):
-                batch = by_length[start : start + self._micro_batch]
-                lengths = self.cache.lengths[batch]
-                ids = self.cache.tokens[batch, : lengths.max()]
-                self.cache.states[batch] = self._graph.run({"ids": ids, "length": lengths})
-        self.cache.publish(list(encoded), rows)
-        return dict(zip(encoded, rows.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,12 @@ class Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            # From memory: a file that is overwritten while it is served cannot reach a loaded graph.
+            self._session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has one exception class per failure, none of them public
             raise BundleError(f"{path}: not a loadable ONNX graph ({str(error).splitlines()[0]})") from None
-        self.inputs = frozenset(node.name for node in self._session.get_inputs())
+        self._input_shapes = {node.name: node.shape for node in self._session.get_inputs()}
+        self.inputs = frozenset(self._input_shapes)
         unknown = sorted(self.inputs - allowed_inputs)
         if unknown:
             raise BundleError(f"{path}: unknown input {unknown[0]}; known are {', '.join(sorted(allowed_inputs))}")
@@ -50,17 +53,30 @@ class Graph:
         self.output_shape = shapes[output]
         self._path = path
 
-    def state_size(self) -> int:
-        """Return the static width of a ``state`` output.
+    def input_width(self, name: str) -> int:
+        """Return the static width of input ``name``; 0 if the graph has no such input.
 
         Raises
         ------
         BundleError
             If the graph does not declare it.
         """
-        width = self.output_shape[-1] if len(self.output_shape) == 2 else None
+        return self._width(f"input {name}", self._input_shapes[name]) if name in self._input_shapes else 0
+
+    def output_width(self) -> int:
+        """Return the static width of the output.
+
+        Raises
+        ------
+        BundleError
+            If the graph does not declare it.
+        """
+        return self._width("output", self.output_shape)
+
+    def _width(self, what: str, shape: Sequence[int | str | None]) -> int:
+        width = shape[-1] if len(shape) == 2 else None
         if not isinstance(width, int):
-            raise BundleError(f"{self._path}: the output's width must be declared, found shape {self.output_shape}")
+            raise BundleError(f"{self._path}: the {what}'s width must be declared, found shape {list(shape)}")
         return width
 
     def run(self, feed: Feed) -> NDArray[np.float32]:

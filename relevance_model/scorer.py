@@ -6,6 +6,7 @@ holds: graphs take true lengths, rows are cut to fixed micro-batches, and nothin
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,13 +20,17 @@ from relevance_model.column import Column
 from relevance_model.encoder import DEFAULT_MAX_TEXT_BYTES, TextEncoder
 from relevance_model.graph import Graph
 from relevance_model.pairs import IndexArray, Pairs
-from relevance_model.text_cache import ABSENT
+from relevance_model.text_cache import ABSENT, TextCache
+from relevance_model.text_pass import TextPass
+from relevance_model.wordpiece import WordPieces
 
 DEFAULT_MICRO_BATCH = 32
 DEFAULT_CACHE_BYTES = 64 << 20
 # Rows handled at a time; bounds the working memory and the distinct texts of one cache batch.
 CHUNK_ROWS = 4096
 
+_NO_NUMBER = "the model gives no number for this pair"
+_TEXT_INPUTS = frozenset({"ids", "length"})
 _PAIR_INPUTS = frozenset({"query_ids", "query_length", "query_state", "title_ids", "title_length", "title_state"})
 
 
@@ -81,70 +86,119 @@ class Scorer:
         manifest = bundle.manifest
         self.bundle = bundle
         self.max_text_bytes = max_text_bytes
+        self._slope, self._intercept = manifest.calibration.slope, manifest.calibration.intercept
+        self._threshold = np.float32(manifest.threshold)
         self._micro_batch = micro_batch
         self._lock = threading.Lock()
 
-        def column(graph: str | None, max_tokens: int, *, leading_cls: bool) -> Column:
-            encoder = TextEncoder(
-                bundle.path / TOKENIZER, max_tokens=max_tokens, leading_cls=leading_cls, max_text_bytes=max_text_bytes
-            )
-            return Column(
-                encoder,
-                graph_file=bundle.path / graph if graph else None,
-                max_tokens=max_tokens,
-                threads=threads,
-                micro_batch=micro_batch,
-                cache_bytes=cache_bytes // 2,
-                min_rows=CHUNK_ROWS,
-            )
-
-        self.queries = column(manifest.graphs.query, manifest.max_query_tokens, leading_cls=True)
-        self.titles = column(manifest.graphs.title, manifest.max_title_tokens, leading_cls=False)
         self._pair = Graph(
             bundle.path / manifest.graphs.pair, allowed_inputs=_PAIR_INPUTS, output="logit", threads=threads
         )
+        vocabulary = WordPieces(bundle.path / TOKENIZER)
+
+        def column(name: str, max_tokens: int) -> Column:
+            encoder = TextEncoder(
+                vocabulary, max_tokens=max_tokens, leading_cls=name == "query", max_text_bytes=max_text_bytes
+            )
+            cache = TextCache(
+                max_bytes=cache_bytes // 2,
+                max_tokens=max_tokens,
+                state_size=self._pair.input_width(f"{name}_state"),
+                min_rows=CHUNK_ROWS,
+            )
+            return Column(encoder, cache)
+
+        self.queries = column("query", manifest.max_query_tokens)
+        self.titles = column("title", manifest.max_title_tokens)
+        self._passes = self._text_passes(threads)
+
+    def _text_passes(self, threads: int) -> list[tuple[TextPass, list[Column]]]:
+        """Load the text graphs; a file that serves both columns is loaded once."""
+        graphs = self.bundle.manifest.graphs
+        columns: dict[str, list[Column]] = {}
+        for name, column in ((graphs.query, self.queries), (graphs.title, self.titles)):
+            if name is not None:
+                columns.setdefault(name, []).append(column)
+        passes = []
+        for name, served in columns.items():
+            graph = Graph(self.bundle.path / name, allowed_inputs=_TEXT_INPUTS, output="state", threads=threads)
+            passes.append((TextPass(graph, [c.cache for c in served], micro_batch=self._micro_batch), served))
+        return passes
 
     def score(self, pairs: Pairs) -> Scores:
         """Score every row.
 
-        A row whose text is empty, unreadable or too long gets NaN and a reason; all others are unaffected.
+        A row whose text is empty, unreadable or too long, or for which the model gives no number, gets NaN and a
+        reason; all others are unaffected.
         """
         rows = len(pairs)
-        result = Scores(np.full(rows, np.nan, np.float32), np.zeros(rows, np.uint8))
         with self._lock:
+            if rows == 1:
+                return self._score_one(pairs.queries[pairs.query_index[0]], pairs.titles[pairs.title_index[0]])
+            result = Scores(np.full(rows, np.nan, np.float32), np.zeros(rows, np.uint8))
             for start in range(0, rows, CHUNK_ROWS):
                 stop = min(start + CHUNK_ROWS, rows)
                 whole = start == 0 and stop == rows and max(len(pairs.queries), len(pairs.titles)) <= CHUNK_ROWS
                 self._score_chunk(pairs if whole else pairs.rows(start, stop), start, result)
-        calibration = self.bundle.manifest.calibration
-        logits = result.scores.astype(np.float64)
-        result.scores = (
-            1.0 / (1.0 + np.exp(-np.clip(calibration.slope * logits + calibration.intercept, -80.0, 80.0)))
-        ).astype(np.float32)
-        result.labels = (result.scores >= np.float32(self.bundle.manifest.threshold)).astype(np.uint8)
+        return self._calibrated(result)
+
+    def _calibrated(self, result: Scores) -> Scores:
+        """Turn the logits in ``result.scores`` into scores and labels."""
+        exponent = self._slope * result.scores.astype(np.float64) + self._intercept
+        result.scores = (1.0 / (1.0 + np.exp(-np.clip(exponent, -80.0, 80.0)))).astype(np.float32)
+        result.labels = (result.scores >= self._threshold).astype(np.uint8)
+        empty = np.flatnonzero(np.isnan(result.scores)).tolist()
+        if len(empty) > len(result.faults):
+            result.faults = {row: result.faults.get(row, _NO_NUMBER) for row in empty}
         return result
 
     def score_texts(self, queries: Sequence[str], titles: Sequence[str], index: ArrayLike = ()) -> Scores:
         """Score ``titles`` row by row, against ``queries[index[i]]`` or, without an index, ``queries[i]``."""
         return self.score(Pairs.from_columns(queries, titles, index))
 
+    def _score_one(self, query: str, title: str) -> Scores:
+        """Score one pair, as somebody waits for it: no array where a number will do."""
+        row_q, fault_q = self.queries.resolve_one(query)
+        row_t, fault_t = self.titles.resolve_one(title)
+        result = Scores(np.full(1, np.nan, np.float32), np.zeros(1, np.uint8))
+        result.encode_seconds = self.queries.encode_seconds + self.titles.encode_seconds
+        started = perf_counter()
+        self._fill_states()
+        if fault_q is None and fault_t is None:
+            feed = self.queries.feed("query", slice(row_q, row_q + 1), self._pair.inputs)
+            feed |= self.titles.feed("title", slice(row_t, row_t + 1), self._pair.inputs)
+            exponent = self._slope * float(self._pair.run(feed)[0]) + self._intercept
+            result.scores[0] = 1.0 / (1.0 + math.exp(-min(max(exponent, -80.0), 80.0)))
+            result.labels[0] = result.scores[0] >= self._threshold
+            if math.isnan(exponent):
+                result.faults[0] = _NO_NUMBER
+        else:
+            result.faults[0] = _reason(fault_q, fault_t)
+        result.infer_seconds = perf_counter() - started
+        return result
+
+    def _fill_states(self) -> None:
+        """Give the columns' fresh rows their states, and make them visible."""
+        for text_pass, columns in self._passes:
+            text_pass.run([column.fresh for column in columns])
+        self.queries.publish()
+        self.titles.publish()
+
     def _score_chunk(self, pairs: Pairs, offset: int, result: Scores) -> None:
         """Write the logits of ``pairs`` to ``result.scores[offset:]``, and its faults and timings beside them."""
         query_rows, query_faults = self.queries.resolve(pairs.queries)
         title_rows, title_faults = self.titles.resolve(pairs.titles)
-        for column in (self.queries, self.titles):
-            result.encode_seconds += column.encode_seconds
-            result.infer_seconds += column.infer_seconds
+        result.encode_seconds += self.queries.encode_seconds + self.titles.encode_seconds
+        started = perf_counter()
+        self._fill_states()
         rows_q = query_rows[pairs.query_index]
         rows_t = title_rows[pairs.title_index]
         failed = (rows_q == ABSENT) | (rows_t == ABSENT)
         for row in np.flatnonzero(failed).tolist():
-            fault_q = query_faults.get(int(pairs.query_index[row]))
-            fault_t = title_faults.get(int(pairs.title_index[row]))
-            reasons = [f"query {fault_q}"] * (fault_q is not None) + [f"title {fault_t}"] * (fault_t is not None)
-            result.faults[offset + row] = "; ".join(reasons)
+            result.faults[offset + row] = _reason(
+                query_faults.get(int(pairs.query_index[row])), title_faults.get(int(pairs.title_index[row]))
+            )
         good = np.flatnonzero(~failed)
-        started = perf_counter()
         result.scores[offset + good] = self._logits(rows_q[good], rows_t[good])
         result.infer_seconds += perf_counter() - started
 
@@ -160,3 +214,7 @@ class Scorer:
             feed |= self.titles.feed("title", rows_t[batch], self._pair.inputs)
             logits[batch] = self._pair.run(feed)
         return logits
+
+
+def _reason(query: str | None, title: str | None) -> str:
+    return "; ".join(f"{name} {fault}" for name, fault in (("query", query), ("title", title)) if fault is not None)

@@ -80,25 +80,36 @@ class TextCache:
         self.hits += len(found)
         return rows
 
-    def allocate(self, count: int) -> IndexArray:
+    def find_one(self, text: str) -> int:
+        """Start a batch of one text, as :meth:`find` does."""
+        self._batch += 1
+        row = self._row_of.get(_key(text), ABSENT)
+        if row != ABSENT:
+            self._referenced[row] = True
+            self._pinned_in[row] = self._batch
+            self.hits += 1
+        return row
+
+    def allocate(self, count: int) -> list[int]:
         """Return ``count`` rows to fill, evicting others if need be; :meth:`publish` makes them visible."""
         self.misses += count
-        rows = np.empty(count, np.int64)
-        for i in range(count):
-            rows[i] = row = self._next_free()
-            self._pinned_in[row] = self._batch
-            evicted = self._key_of[row]
-            if evicted is not None:
-                del self._row_of[evicted]
-                self._key_of[row] = None
-        return rows
+        return [self._free() for _ in range(count)]
 
-    def publish(self, texts: Sequence[str], rows: IndexArray) -> None:
+    def publish(self, texts: Sequence[str], rows: Sequence[int]) -> None:
         """Bind filled rows to their texts. Rows of a batch that failed before this call hold nothing and are reused."""
-        for text, row in zip(texts, rows.tolist(), strict=True):
+        for text, row in zip(texts, rows, strict=True):
             self._row_of[key := _key(text)] = row
             self._key_of[row] = key
-        self._referenced[rows] = True
+            self._referenced[row] = True
+
+    def _free(self) -> int:
+        row = self._next_free()
+        self._pinned_in[row] = self._batch
+        evicted = self._key_of[row]
+        if evicted is not None:
+            del self._row_of[evicted]
+            self._key_of[row] = None
+        return row
 
     def _next_free(self) -> int:
         for _ in range(2 * self.capacity + 1):

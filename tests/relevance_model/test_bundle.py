@@ -51,7 +51,7 @@ def test_a_flipped_byte_is_found(folder: Path) -> None:
     assert "pair.onnx has SHA-256" in refusal(folder)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "query.onnx", "MODEL_CARD.md"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "text.onnx", "MODEL_CARD.md"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     assert f"{name} cannot be read" in refusal(folder)

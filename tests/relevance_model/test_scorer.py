@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from relevance_model import Bundle, Pairs, Scorer
 from relevance_model.scorer import CHUNK_ROWS
-from tests.support.small_bundles import WORDS, cross_encoder, twin_encoder
+from tests.support.small_bundles import WORDS, cross_encoder, nan_pair_graph, twin_encoder
 
 Pair = tuple[str, str]
 TOLERANCE = 1e-5
@@ -139,6 +139,15 @@ def test_calibration_and_threshold_come_from_the_bundle(tmp_path: Path) -> None:
     result = Scorer(bundle).score_texts(["red", "red"], ["red", "blue boots"])
     assert result.scores[0] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
     assert result.labels.tolist() == [1, 0]
+
+
+def test_a_pair_without_a_number_is_a_row_at_fault(tmp_path: Path) -> None:
+    cross_encoder(tmp_path / "b")
+    nan_pair_graph(tmp_path / "b")
+    scorer = Scorer(Bundle.load(tmp_path / "b"))
+    why = "the model gives no number for this pair"
+    assert scorer.score_texts(["red", "", "hat"], ["hat", "hat", "red"]).faults == {0: why, 1: "query is empty", 2: why}
+    assert scorer.score_texts(["red"], ["hat"]).faults == {0: why}
 
 
 def expected_cross(query: str, title: str) -> float:

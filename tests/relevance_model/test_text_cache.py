@@ -27,7 +27,7 @@ def use(cache: TextCache, batch: list[str]) -> list[int]:
     fresh = cache.allocate(len(missing))
     cache.tokens[fresh, 0] = [number(word) for word in missing]
     cache.publish(missing, fresh)
-    found = dict(zip(missing, fresh.tolist(), strict=True))
+    found = dict(zip(missing, fresh, strict=True))
     return [found.get(word, int(row)) for word, row in zip(batch, rows, strict=True)]
 
 
