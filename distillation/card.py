@@ -37,13 +37,14 @@ Tells whether a product title is relevant to a search query: a calibrated score 
 
 ## What it is
 
-A BertBiLSTM of its own: {student.vocabulary:,} WordPiece pieces at most, embeddings of {student.embedding}, one
-BiLSTM of {student.hidden} per direction over `[CLS] query [SEP] title [SEP]` with segment embeddings (query, title,
-and for either "also occurs in the other text"), mean and maximum pools, a twin
-interaction of {student.vector}, a head of {student.head}. Queries are read up to {student.max_query_tokens} tokens
-and titles up to {student.max_title_tokens}, special tokens included. The passes that belong to one text are graphs
-of their own (`query.onnx`, `title.onnx`), so a server runs them once per text; `pair.onnx` does the rest. The LSTMs
-take true lengths: a score does not depend on padding or on other rows.
+A BertBiLSTM with late interaction: {student.vocabulary:,} WordPiece pieces at most, embeddings of {student.embedding},
+one BiLSTM of {student.hidden} per direction that reads each text by itself, and from its steps a vector and an
+importance for each token and a twin vector of {student.vector} for the text. A pair is compared by the cosines of its
+texts' token vectors (best partners, weighed and counted by soft bins), by pieces that occur in both, and by the twin
+vectors, in a head of {student.head}. Queries are read up to {student.max_query_tokens} tokens and titles up to
+{student.max_title_tokens}, special tokens included. All that belongs to one text is a graph of its own (`text.onnx`), so a
+server runs it once per text; `pair.onnx` does the rest. The LSTM takes true lengths: a score does not depend on padding
+or on other rows.
 
 ## Intended use
 
