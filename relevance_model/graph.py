@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from relevance_model.errors import BundleError
+
+# Its builds report use to their vendor over the network unless told not to, before they are loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
 
 Feed = dict[str, NDArray[np.int32] | NDArray[np.float32]]
 
