@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Run a command in an image as user 10001, on a root that cannot be written to, without any capability: as the pods do.
+#
+#   docker/run_readonly.sh IMAGE [--bind FROM:TO[:rw]]… [--env NAME=VALUE]… [--] [COMMAND…]
+#
+# With docker or podman by IMAGE_TOOL (see build.sh). With buildah, which runs no containers of its own, by a mount
+# namespace and chroot (as root): the file system, the user and the capabilities are those of a container, the
+# network and the processes are the machine's.
+set -euo pipefail
+
+image=$1
+shift
+binds=()
+variables=()
+while [[ $# -gt 0 ]]; do
+  case $1 in
+  --bind) binds+=("$2"); shift 2 ;;
+  --env) variables+=("$2"); shift 2 ;;
+  --) shift; break ;;
+  *) break ;;
+  esac
+done
+
+if [[ ${IMAGE_TOOL:-docker} != *buildah* ]]; then
+  flags=(--rm --init --read-only --user 10001:10001 --cap-drop ALL --security-opt no-new-privileges --network host)
+  for bind in "${binds[@]}"; do [[ $bind == *:rw ]] && flags+=(--volume "$bind") || flags+=(--volume "$bind:ro"); done
+  for variable in "${variables[@]}"; do flags+=(--env "$variable"); done
+  # shellcheck disable=SC2086  # a list of words
+  exec ${IMAGE_TOOL:-docker} run "${flags[@]}" "$image" "$@"
+fi
+
+container=$($IMAGE_TOOL from "$image")
+root=$($IMAGE_TOOL mount "$container")
+trap '$IMAGE_TOOL rm "$container" >/dev/null' EXIT
+mapfile -t environment < <($IMAGE_TOOL inspect --format '{{range .OCIv1.Config.Env}}{{println .}}{{end}}' "$container" | grep .)
+mapfile -t entrypoint < <($IMAGE_TOOL inspect --format '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}' "$container" | grep .)
+folder=$($IMAGE_TOOL inspect --format '{{.OCIv1.Config.WorkingDir}}' "$container")
+[[ $# -gt 0 ]] || mapfile -t arguments < <($IMAGE_TOOL inspect --format '{{range .OCIv1.Config.Cmd}}{{println .}}{{end}}' "$container" | grep .)
+mkdir -p "$root"/{proc,dev,sys,etc}
+# A container runtime gives every container these.
+for file in /etc/hosts /etc/resolv.conf; do
+  touch "$root$file"
+  binds+=("$file:$file")
+done
+
+# The mounts are made in a namespace of their own and go with it.
+inside='
+  set -euo pipefail
+  root=$1; folder=$2; binds=$3; shift 3
+  mount --bind "$root" "$root"
+  mount -t proc proc "$root/proc"
+  mount --rbind /dev "$root/dev"
+  mount --rbind --make-rslave /sys "$root/sys"
+  while IFS=: read -r from to mode; do
+    [[ -n $from ]] || continue
+    mkdir -p "$root$to" 2>/dev/null || true
+    mount --bind "$from" "$root$to"
+    [[ $mode == rw ]] || mount -o remount,bind,ro "$root$to"
+  done <<<"$binds"
+  mount -o remount,bind,ro "$root"
+  exec chroot "$root" /usr/bin/setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs \
+    --inh-caps=-all --bounding-set=-all sh -c "cd \"\$0\" && exec \"\$@\"" "$folder" "$@"
+'
+unshare --mount --propagation private -- bash -c "$inside" bash "$root" "${folder:-/}" "$(printf '%s\n' "${binds[@]}")" \
+  env -i "${environment[@]}" "${variables[@]}" "${entrypoint[@]}" "${arguments[@]:-$@}" &
+child=$!
+# What ends this script ends the command as well. A signal ends the first wait, and not yet the command.
+trap 'kill -TERM "$child" 2>/dev/null' TERM INT
+status=0
+wait "$child" || status=$?
+while kill -0 "$child" 2>/dev/null; do
+  status=0
+  wait "$child" || status=$?
+done
+exit "$status"

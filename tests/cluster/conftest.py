@@ -1,0 +1,186 @@
+"""A cluster that may be changed, with the service applied; and callers inside of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.kube import JOBS, SERVICE, Cluster, copy_of_manifests, eventually
+
+# Cores that the service, a caller, a driver and an executor ask for together.
+CORES_WANTED = 6
+VOLUME = "qtr-cluster-test"
+RESTRICTED = {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+CONTAINER = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Apply the local overlay, and take it away at the end unless ``QTR_CLUSTER_KEEP`` is set."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("no cluster: set KUBECONFIG to one that may be changed (docs/operating.md, Try it on a cluster)")
+    server, spark = os.environ.get("QTR_SERVER_IMAGE"), os.environ.get("QTR_SPARK_IMAGE")
+    cluster = Cluster(copy_of_manifests(tmp_path_factory.mktemp("manifests"), server, spark))
+    reached = cluster.try_kubectl("get", "--raw", "/readyz", timeout=30)
+    assert reached.returncode == 0, f"KUBECONFIG is set, and its cluster does not answer: {reached.stderr}"
+    if not os.environ.get("QTR_CLUSTER_REUSE"):
+        for namespace in (SERVICE, JOBS):
+            found = cluster.try_kubectl("get", "namespace", namespace)
+            assert found.returncode != 0, (
+                f"the cluster has a namespace {namespace} already; QTR_CLUSTER_REUSE=1 uses it"
+            )
+    _fit(cluster)
+    try:
+        cluster.apply_folder("overlays/local")
+        cluster.rolled_out()
+        yield cluster
+    finally:
+        if not os.environ.get("QTR_CLUSTER_KEEP"):
+            cluster.kubectl("delete", "namespace", SERVICE, JOBS, "--ignore-not-found", timeout=300)
+            cluster.kubectl("delete", "pv", VOLUME, "--ignore-not-found", timeout=300)
+
+
+def _fit(cluster: Cluster) -> None:
+    """Ask for less where the cluster is small; limits stay, so that the programs run as they do elsewhere."""
+    _shrink(
+        cluster.folder / "spark/cronjob/conf/spark-defaults.conf",
+        {
+            r"(?m)^(spark.executor.instances +)\d+": r"\g<1>1",
+            r"(?m)^(spark.executor.cores +)\d+": r"\g<1>1",
+            r"(?m)^(spark.kubernetes.executor.(?:request|limit).cores +)\d+": r"\g<1>1",
+            r"(?m)^(spark.(?:executor|driver).memory(?:Overhead)? +)\d+g": r"\g<1>1g",
+        },
+    )
+    _shrink(cluster.folder / "spark/cronjob/cronjob.yaml", {r"memory: 4Gi": "memory: 2Gi"})
+    cores = sum(_cores(node["status"]["allocatable"]["cpu"]) for node in cluster.get("nodes")["items"])
+    if cores >= CORES_WANTED:
+        return
+    _shrink(
+        cluster.folder / "spark/cronjob/conf/spark-defaults.conf",
+        {r"(?m)^(spark.kubernetes.executor.request.cores +)\S+": r"\g<1>100m"},
+    )
+    for name in ("spark/cronjob/cronjob.yaml", "base/deployment.yaml"):
+        _shrink(cluster.folder / name, {r'(requests:\n +cpu: )"1"': r'\g<1>"100m"'})
+
+
+def _shrink(path: Path, replacements: dict[str, str]) -> None:
+    text = path.read_text()
+    for pattern, replacement in replacements.items():
+        text, count = re.subn(pattern, replacement, text)
+        assert count, f"{path.name} has no {pattern}"
+    path.write_text(text)
+
+
+def _cores(quantity: str) -> float:
+    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+@pytest.fixture(scope="session")
+def jobs(cluster: Cluster) -> Cluster:
+    """Apply the nightly job as well, with storage that this cluster has and the sample in it."""
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    classes = cluster.get("storageclass")["items"]
+    by_default = "storageclass.kubernetes.io/is-default-class"
+    if not any(each["metadata"].get("annotations", {}).get(by_default) == "true" for each in classes):
+        claim |= {"storageClassName": "", "volumeName": _folder_of_a_node(cluster)}
+    path = cluster.folder / "spark/base/storage.yaml"
+    path.write_text(path.read_text().partition("spec:")[0] + f"spec: {json.dumps(claim)}\n")
+    cluster.apply_folder("spark/cronjob")
+    cluster.apply(pod(cluster, "putter", "sleep infinity", claim="qtr-nightly"))
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/putter", "-n", JOBS, "--timeout=300s", timeout=330)
+    sample = (Path(__file__).resolve().parents[2] / "examples/sample/pairs.jsonl").read_text()
+    put = "mkdir -p /data/pairs && cat >/data/pairs/pairs.jsonl"
+    cluster.kubectl("exec", "-i", "-n", JOBS, "putter", "--", "sh", "-c", put, text=sample)
+    return cluster
+
+
+def _folder_of_a_node(cluster: Cluster) -> str:
+    """Make a volume of a node's folder, for a cluster that has no storage of its own, and let our user write there."""
+    node = cluster.get("nodes")["items"][0]["metadata"]["name"]
+    name, folder = VOLUME, f"/var/tmp/{VOLUME}"
+    host_path = {"path": folder, "type": "DirectoryOrCreate"}
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "hostPath": host_path,
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
+            },
+        },
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "owner", "namespace": name},
+            "spec": {
+                "nodeName": node,
+                "restartPolicy": "Never",
+                "containers": [
+                    {
+                        "name": "owner",
+                        "image": spark_image(cluster),
+                        "command": ["chown", "10001:10001", "/folder"],
+                        "securityContext": {"runAsUser": 0},
+                        "volumeMounts": [{"name": "folder", "mountPath": "/folder"}],
+                    }
+                ],
+                "volumes": [{"name": "folder", "hostPath": host_path}],
+            },
+        },
+    )
+    eventually(
+        lambda: cluster.get("pod", "owner", "-n", name)["status"]["phase"] == "Succeeded", 300, "no folder on the node"
+    )
+    cluster.kubectl("delete", "namespace", name, timeout=300)
+    return name
+
+
+def spark_image(cluster: Cluster) -> str:
+    """Give the image of the nightly job in the copy of the manifests."""
+    built = cluster.kubectl("kustomize", str(cluster.folder / "spark/cronjob"))
+    found = re.search(r"^ +image: (\S+)$", built, re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
+def pod(
+    cluster: Cluster, name: str, command: str, claim: str | None = None, role: str | None = "executor"
+) -> dict[str, Any]:
+    """Make a pod of the Spark image beside the jobs; with a role, the network policies take it for one of Spark's."""
+    mounts, volumes = [{"name": "tmp", "mountPath": "/tmp"}], [{"name": "tmp", "emptyDir": {}}]
+    if claim is not None:
+        mounts.append({"name": "data", "mountPath": "/data"})
+        volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": claim}})  # type: ignore[dict-item]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": JOBS, "labels": {} if role is None else {"spark-role": role}},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "automountServiceAccountToken": False,
+            "securityContext": RESTRICTED,
+            "containers": [
+                {
+                    "name": "main",
+                    "image": spark_image(cluster),
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["sh", "-c", command],
+                    "securityContext": CONTAINER,
+                    "volumeMounts": mounts,
+                }
+            ],
+            "volumes": volumes,
+        },
+    }
