@@ -1,1 +1,1 @@
-"""From a teacher to a student to a bundle. The only room that imports torch; its steps are strung in ``student.py``."""
+"""From judgements to a teacher to a student to a bundle. The only room that imports torch; its steps: ``steps.py``."""

@@ -1,49 +1,80 @@
-"""Command line of the distillation room: ``qtr distill student …`` or ``python -m distillation student …``."""
+"""Command line of the distillation room: ``qtr distill run RECIPE …``, or one step by its name."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from distillation.errors import DistillationError
-from distillation.recipe import load_recipe
+from distillation.recipe import Recipe, load_recipe, recipe_path
+from distillation.steps import STEPS
+
+RUN = "run"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one step; return 0, or 1 after one sentence on stderr that says what was wrong."""
+    """Run; return 0, or 1 after one sentence on stderr that says what was wrong, or 130 if interrupted."""
     options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
-        return _student(options)
+        path = recipe_path(options.recipe)
+        return _run(options, load_recipe(path), path)
     except DistillationError as error:
-        print(f"distill: {error}", file=sys.stderr)
+        print(f"qtr distill: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("qtr distill: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
 
 
-def _student(options: argparse.Namespace) -> int:
-    recipe = load_recipe(options.recipe)
+def _run(options: argparse.Namespace, recipe: Recipe, path: Path) -> int:
     # torch is heavy: a misspelt option or recipe is told before it loads.
-    from distillation.student import distil_student
+    import torch
 
-    bundle, report = distil_student(recipe, data_root=options.data, work=options.work, out=options.out)
-    print(f"{bundle.manifest.name} {bundle.manifest.version} written to {bundle.path}")
-    for name, interval in report.auc.items():
-        print(f"  AUC {interval}  {name}")
+    from distillation.steps import named, run_all, run_step
+    from distillation.work import Context
+    from qtr.cpus import available_cpus
+
+    threads = recipe.threads or available_cpus()
+    torch.set_num_threads(threads)
+    context = Context(recipe, options.work, options.data if options.data is not None else path.resolve().parent)
+    if options.step == RUN:
+        run_all(context)
+    else:
+        run_step(named(options.step), context)
+    if options.step in {RUN, "export"}:
+        from distillation.export import publish
+
+        publish(context, out=options.out, docs=options.docs)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="qtr distill", description="Train students and export their bundles.")
+    parser = argparse.ArgumentParser(
+        prog="qtr distill",
+        description="Distil a student from judgements: all steps of a recipe, or one of them. A step whose part of the "
+        "recipe, inputs and code are as they were is skipped; one that was interrupted goes on from its checkpoint.",
+    )
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
-    student = steps.add_parser("student", help="train, measure and export a student")
-    student.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder to read from")
-    student.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder for what is worth keeping")
-    student.add_argument("--out", type=Path, required=True, metavar="DIR", help="bundle folder to write; replaced")
-    student.add_argument("--recipe", type=Path, metavar="FILE", help="recipe in TOML (default: the shipped one)")
+    everything = steps.add_parser(RUN, help="run every step in order (but for the optional ones)")
+    _arguments(everything, publishes=True)
+    for step in STEPS:
+        help_text = step.summary + (" (optional)" if step.optional else "")
+        one = steps.add_parser(step.name, help=help_text, description=help_text)
+        _arguments(one, publishes=step.name == "export")
     return parser
+
+
+def _arguments(parser: argparse.ArgumentParser, *, publishes: bool) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="recipe in TOML, or the name of one that ships with qtr")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder of the steps' files; kept")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder that the recipe's paths are below (default: the recipe's)"
+    )
+    if publishes:
+        parser.add_argument("--out", type=Path, metavar="DIR", help="copy the bundle here; what is there is replaced")
+        parser.add_argument("--docs", type=Path, metavar="DIR", help="copy the page about it and its plots here")
 
 
 if __name__ == "__main__":

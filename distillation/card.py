@@ -1,4 +1,4 @@
-"""The model card: what a student is, what it was made of, how good it is, and where it should not be trusted.
+"""The model card, and ``docs/model.md``: what a student is, what it was made of, how good it is, where not to trust it.
 
 After Mitchell et al. (2019), "Model Cards for Model Reporting".
 """
@@ -7,113 +7,140 @@ from __future__ import annotations
 
 from typing import Any
 
-from distillation.evaluate import Report
-from distillation.recipe import Recipe
-from distillation.teacher import TEACHER_NAME
+from distillation.recipe import Recipe, recipe_toml
 
-_SCORER_NAMES = {
-    "student": "**this student** (out of fold)",
-    "student, kindred queries apart": "this student, kindred queries in one fold",
-    "teacher cosine": f"{TEACHER_NAME} cosine, zero-shot",
-}
+_MEANINGS = """\
+- *token overlap*, *BM25*, *encoder cosine*: the query's share of words that the title has; Okapi BM25 over all titles;
+  cosine of the frozen encoder's vectors. None has seen a judgement.
+- *teacher off the shelf*, *cross-encoder off the shelf*: fine-tuned without reading titles first.
+- *trees*, *cross-encoder*, *teacher*: the views of the ensemble, and the ensemble.
+- *student without distillation*: the same network on the judgements alone; *without augmentation*: distilled on given
+  pairs alone.
+- *student as shipped*: exported graphs in reduced precision, tokenisation included."""
 
 
-def model_card(recipe: Recipe, report: Report, lineage: dict[str, dict[str, Any]]) -> str:
-    """Return the card as Markdown."""
-    student, evaluation = recipe.student, recipe.evaluation
-    percent = f"{100 * evaluation.confidence:g} %"
-    measures = "\n".join(
-        f"| {_SCORER_NAMES.get(name, name)} | {report.auc[name]} | {report.average_precision[name]} |"
-        for name in report.auc
-    )
-    sources = "\n".join(
-        f"| `{name}` | {entry['rows']:,} | `{entry['sha256']}` | {entry['licence']} |"
-        for name, entry in sorted(lineage.items())
-    )
-    slope, intercept = report.calibration
+def model_card(recipe: Recipe, facts: dict[str, Any], table: str) -> str:
+    """Return the card as Markdown.
+
+    Parameters
+    ----------
+    recipe
+        Every choice.
+    facts
+        ``report`` of step ``evaluate``, ``lineage`` of ``prepare``, and counts of the other steps.
+    table
+        The table of measures in Markdown.
+    """
+    sizes = recipe.student.sizes
+    report = facts["report"]
     return f"""# {recipe.name} {recipe.version}
 
 Tells whether a product title is relevant to a search query: a calibrated score between 0 and 1, and a label.
 
 ## What it is
 
-A BertBiLSTM with late interaction: {student.vocabulary:,} WordPiece pieces at most, embeddings of {student.embedding},
-one BiLSTM of {student.hidden} per direction that reads each text by itself, and from its steps a vector and an
-importance for each token and a twin vector of {student.vector} for the text. A pair is compared by the cosines of its
-texts' token vectors (best partners, weighed and counted by soft bins), by pieces that occur in both, and by the twin
-vectors, in a head of {student.head}. Queries are read up to {student.max_query_tokens} tokens and titles up to
-{student.max_title_tokens}, special tokens included. All that belongs to one text is a graph of its own (`text.onnx`), so a
-server runs it once per text; `pair.onnx` does the rest. The LSTM takes true lengths: a score does not depend on padding
-or on other rows.
+A BertBiLSTM: at most {sizes.vocabulary:,} WordPiece pieces, embeddings of {sizes.embedding}, a BiLSTM of {sizes.hidden}
+per direction over each text, token vectors of {sizes.token} that meet those of the other text, twin vectors of
+{sizes.vector}, a head of {sizes.head}. Queries are read up to {sizes.max_query_tokens} tokens and titles up to
+{sizes.max_title_tokens}, special tokens included. The LSTM takes true lengths and no scale is taken from a batch: a
+score does not depend on padding or on other rows.
 
 ## Intended use
 
-Labelling (query, title) pairs of product search in English, in bulk, on CPUs; a person reads single scores to
-understand them. Not meant for other languages, for texts other than product titles, or for decisions about people.
+Labelling (query, title) pairs of product search in bulk, on CPUs, in the language of its data; a person reads single
+scores to understand them. Not meant for texts other than product titles, or for decisions about people.
 
 ## Method
 
-1. *Shared stage*, no human judgement: soft targets from {TEACHER_NAME} (Apache-2.0) over nightly pairs, pseudo
-   queries cut out of titles, and phrases of common words; twin vectors drawn towards the teacher's; weak labels at
-   weight {recipe.pairs.weak_weight:g}. No judged query is among these pairs.
-2. *Judged stage*: human grades, with soft targets replayed beside them.
-3. *Evaluation*: {evaluation.folds}-fold cross-validation by query over the judged stage. A row is scored by a student
-   that saw no judgement of its query. Once more with kindred queries in one fold (*laptop*, *gaming laptops*), which
-   is what to expect of queries unlike the judged; calibration (Platt) and threshold (highest F1) come from the latter.
-4. The shipped weights are fitted on all judged rows with the same recipe; the table below is about the folds' students.
+After the BertBiLSTM paper (arXiv 2108.10197). {_method(recipe, facts)}
 
 ## How good it is
 
-{report.rows:,} judged pairs of {report.queries} queries, {report.positives:,} of them relevant (grade >= \
-{evaluation.relevant_grade}). Intervals: {percent}, bootstrap over queries, {evaluation.resamples:,} resamples.
+{report["rows"]:,} judged pairs of {report["queries"]:,} queries, {report["relevant"]:,} of them relevant.
+{_folds(recipe, facts)} Intervals: {100 * recipe.evaluation.confidence:g} %, bootstrap over queries.
 
-| scorer | AUC | average precision |
-|---|---|---|
-{measures}
+{table}
+{_MEANINGS}
 
-Best F1 {report.f1:.3f} at threshold {report.threshold:.3f}; calibration slope {slope:.3f}, intercept {intercept:.3f}.
+F1, ECE and agreement use a calibration and a threshold fitted on other queries than those measured. The bundle's own
+are fitted on all measured rows: threshold {report["threshold"]:.3f}, calibration slope
+{report["calibration"]["slope"]:.3f}, intercept {report["calibration"]["intercept"]:.3f}.
+
+![ROC curves](roc.svg) ![Reliability](reliability.svg) ![Size and speed](speed.svg)
+
+## Forms
+
+{_forms(report)}
 
 ## Limits
 
-- The judgements are few ({report.queries} queries, one shop, mostly electronics): read the intervals, not the third
-  decimal.
-- The recipe was chosen while looking at these very folds. On queries and titles of another shop, expect less.
-- Threshold and calibration were chosen on the same out-of-fold scores that the F1 is quoted on; expect a little less.
-- The relevant share among the judged rows ({report.positives / report.rows:.0%}) is not that of a night's log: the
-  score is calibrated to the former.
+- Judgements are few: read the intervals, not the third decimal.
+- On queries and titles of another shop, expect less than the table says.
+- The relevant share among the judged rows ({report["relevant"] / report["rows"]:.0%}) need not be that of a night's
+  log: the score is calibrated to the former.
 - Texts of fields or languages that the corpus lacks break into many short pieces and are scored with less knowledge.
 
 ## Data
 
-| source | rows | SHA-256 | origin, licence |
-|---|---:|---|---|
-{sources}
+| source | rows | SHA-256 |
+|---|---:|---|
+{_sources(facts["lineage"])}
 
 ## Reproduce
 
-`python -m distillation student --data DATA --work WORK --out BUNDLE --recipe RECIPE`, with this recipe in TOML (seed
-{recipe.seed}; the lineage in `bundle.json` holds it too). One thread of torch and the same work folder give the same
-student again; from an empty one, the teacher's bfloat16 vectors can differ in their last bits.
+`qtr distill run RECIPE --data DATA --work WORK --out BUNDLE`, with this recipe (seed {recipe.seed}):
 
 ```toml
 {recipe_toml(recipe)}```
 """
 
 
-def recipe_toml(recipe: Recipe) -> str:
-    """Write a recipe as TOML, every field spelt out."""
-    tables = {"": {k: v for k, v in recipe.model_dump().items() if not isinstance(v, dict)}}
-    tables |= {k: v for k, v in recipe.model_dump().items() if isinstance(v, dict)}
-    blocks = []
-    for name, fields in tables.items():
-        head = f"[{name}]\n" if name else ""
-        blocks.append(head + "".join(f"{key} = {_toml(value)}\n" for key, value in fields.items()))
-    return "\n".join(blocks)
+def _method(recipe: Recipe, facts: dict[str, Any]) -> str:
+    teacher, augmented = recipe.finetune, facts["augmented"]
+    read = (
+        f"{recipe.encoder.name} read {recipe.pretrain.rows:,} titles with masked words"
+        if recipe.pretrain.rows
+        else f"{recipe.encoder.name} was taken as it is"
+    )
+    views = []
+    if teacher.members:
+        views.append(f"{teacher.members} cross-encoder{'s' * (teacher.members > 1)} of it")
+    if teacher.trees is not None:
+        views.append("gradient-boosted trees over the frozen encoder's vectors and word overlap")
+    counts = ", ".join(f"{count:,} {origin}" for origin, count in augmented["rows"].items())
+    return (
+        f"{read}. The teacher is {' and '.join(views)}, fine-tuned on judgements. Augmentation made pairs that nobody "
+        f"judged ({counts}); the teacher labelled {recipe.pseudo_label.rows:,} of them. The student first learnt the "
+        f"frozen encoder's opinion of all of them and {facts['weak']:,} weak labels, then judgements and the teacher's "
+        f"soft labels (temperature {recipe.student.judged.temperature:g}). No augmented or weak pair with a query "
+        f"akin to a measured one ({recipe.evaluation.guard}) taught the models that measured it."
+    )
 
 
-def _toml(value: object) -> str:
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return repr(value)
+def _folds(recipe: Recipe, facts: dict[str, Any]) -> str:
+    if facts["split"]:
+        return "They are the judgements' own test split, which no model has seen."
+    groups = "queries akin to each other" if recipe.evaluation.groups == "kindred" else "a query's rows"
+    return (
+        f"{recipe.evaluation.folds}-fold cross-validation, {groups} in one fold: each row is scored by models that "
+        "saw no judgement of its query, and whose teacher saw none either. The student that ships learnt from all rows."
+    )
+
+
+def _forms(report: dict[str, Any]) -> str:
+    lines = [
+        "| form | bytes | most a logit moves from torch | most it moves with its batch | AUC less torch's |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for form, seen in report["parity"].items():
+        lost = "" if seen["auc_difference"] is None else f"{seen['auc_difference']:+.4f}"
+        moved = f"{seen['difference_from_torch']:.1e} | {seen['difference_alone']:.1e}"
+        lines.append(f"| {form} | {seen['bytes']:,} | {moved} | {lost} |")
+    return "\n".join(lines)
+
+
+def _sources(lineage: dict[str, Any]) -> str:
+    return "\n".join(
+        f"| `{name}` | {'' if entry['rows'] is None else format(entry['rows'], ',')} | `{entry['sha256']}` |"
+        for name, entry in sorted(lineage.items())
+    )

@@ -5,7 +5,9 @@
     DistillationError          anything this package raises on purpose
     ├── RecipeError            a recipe that cannot be read or is not understood
     ├── DataError              a data file that is missing or malformed
-    ├── TeacherError           the teacher's weights are not installed
+    ├── StepError              a step whose work folder or forerunners are not as it needs them
+    ├── TeacherError           the base encoder's weights are not there, or are not of a known kind
+    ├── LabellingError         the job that serves the teacher and labels with it failed
     ├── TrainingError          a student that learnt nothing worth exporting
     └── ParityError            an exported graph does not compute what the trained network computes
 """
@@ -22,11 +24,19 @@ class RecipeError(DistillationError):
 
 
 class DataError(DistillationError):
-    """A data file is missing or does not have the expected columns."""
+    """A data file is missing, lacks a column, or holds values that are not understood."""
+
+
+class StepError(DistillationError):
+    """A step cannot start: an earlier one has not finished, or the work folder is not usable."""
 
 
 class TeacherError(DistillationError):
-    """The teacher encoder cannot be loaded."""
+    """The base encoder cannot be loaded."""
+
+
+class LabellingError(DistillationError):
+    """The labelling job that serves the teacher ended without publishing."""
 
 
 class TrainingError(DistillationError):

@@ -1,126 +1,271 @@
-"""Cross-validation by query: what a student is worth on queries whose judgements it never saw."""
+"""Step ``evaluate``: one table, everything in it out of fold, and what the bundle needs to know about itself.
+
+``report.json`` has every number: the table, calibration and threshold of the form that ships, the parity of torch,
+float32 graphs and shipped form. ``table.md`` is the table, the ``.svg`` files are the plots; the card and
+``docs/model.md`` show them.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import GroupKFold
+from tokenizers import Tokenizer
 
-from distillation.errors import TrainingError
-from distillation.metrics import Interval, auc, average_precision, best_threshold, bootstrap, platt
-from distillation.recipe import Evaluation
+from distillation import plots
+from distillation.encoder import encoder_digest
+from distillation.features import Bm25, token_overlap
+from distillation.fit_students import load_student, student_logits
+from distillation.folds import FINAL, JudgedRows, folds_of, read_judged
+from distillation.material import TOKENIZER
+from distillation.measures import (
+    Interval,
+    Ranking,
+    agreement,
+    best_threshold,
+    bootstrap,
+    calibrate,
+    calibration_error,
+    cross_fitted,
+    f1,
+    probability,
+    query_ndcg,
+)
+from distillation.model import BertBiLSTM, round_to_half
+from distillation.start import new_student
+from distillation.student_bundle import (
+    bundle_logits,
+    check_parity,
+    draft_manifest,
+    microseconds_per_pair,
+    write_student,
+)
+from distillation.sweep import size_name
+from distillation.teacher import frozen_vectors
+from distillation.texts import TextTable
+from distillation.work import Context, read_columns, read_json, write_json
 
-_LOG = logging.getLogger(__name__)
-
-FitAndPredict = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float32]]
+FOLDER: Final = "evaluate"
+SHIPPED: Final = "student as shipped"
+STUDENT: Final = "student"
+TEACHER: Final = "teacher"
+COLUMNS: Final = {
+    "auc": "ROC AUC",
+    "average_precision": "average precision",
+    "f1": "F1 at threshold",
+    "ndcg": "NDCG per query",
+    "calibration_error": "ECE",
+    "agreement": "agrees with teacher",
+}
+_PROBE_ROWS: Final = 512
+_TIMED_PAIRS: Final = 20_000
+_PLOTTED: Final[tuple[str, ...]] = ("token overlap", "encoder cosine", TEACHER, STUDENT, SHIPPED)
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A student's measures on judged rows, all out of fold, beside simpler scorers of the same rows.
+class Scored:
+    """A scorer of the measured rows, and what it says once calibrated on other queries."""
 
-    Attributes
-    ----------
-    auc, average_precision
-        Scorer to measure; the student comes first.
-    calibration
-        Slope and intercept of Platt scaling, fitted on out-of-fold logits with kindred queries apart.
-    threshold, f1
-        The threshold of the highest F1 on the scores so calibrated, and that F1.
-    rows, queries
-        How many were judged.
-    positives
-        Rows that count as relevant.
-    """
-
-    auc: dict[str, Interval]
-    average_precision: dict[str, Interval]
-    calibration: tuple[float, float]
-    threshold: float
-    f1: float
-    rows: int
-    queries: int
-    positives: int
+    logits: Floats
+    scores: npt.NDArray[np.float64]
+    said: npt.NDArray[np.int64]
 
 
-def out_of_fold(
-    fit_and_predict: FitAndPredict, groups: npt.NDArray[np.int64], recipe: Evaluation, *, seed: int
-) -> npt.NDArray[np.float32]:
-    """Return a logit for every row, float32 [N], from a student fitted on other groups' rows only."""
-    logits = np.empty(len(groups), dtype=np.float32)
-    folds = GroupKFold(recipe.folds, shuffle=True, random_state=seed)
-    for number, (train, test) in enumerate(folds.split(groups, groups=groups), start=1):
-        logits[test] = fit_and_predict(train, test)
-        _LOG.info("fold %d of %d: %d rows fitted, %d predicted", number, recipe.folds, len(train), len(test))
+def sources(context: Context) -> dict[str, str]:
+    """Return the digest of the encoder, and the sweep's result if there is one."""
+    sweep = context.folder("sweep") / "sweep.json"
+    found = {"sweep": read_json(sweep)} if sweep.exists() else {}
+    return {"encoder": encoder_digest(context.recipe.encoder.name), **found}
+
+
+def run(context: Context) -> None:
+    """Measure, and write numbers, table and plots."""
+    recipe, folder = context.recipe, context.folder(FOLDER)
+    judged = read_judged(context)
+    rows = np.flatnonzero(judged.measured)
+    labels, groups = judged.relevant[rows], judged.groups[rows]
+    scorers = _scorers(context, judged)
+    scored = {name: _cross_fitted(context, labels, logits[rows], groups) for name, logits in scorers.items()}
+    table = _table(context, judged, rows, scored)
+    shipped = scored[SHIPPED]
+    calibration = calibrate(labels, shipped.logits, recipe.evaluation.calibration)
+    threshold, _ = best_threshold(labels, probability(shipped.logits, calibration))
+    report: dict[str, Any] = {
+        "rows": len(rows),
+        "queries": len(np.unique(groups)),
+        "relevant": int(labels.sum()),
+        "table": {name: {m: i.as_numbers() for m, i in measures.items()} for name, measures in table.items()},
+        "calibration": {"method": recipe.evaluation.calibration, "slope": calibration[0], "intercept": calibration[1]},
+        "threshold": threshold,
+        "parity": _parity(context, judged),
+        "speed": _speed_points(context, table[SHIPPED]["auc"].value),
+    }
+    write_json(folder / "report.json", report)
+    (folder / "table.md").write_text(markdown_table(report["table"]), encoding="utf-8")
+    curves = {name: Ranking(labels, scored[name].logits).curve() for name in _PLOTTED if name in scored}
+    plots.roc(folder / "roc.svg", curves)
+    plots.reliability(folder / "reliability.svg", labels, shipped.scores)
+    plots.speed(folder / "speed.svg", report["speed"])
+    for name, measures in table.items():
+        context.progress.say(f"evaluate: AUC {measures['auc']}  {name}")
+
+
+def markdown_table(table: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Return the table as Markdown, each cell a value with its interval."""
+    lines = ["| scorer | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---|" * len(COLUMNS)]
+    for name, measures in table.items():
+        cells = [str(Interval(**measures[column])) if column in measures else "" for column in COLUMNS]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _scorers(context: Context, judged: JudgedRows) -> dict[str, Floats]:
+    """Return every scorer's numbers for the judged rows, in the order of the table."""
+    titles = read_columns(context.folder("prepare") / "titles.parquet")["title"]
+    index = Bm25(titles)
+    teacher = read_columns(context.folder("finetune") / "oof.parquet")
+    compared = read_columns(context.folder("compare") / "oof.parquet")
+    student = read_columns(context.folder("student") / "oof.parquet")[STUDENT]
+    scorers: dict[str, Any] = {
+        "token overlap": token_overlap(judged.queries, judged.titles),
+        "BM25": np.array([index.score(q, t) for q, t in zip(judged.queries, judged.titles, strict=True)]),
+        "encoder cosine": frozen_vectors(context).cosine(judged.queries, judged.titles),
+        **{name: logits for name, logits in compared.items() if not name.startswith(STUDENT)},
+        **{name: teacher[name] for name in ("trees", "cross-encoder") if name in teacher},
+        TEACHER: teacher[TEACHER],
+        **{name: logits for name, logits in compared.items() if name.startswith(STUDENT)},
+        STUDENT: student,
+        SHIPPED: _as_shipped(context, judged),
+    }
+    return {name: np.asarray(values, dtype=np.float32) for name, values in scorers.items()}
+
+
+def _as_shipped(context: Context, judged: JudgedRows) -> Floats:
+    """Return each measured row's logit from its fold's student, exported in the form that ships and served."""
+    recipe = context.recipe
+    logits = np.full(len(judged.queries), np.nan, dtype=np.float32)
+    for fold in folds_of(judged):
+        test = np.flatnonzero(fold.test)
+        if not len(test):
+            continue
+        model, tokenizer = load_fold(context, fold.name)
+        scratch = context.folder(FOLDER) / "scratch"
+        manifest = draft_manifest(recipe.student.sizes, name=recipe.name, version=recipe.version)
+        bundle = write_student(model, tokenizer, scratch, manifest, form=recipe.export.form)
+        logits[test] = bundle_logits(bundle, [judged.queries[i] for i in test], [judged.titles[i] for i in test])
+        shutil.rmtree(scratch)
     return logits
 
 
-def kindred(queries: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return a group for each query, int64 [N]; kindred queries share one.
-
-    Two are kindred if one has all the other's words, plurals aside (*laptop*, *gaming laptops*), or they differ by
-    spaces only (*smart watch*, *smartwatch*); so is whatever chains of such pairs join. They ask for much the same
-    titles, so a student that has seen the judgements of one is not tried by the other.
-    """
-    distinct = list(dict.fromkeys(queries))
-    group = list(range(len(distinct)))
-    words = [{_singular(word) for word in query.lower().split()} for query in distinct]
-    joined = [_singular("".join(query.lower().split())) for query in distinct]
-    for i in range(len(distinct)):
-        for j in range(i):
-            if group[i] != group[j] and (words[i] <= words[j] or words[j] <= words[i] or joined[i] == joined[j]):
-                merged, into = group[i], group[j]
-                group = [into if g == merged else g for g in group]
-    group_of = dict(zip(distinct, group, strict=True))
-    return np.array([group_of[query] for query in queries], dtype=np.int64)
+def load_fold(context: Context, fold: str) -> tuple[BertBiLSTM, Tokenizer]:
+    """Return the student of a fold, as step ``student`` left it, and the vocabulary."""
+    folder = context.folder("student")
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    blank = new_student(context.recipe.student.sizes, tokenizer, dropout=0.0, seed=0)
+    return load_student(blank, folder / fold), tokenizer
 
 
-def _singular(word: str) -> str:
-    return word.removesuffix("s")
+def _cross_fitted(context: Context, labels: Any, logits: Floats, groups: Any) -> Scored:
+    evaluation = context.recipe.evaluation
+    scores, said = cross_fitted(labels, logits, groups, evaluation.calibration, seed=context.recipe.seed)
+    return Scored(logits, scores, said)
 
 
-def evaluate(
-    scorers: dict[str, npt.NDArray[np.floating]],
-    labels: npt.NDArray[np.int64],
-    groups: npt.NDArray[np.int64],
-    *,
-    calibrated: npt.NDArray[np.float32],
-    recipe: Evaluation,
-    seed: int,
-) -> Report:
-    """Measure each scorer against ``labels`` (0/1), intervals over ``groups``; calibrate on ``calibrated`` logits.
+def _table(
+    context: Context, judged: JudgedRows, rows: npt.NDArray[np.int64], scored: dict[str, Scored]
+) -> dict[str, dict[str, Interval]]:
+    evaluation = context.recipe.evaluation
+    labels, groups, gains = judged.relevant[rows], judged.groups[rows], judged.gain[rows]
+    distinct, place = np.unique(groups, return_index=True)
+    teacher = scored[TEACHER].said
 
-    Raises
-    ------
-    TrainingError
-        If the calibrated logits rank the labels backwards.
-    """
-
-    def intervals(measure: Callable[..., float]) -> dict[str, Interval]:
-        return {
-            name: bootstrap(
-                measure, labels, scores, groups, resamples=recipe.resamples, confidence=recipe.confidence, seed=seed
-            )
-            for name, scores in scorers.items()
-        }
-
-    slope, intercept = platt(labels, calibrated)
-    if slope <= 0.0:
-        raise TrainingError(
-            f"the student ranks judged pairs backwards (Platt slope {slope:.3f}, expected above 0): train it for longer"
+    def interval(measure: Callable[[Any], float]) -> Interval:
+        return bootstrap(
+            measure,
+            groups,
+            resamples=evaluation.resamples,
+            confidence=evaluation.confidence,
+            seed=context.recipe.seed,
         )
-    threshold, f1 = best_threshold(labels, 1.0 / (1.0 + np.exp(-(slope * calibrated.astype(np.float64) + intercept))))
-    return Report(
-        auc=intervals(auc),
-        average_precision=intervals(average_precision),
-        calibration=(slope, intercept),
-        threshold=threshold,
-        f1=f1,
-        rows=len(labels),
-        queries=len(np.unique(groups)),
-        positives=int(labels.sum()),
+
+    def of(name: str, one: Scored) -> dict[str, Interval]:
+        ranking = Ranking(labels, one.logits)
+        per_query = query_ndcg(gains, one.logits, groups)
+
+        def ndcg(weights: Any) -> float:
+            values = per_query[distinct]
+            known = ~np.isnan(values)
+            weight = np.ones(len(rows)) if weights is None else weights
+            total = weight[place][known].sum()
+            return float((values[known] * weight[place][known]).sum() / total) if total > 0 else float("nan")
+
+        measures = {
+            "auc": interval(ranking.auc),
+            "average_precision": interval(ranking.average_precision),
+            "f1": interval(lambda w: f1(labels, one.said, w)),
+            "ndcg": interval(ndcg),
+            "calibration_error": interval(lambda w: calibration_error(labels, one.scores, w)),
+        }
+        if name != TEACHER:
+            measures["agreement"] = interval(lambda w: agreement(one.said, teacher, w))
+        return measures
+
+    return {name: of(name, one) for name, one in scored.items()}
+
+
+def _parity(context: Context, judged: JudgedRows) -> dict[str, Any]:
+    """Compare torch, float32 graphs and every reduced form on judged pairs, by the student that ships."""
+    recipe = context.recipe
+    queries, titles = judged.queries[:_PROBE_ROWS], judged.titles[:_PROBE_ROWS]
+    labels = judged.relevant[:_PROBE_ROWS]
+    model, tokenizer = load_fold(context, FINAL)
+    sizes = recipe.student.sizes
+    table = TextTable(
+        tokenizer,
+        [*queries, *titles],
+        max_query_tokens=sizes.max_query_tokens,
+        max_title_tokens=sizes.max_title_tokens,
     )
+    trained = student_logits(model, table, table.rows(queries), table.rows(titles))
+    round_to_half(model)
+    rounded = student_logits(model, table, table.rows(queries), table.rows(titles))
+    result: dict[str, Any] = {}
+    manifest = draft_manifest(sizes, name=recipe.name, version=recipe.version)
+    for form in ("float32", "half", "int8"):
+        scratch = context.folder(FOLDER) / "scratch"
+        bundle = write_student(model, tokenizer, scratch, manifest, form=form)
+        logits = bundle_logits(bundle, queries, titles)
+        if form == "float32":
+            check_parity(rounded, logits, queries, titles)
+        alone = np.concatenate([bundle_logits(bundle, queries[i : i + 1], titles[i : i + 1]) for i in range(8)])
+        both = len(np.unique(labels)) == 2
+        result[form] = {
+            "bytes": sum(file.stat().st_size for file in scratch.iterdir()),
+            "difference_from_torch": float(np.abs(logits - trained).max()),
+            "difference_alone": float(np.abs(logits[:8] - alone).max()),
+            "auc_difference": Ranking(labels, logits).auc() - Ranking(labels, trained).auc() if both else None,
+        }
+        shutil.rmtree(scratch)
+    return result
+
+
+def _speed_points(context: Context, auc: float) -> list[dict[str, Any]]:
+    """Return the sweep's points, or the shipped student's alone if there was no sweep."""
+    sweep = context.folder("sweep") / "sweep.json"
+    if sweep.exists():
+        points: list[dict[str, Any]] = read_json(sweep)
+        return points
+    recipe = context.recipe
+    model, tokenizer = load_fold(context, FINAL)
+    scratch = context.folder(FOLDER) / "scratch"
+    manifest = draft_manifest(recipe.student.sizes, name=recipe.name, version=recipe.version)
+    bundle = write_student(model, tokenizer, scratch, manifest, form=recipe.export.form)
+    pairs = read_columns(context.folder("augment") / "pairs.parquet", ["query", "title"])
+    timed = microseconds_per_pair(bundle, pairs["query"][:_TIMED_PAIRS], pairs["title"][:_TIMED_PAIRS])
+    shutil.rmtree(scratch)
+    return [{"name": size_name(recipe.student.sizes), "auc": round(auc, 4), "us_per_pair": round(timed, 1)}]

@@ -1,131 +1,112 @@
-"""From a trained network to a bundle: graphs, tokenizer, card and manifest, refused unless they agree with torch."""
+"""Step ``export``: the bundle that ships, with its card and plots; refused unless it agrees with the trained student.
+
+``bundle/`` is the bundle, ``docs/`` the page about it with its plots.
+"""
 
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from tokenizers import Tokenizer
-
-from distillation.errors import ParityError
-from distillation.graphs import PAIR_GRAPH, TEXT_GRAPH, write_graphs
-from distillation.model import BertBiLSTM, round_to_half
+from distillation.card import model_card
+from distillation.encoder import encoder_digest
+from distillation.evaluate import SHIPPED, load_fold
+from distillation.fit_students import student_logits
+from distillation.folds import FINAL, read_judged
+from distillation.model import round_to_half
+from distillation.recipe import public, recipe_toml
+from distillation.student_bundle import bundle_logits, check_parity, draft_manifest, write_student
 from distillation.texts import TextTable
-from distillation.training import predict
-from relevance_model.bundle import (
-    MODEL_CARD,
-    TOKENIZER,
-    Bundle,
-    BundleManifest,
-    Calibration,
-    Graphs,
-    write_bundle,
-)
-from relevance_model.scorer import Scorer
+from distillation.work import Context, read_columns, read_json
 
-LABELS: Final = ("irrelevant", "relevant")
-PARITY_TOLERANCE: Final = 1e-4
-# Scores are float32: with a slope this flat, logits up to 40 come back out of them to within 1e-5.
-_GENTLE_SLOPE: Final = 1 / 16
+FOLDER: Final = "export"
+BUNDLE: Final = "bundle"
+PAGE: Final = "model.md"
+PLOTS: Final = ("roc.svg", "reliability.svg", "speed.svg")
+_PROBE_ROWS: Final = 512
 
 
-def export_bundle(
-    model: BertBiLSTM,
-    tokenizer: Tokenizer,
-    folder: Path,
-    *,
-    manifest: BundleManifest,
-    card: str,
-    probe: tuple[Sequence[str], Sequence[str]],
-) -> Bundle:
-    """Write ``folder`` anew, and only if the graphs agree with ``model`` on the ``probe`` pairs (queries, titles).
-
-    The embedding table of ``model`` is rounded to float16 in place, as the bundle stores it. The bundle is assembled
-    beside ``folder`` and moved over it when it is complete, so a refusal leaves the old one as it was.
-
-    Raises
-    ------
-    ParityError
-        If a logit differs by more than 1e-4.
-    """
-    round_to_half(model)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        draft = Path(scratch) / folder.name
-        draft.mkdir()
-        write_graphs(
-            model, draft, max_query_tokens=manifest.max_query_tokens, max_title_tokens=manifest.max_title_tokens
-        )
-        tokenizer.save(str(draft / TOKENIZER), pretty=False)
-        (draft / MODEL_CARD).write_text(card, encoding="utf-8")
-        check_parity(model, tokenizer, write_bundle(draft, manifest), probe)
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.rename(folder)
-    return Bundle.load(folder)
-
-
-def draft_manifest(
-    *,
-    name: str,
-    version: str,
-    threshold: float,
-    calibration: tuple[float, float],
-    max_query_tokens: int,
-    max_title_tokens: int,
-    metrics: dict[str, Any],
-    lineage: dict[str, Any],
-) -> BundleManifest:
-    """Describe a student; checksums are filled in when the bundle is written."""
-    slope, intercept = calibration
-    return BundleManifest(
-        name=name,
-        version=version,
-        labels=LABELS,
-        threshold=threshold,
-        calibration=Calibration(slope=slope, intercept=intercept),
-        max_query_tokens=max_query_tokens,
-        max_title_tokens=max_title_tokens,
-        graphs=Graphs(query=TEXT_GRAPH, title=TEXT_GRAPH, pair=PAIR_GRAPH),
-        metrics=metrics,
-        lineage=lineage,
+def run(context: Context) -> None:
+    """Write bundle and page."""
+    recipe, folder = context.recipe, context.folder(FOLDER)
+    evaluated = context.folder("evaluate")
+    report = read_json(evaluated / "report.json")
+    lineage = read_json(context.folder("prepare") / "lineage.json")
+    judged = read_judged(context)
+    facts = {
+        "report": report,
+        "lineage": lineage,
+        "augmented": read_json(context.folder("augment") / "report.json"),
+        "weak": len(read_columns(context.folder("prepare") / "weak.parquet", ["target"])["target"]),
+        "split": bool((judged.fold == -1).any()),
+    }
+    shown = public(recipe)
+    card = model_card(shown, facts, (evaluated / "table.md").read_text(encoding="utf-8"))
+    drawn = {name: (evaluated / name).read_text(encoding="utf-8") for name in PLOTS}
+    calibration = report["calibration"]
+    model, tokenizer = load_fold(context, FINAL)
+    sizes = recipe.student.sizes
+    manifest = draft_manifest(
+        sizes,
+        name=recipe.name,
+        version=recipe.version,
+        threshold=report["threshold"],
+        calibration=(calibration["slope"], calibration["intercept"]),
+        metrics=_metrics(report),
+        lineage={"data": lineage, "recipe": recipe_toml(shown), "encoder": encoder_digest(recipe.encoder.name)},
     )
-
-
-def check_parity(
-    model: BertBiLSTM, tokenizer: Tokenizer, bundle: Bundle, probe: tuple[Sequence[str], Sequence[str]]
-) -> float:
-    """Return the largest difference in logits between ``model`` and ``bundle`` over the probe pairs.
-
-    The bundle is scored the way it will be served, tokenisation included, only with a calibration that can be undone.
-
-    Raises
-    ------
-    ParityError
-        If it exceeds 1e-4.
-    """
-    queries, titles = probe
-    manifest = bundle.manifest
+    queries, titles = judged.queries[:_PROBE_ROWS], judged.titles[:_PROBE_ROWS]
     table = TextTable(
         tokenizer,
         [*queries, *titles],
-        max_query_tokens=manifest.max_query_tokens,
-        max_title_tokens=manifest.max_title_tokens,
+        max_query_tokens=sizes.max_query_tokens,
+        max_title_tokens=sizes.max_title_tokens,
     )
-    expected = predict(model, table, table.rows(queries), table.rows(titles))
-    gentle = Calibration(slope=_GENTLE_SLOPE)
-    readable = Bundle(bundle.path, manifest.model_copy(update={"calibration": gentle}), bundle.sha256)
-    scores = Scorer(readable).score_texts(queries, titles).scores.astype(np.float64)
-    actual = (np.log(scores) - np.log1p(-scores)) / _GENTLE_SLOPE
-    difference = np.abs(actual - expected)
-    worst = int(np.argmax(difference)) if len(difference) else 0
-    if len(difference) and not np.all(difference <= PARITY_TOLERANCE):
-        raise ParityError(
-            f"the exported graphs disagree with the network by {difference[worst]:.2g} on query {queries[worst]!r}, "
-            f"title {titles[worst]!r}; at most {PARITY_TOLERANCE:g} is allowed"
-        )
-    return float(difference[worst]) if len(difference) else 0.0
+    round_to_half(model)
+    expected = student_logits(model, table, table.rows(queries), table.rows(titles))
+    exact = write_student(model, tokenizer, folder / BUNDLE, manifest, form="float32")
+    check_parity(expected, bundle_logits(exact, queries, titles), queries, titles)
+    bundle = write_student(model, tokenizer, folder / BUNDLE, manifest, form=recipe.export.form, card=card, files=drawn)
+    (folder / "docs").mkdir(exist_ok=True)
+    (folder / "docs" / PAGE).write_text(_page(card), encoding="utf-8")
+    for name in PLOTS:
+        (folder / "docs" / f"model-{name}").write_text(drawn[name], encoding="utf-8")
+    size = sum(file.stat().st_size for file in bundle.path.iterdir())
+    context.progress.say(f"export: {bundle.manifest.name} {bundle.manifest.version}, {size / 1e6:.1f} MB")
+
+
+def publish(context: Context, *, out: Path | None, docs: Path | None) -> None:
+    """Copy the bundle to ``out``, whose former content is replaced, and the page with its plots into ``docs``."""
+    folder = context.folder(FOLDER)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = out.with_name(f".{out.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(folder / BUNDLE, draft)
+        if out.exists():
+            shutil.rmtree(out)
+        draft.rename(out)
+        context.progress.say(f"bundle written to {out}")
+    if docs is not None:
+        docs.mkdir(parents=True, exist_ok=True)
+        for file in (folder / "docs").iterdir():
+            shutil.copyfile(file, docs / file.name)
+
+
+def _page(card: str) -> str:
+    """Return the card as a page of the documentation: the plots have longer names there."""
+    for name in PLOTS:
+        card = card.replace(f"({name})", f"(model-{name})")
+    return card
+
+
+def _metrics(report: dict[str, Any]) -> dict[str, Any]:
+    table = report["table"]
+    return {
+        "rows": report["rows"],
+        "queries": report["queries"],
+        "shipped": table[SHIPPED],
+        "auc": {name: measures["auc"] for name, measures in table.items()},
+        "parity": report["parity"],
+    }

@@ -125,6 +125,7 @@ class BertBiLSTM(nn.Module):
         self.head_in = nn.Linear(2 * _MATCH_FEATURES + 2 * (shape.vector + 1), shape.head)
         self.head_out = nn.Linear(shape.head, 1)
         self.dropout = nn.Dropout(dropout)
+        self.centres: Tensor
         self.register_buffer("centres", torch.tensor(KERNEL_CENTRES), persistent=False)
 
     def forward(self, batch: PairBatch) -> PairOutput:

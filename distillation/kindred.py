@@ -1,0 +1,112 @@
+"""Which queries ask for much the same: the unit that a strict fold holds whole, and that the leakage guard keeps out.
+
+Two queries are the same once case, punctuation, spaces, plurals and the order of words are put aside. They are
+kindred if one has all the other's words (*laptop*, *gaming laptops*), or is the other written together (*smart
+watch*, *smartwatch*).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_NO_PLURAL: Final = 3
+
+
+def words_of(text: str) -> list[str]:
+    """Return a text's words, lower case, plurals cut to their stem."""
+    return [_singular(word) for word in _WORD.findall(text.lower())]
+
+
+def kindred_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return a group for each query, int64 [N]: queries joined by any chain of kindred ones share one."""
+    distinct = list(dict.fromkeys(queries))
+    group = list(range(len(distinct)))
+
+    def root(i: int) -> int:
+        while group[i] != i:
+            group[i] = group[group[i]]
+            i = group[i]
+        return i
+
+    index = _Index(distinct)
+    for number, query in enumerate(distinct):
+        for other in index.kin(query):
+            a, b = sorted((root(number), root(other)))
+            group[b] = a
+    group_of = {query: root(number) for number, query in enumerate(distinct)}
+    return np.array([group_of[query] for query in queries], dtype=np.int64)
+
+
+class LeakageGuard:
+    """Tells which queries must not be trained on, because they are too like one that is evaluated.
+
+    Parameters
+    ----------
+    evaluated
+        Queries whose judgements measure.
+    kind
+        ``normalised`` keeps out the same query in other writing; ``kindred`` also those that share its words.
+    """
+
+    def __init__(self, evaluated: Iterable[str], kind: Literal["normalised", "kindred"]) -> None:
+        queries = list(dict.fromkeys(evaluated))
+        self._kind = kind
+        self._same = {frozenset(words_of(query)) for query in queries}
+        self._joined = {_joined(query) for query in queries}
+        self._index = _Index(queries)
+        self._known: dict[str, bool] = {}
+
+    def blocks(self, query: str) -> bool:
+        """Tell whether ``query`` must be left out."""
+        known = self._known.get(query)
+        if known is None:
+            known = frozenset(words_of(query)) in self._same or _joined(query) in self._joined
+            known = known or (self._kind == "kindred" and next(self._index.kin(query), None) is not None)
+            self._known[query] = known
+        return known
+
+    def passing(self, queries: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Return which of ``queries`` may be trained on, bool [N]."""
+        return np.fromiter((not self.blocks(query) for query in queries), np.bool_, len(queries))
+
+
+class _Index:
+    """Finds kindred queries by their words: only queries that share one are compared."""
+
+    def __init__(self, queries: Sequence[str]) -> None:
+        self._words = [frozenset(words_of(query)) for query in queries]
+        self._with_word: dict[str, list[int]] = defaultdict(list)
+        self._with_joined: dict[str, list[int]] = defaultdict(list)
+        for number, query in enumerate(queries):
+            self._with_joined[_joined(query)].append(number)
+            for word in self._words[number]:
+                self._with_word[word].append(number)
+
+    def kin(self, query: str) -> Iterator[int]:
+        """Yield the numbers of kindred queries; a query is kindred to itself."""
+        words = frozenset(words_of(query))
+        seen = set()
+        for number in self._with_joined.get(_joined(query), ()):
+            seen.add(number)
+            yield number
+        for word in words:
+            for number in self._with_word.get(word, ()):
+                if number not in seen:
+                    seen.add(number)
+                    if self._words[number] <= words or words <= self._words[number]:
+                        yield number
+
+
+def _joined(query: str) -> str:
+    return _singular("".join(_WORD.findall(query.lower())))
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > _NO_PLURAL and word.endswith("s") else word

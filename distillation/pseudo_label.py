@@ -1,0 +1,190 @@
+"""Step ``pseudo-label``: each teacher's opinion of the augmented pairs.
+
+A cross-encoder is written as a bundle and labels the way every model here does: ``python -m spark_jobs.label_pairs``
+starts servers with it and calls them from Spark. The trees, where the ensemble has them, are asked in this process.
+``FOLD.parquet`` has ``query``, ``title``, ``origin`` and the teacher's ``logit``; a fold's teacher labels the judged
+rows that it was fitted on, and augmented pairs whose query is akin to none that the fold measures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distillation.cross_encoder import write_teacher_bundle
+from distillation.encoder import encoder_digest
+from distillation.errors import LabellingError
+from distillation.folds import Fold, JudgedRows, folds_of, read_judged
+from distillation.progress import Progress
+from distillation.teacher import evaluation_guard, fit_trees, mix, pair_features
+from distillation.trees import PairFeatures
+from distillation.work import Context, read_columns, write_columns, write_json
+from relevance_model.bundle import MANIFEST
+
+FOLDER: Final = "pseudo-label"
+JUDGED: Final = "judged"
+_PACKAGES: Final = Path(__file__).resolve().parents[1]
+# A cross-encoder answers about a hundred pairs a second: short calls, and patience.
+_JOB_FLAGS: Final = ("--rows-per-rpc", "64", "--deadline", "300", "--retry-budget", "1800", "--run-date", "2000-01-01")
+_MOST_CERTAIN: Final = 12.0
+Floats = npt.NDArray[np.float32]
+
+
+def sources(context: Context) -> dict[str, str]:
+    """Return the digest of the frozen encoder that the trees read."""
+    return {"encoder": encoder_digest(context.recipe.encoder.name)}
+
+
+def run(context: Context) -> None:
+    """Label for every fold; what an earlier run labelled is kept."""
+    judged = read_judged(context)
+    pairs = read_columns(context.folder("augment") / "pairs.parquet")
+    features = pair_features(context) if context.recipe.finetune.trees is not None else None
+    counts = {}
+    for fold in folds_of(judged):
+        path = _labels_file(context, fold)
+        if not path.exists():
+            _label(context, judged, fold, pairs, features)
+        counts[fold.name] = len(read_columns(path, ["origin"])["origin"])
+    write_json(context.folder(FOLDER) / "report.json", {"rows": counts})
+
+
+def label_by_job(
+    bundle: Path, queries: Sequence[str], titles: Sequence[str], folder: Path, *, progress: Progress, title: str
+) -> Floats:
+    """Label pairs with ``qtr label`` and servers of its own; return logits, float32 [N], NaN where a row failed.
+
+    What the job says of its progress is shown under ``title``. Its store stays in ``folder`` until the labels are
+    read: what an interrupted job has scored, the next one finds.
+
+    Raises
+    ------
+    LabellingError
+        If the job ends without publishing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    source, output = folder / "pairs.parquet", folder / "out"
+    write_columns(source, {"row": np.arange(len(queries)), "query": list(queries), "title": list(titles)})
+    command = [sys.executable, "-m", "spark_jobs.label_pairs", "--input", str(source), "--output", str(output)]
+    command += ["--bundle", str(bundle), "--log-format", "json", *_JOB_FLAGS]
+    # The user's QTR_… variables are meant for runs of their own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("QTR_")}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_PACKAGES), environment.get("PYTHONPATH", ""))))
+    said: list[str] = []
+    with (
+        (folder / "stderr").open("w+", encoding="utf-8") as complaints,
+        progress.task(title, len(queries), unit="pairs") as task,
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as job,
+    ):
+        assert job.stdout is not None
+        for line in job.stdout:
+            said.append(line)
+            event = _event(line)
+            if event.get("msg") == "progress" and event.get("rows_done"):
+                task.update(int(event["rows_done"]))
+    if job.returncode != 0:
+        complaint = (folder / "stderr").read_text(encoding="utf-8", errors="replace").strip()
+        raise LabellingError(f"labelling with the teacher failed: {_last_words(said, complaint)}")
+    # Read as files, or the partition's date would become a column.
+    table = pa.concat_tables(
+        pq.read_table(file, columns=["row", "score"], partitioning=None)
+        for file in sorted((output / "labels").rglob("*.parquet"))
+    )
+    scores = np.full(len(queries), np.nan, dtype=np.float64)
+    scores[table["row"].to_numpy()] = table["score"].to_numpy(zero_copy_only=False)
+    shutil.rmtree(folder)
+    with np.errstate(divide="ignore"):
+        logits = np.log(scores) - np.log1p(-scores)
+    bounded: Floats = np.clip(logits, -_MOST_CERTAIN, _MOST_CERTAIN).astype(np.float32)
+    return bounded
+
+
+def balanced(origins: Sequence[str], allowed: npt.NDArray[np.int64], count: int, rng: np.random.Generator) -> Any:
+    """Draw ``count`` of the ``allowed`` rows, int64, the same number of every origin as far as there are that many."""
+    by_origin: dict[str, list[int]] = {}
+    for row in rng.permutation(allowed).tolist():
+        by_origin.setdefault(origins[row], []).append(row)
+    drawn: list[int] = []
+    kinds = sorted(by_origin.values(), key=len)
+    for number, rows in enumerate(kinds):
+        drawn += rows[: (count - len(drawn)) // (len(kinds) - number)]
+    return np.array(sorted(drawn), dtype=np.int64)
+
+
+def _label(
+    context: Context, judged: JudgedRows, fold: Fold, pairs: dict[str, Any], features: PairFeatures | None
+) -> None:
+    path = _labels_file(context, fold)
+    rng = np.random.default_rng([context.recipe.seed, 3])
+    guard = evaluation_guard(context, judged.evaluated_queries(fold.test))
+    allowed = np.flatnonzero(guard.passing(pairs["query"]))
+    rows = balanced(pairs["origin"], allowed, context.recipe.pseudo_label.rows, rng)
+    own = np.flatnonzero(fold.train)
+    queries = [*(judged.queries[row] for row in own), *(pairs["query"][row] for row in rows)]
+    titles = [*(judged.titles[row] for row in own), *(pairs["title"][row] for row in rows)]
+    origins = [JUDGED] * len(own) + [pairs["origin"][row] for row in rows]
+
+    views: list[Floats] = []
+    for member in range(context.recipe.finetune.members):
+        scratch = path.parent / f"{fold.name}-{member}"
+        name = f"teacher-{fold.name}-{member}"
+        source = context.folder("finetune") / fold.name / f"cross-{member}"
+        bundle = _bundle(context, source, scratch / "bundle", name)
+        title = f"pseudo-label: {fold.name}, cross-encoder {member}"
+        job = scratch / "job"
+        views.append(label_by_job(bundle, queries, titles, job, progress=context.progress, title=title))
+        shutil.rmtree(scratch)
+    cross = np.mean(views, axis=0) if views else None
+    trees = None
+    if features is not None:
+        view = fit_trees(context, judged, fold.train, features)
+        trees = view.predict(queries, titles) if view is not None else None
+    logit = mix(context, cross, trees)
+    kept = np.flatnonzero(~np.isnan(logit))
+    write_columns(
+        path,
+        {
+            "query": [queries[row] for row in kept],
+            "title": [titles[row] for row in kept],
+            "origin": [origins[row] for row in kept],
+            "logit": logit[kept],
+        },
+    )
+
+
+def _bundle(context: Context, source: Path, folder: Path, name: str) -> Path:
+    """Write a cross-encoder as a bundle; one that is there already is kept, as a job's store goes by its digest."""
+    if not (folder / MANIFEST).exists():
+        write_teacher_bundle(source, folder, context.recipe.encoder, name=name)
+    return folder
+
+
+def _labels_file(context: Context, fold: Fold) -> Path:
+    return context.folder(FOLDER) / f"{fold.name}.parquet"
+
+
+def _last_words(said: Sequence[str], complaint: str) -> str:
+    """Return the error that the job logged, or else its last line."""
+    logged = next((event["error"] for line in reversed(said) if "error" in (event := _event(line))), None)
+    return str(logged or ([*said, *complaint.splitlines()] or ["it said nothing"])[-1].strip())
+
+
+def _event(line: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}

@@ -1,0 +1,181 @@
+"""The steps of a distillation, in order: what each reads, and when it has to be run again."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from distillation.errors import StepError
+from distillation.fingerprint import code_digest, value_digest
+from distillation.progress import clock
+from distillation.work import Context, begin, changed, finish, is_finished, read_record
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step.
+
+    Attributes
+    ----------
+    name
+        Its word on the command line, and its folder.
+    summary
+        What it does, for people.
+    module
+        Module of this package with ``run(context)``, and perhaps ``sources(context)``: digests of what it reads besides
+        other steps' files.
+    parts
+        Parts of the recipe that it reads, dotted.
+    reads
+        Steps whose files it reads.
+    optional
+        Whether ``qtr distill run`` leaves it out.
+    """
+
+    name: str
+    summary: str
+    module: str
+    parts: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    optional: bool = False
+
+
+_TEACHER: Final = ("seed", "encoder", "finetune", "evaluation.guard")
+STEPS: Final = (
+    Step(
+        "prepare",
+        "read the data through its adapters, check it, draw the folds",
+        "prepare",
+        ("seed", "data", "evaluation.folds", "evaluation.groups"),
+    ),
+    Step(
+        "pretrain",
+        "masked-word training of the encoder on the titles",
+        "pretrain",
+        ("seed", "encoder", "pretrain"),
+        ("prepare",),
+    ),
+    Step("finetune", "the teacher: an ensemble of views, out of fold", "finetune", _TEACHER, ("prepare", "pretrain")),
+    Step(
+        "augment",
+        "make query-title pairs that nobody judged",
+        "augment",
+        ("seed", "encoder.name", "augment", "evaluation.guard"),
+        ("prepare",),
+    ),
+    Step(
+        "pseudo-label",
+        "label them: teachers served by qtr's server, called by its Spark job",
+        "pseudo_label",
+        (*_TEACHER, "pseudo_label"),
+        ("prepare", "finetune", "augment"),
+    ),
+    Step(
+        "student",
+        "train the students, one per fold and the one to ship",
+        "student",
+        ("seed", "encoder.name", "pseudo_label", "student", "evaluation.guard"),
+        ("prepare", "pretrain", "augment", "pseudo-label"),
+    ),
+    Step(
+        "sweep",
+        "students of several sizes: accuracy against time per pair",
+        "sweep",
+        ("seed", "encoder.name", "pseudo_label", "student", "evaluation.guard", "sweep", "export"),
+        ("prepare", "pretrain", "augment", "pseudo-label"),
+        optional=True,
+    ),
+    Step(
+        "compare",
+        "what the table compares with: teachers off the shelf, students without distillation or augmentation",
+        "compare",
+        (*_TEACHER, "pseudo_label", "student", "evaluation.off_the_shelf"),
+        ("prepare", "pretrain", "finetune", "augment", "pseudo-label"),
+    ),
+    Step(
+        "evaluate",
+        "measure everything out of fold; calibration, threshold, table and plots",
+        "evaluate",
+        ("seed", "evaluation", "export", "student.sizes", "name", "version"),
+        ("prepare", "finetune", "augment", "student", "compare"),
+    ),
+    Step(
+        "export",
+        "write the bundle, refused unless it agrees with the trained student",
+        "export",
+        (),
+        ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "student", "evaluate"),
+    ),
+)
+BY_NAME: Final = {step.name: step for step in STEPS}
+
+
+def run_step(step: Step, context: Context) -> None:
+    """Run one step, unless it is finished and nothing that it reads has changed.
+
+    Raises
+    ------
+    StepError
+        If a step that it reads has not finished.
+    """
+    inputs = step_inputs(step, context)
+    folder = context.folder(step.name)
+    say = context.progress.say
+    if is_finished(folder, inputs):
+        say(f"{step.name}: finished before, nothing it reads has changed")
+        return
+    differing = changed(folder, inputs)
+    resumed = begin(folder, step.name, inputs)
+    if differing:
+        say(f"{step.name}: changed since it last ran: {', '.join(differing)}")
+    say(f"{step.name}: {'going on where it was interrupted' if resumed else step.summary}")
+    estimate = importlib.import_module("distillation.estimate").step_seconds(step.name, context)
+    if estimate is not None:
+        say(f"{step.name}: about {clock(estimate)} on this machine, from its row counts")
+    started = time.monotonic()
+    importlib.import_module(f"distillation.{step.module}").run(context)
+    finish(folder, step.name, inputs, time.monotonic() - started)
+    say(f"{step.name}: finished in {clock(time.monotonic() - started)}")
+
+
+def run_all(context: Context) -> None:
+    """Run every step in order, the optional ones aside."""
+    for step in STEPS:
+        if not step.optional:
+            run_step(step, context)
+
+
+def step_inputs(step: Step, context: Context) -> dict[str, str]:
+    """Return a digest of each thing that decides what a step writes."""
+    inputs: dict[str, str] = {}
+    for name in step.reads:
+        record = read_record(context.folder(name))
+        if record is None or not record.finished:
+            raise StepError(f"{step.name} reads what {name} writes, which has not finished: run it first")
+        inputs[f"files of {name}"] = value_digest(record.files)
+    module = importlib.import_module(f"distillation.{step.module}")
+    recipe = context.recipe.model_dump(mode="json")
+    inputs["recipe"] = value_digest({part: _lookup(recipe, part) for part in step.parts or tuple(recipe)})
+    inputs["sources"] = value_digest(module.sources(context) if hasattr(module, "sources") else {})
+    inputs["code"] = code_digest(step.module)
+    return inputs
+
+
+def _lookup(recipe: dict[str, Any], part: str) -> Any:
+    value: Any = recipe
+    for name in part.split("."):
+        value = value[name]
+    return value
+
+
+def named(name: str) -> Step:
+    """Return the step of this name."""
+    return BY_NAME[name]
+
+
+def names(*, optional: bool = True) -> Sequence[str]:
+    """Return the steps' names in order."""
+    return [step.name for step in STEPS if optional or not step.optional]

@@ -1,0 +1,94 @@
+"""Step ``sweep``: students of several sizes, briefly trained, against the time that a pair takes them.
+
+``sweep.json`` lists a point per size: ``name``, ``auc`` out of fold, ``us_per_pair`` in one thread, ``bytes``. The
+size to ship is chosen from that curve by a person, and written into the recipe.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any, Final
+
+import numpy as np
+
+from distillation.encoder import encoder_digest
+from distillation.fit_students import fit_judged, fit_shared, judged_rows, student_logits
+from distillation.folds import folds_of
+from distillation.material import TOKENIZER, gather
+from distillation.measures import auc
+from distillation.recipe import Sizes
+from distillation.student_bundle import draft_manifest, microseconds_per_pair, write_student
+from distillation.work import Context, read_columns, read_json, write_json
+
+FOLDER: Final = "sweep"
+
+
+def sources(context: Context) -> dict[str, str]:
+    """Return the digest of the frozen encoder."""
+    return {"encoder": encoder_digest(context.recipe.encoder.name)}
+
+
+def run(context: Context) -> None:
+    """Train and time every size; sizes that an earlier run finished are kept."""
+    points = []
+    for number, sizes in enumerate(context.recipe.sweep.sizes or [context.recipe.student.sizes]):
+        kept = context.folder(FOLDER) / f"size-{number}" / "point.json"
+        if not kept.exists():
+            write_json(kept, _point(context, sizes, f"size-{number}"))
+        points.append(read_json(kept))
+        point = points[-1]
+        context.progress.say(f"sweep: {point['name']}: AUC {point['auc']:.3f}, {point['us_per_pair']:.1f} µs a pair")
+    write_json(context.folder(FOLDER) / "sweep.json", points)
+
+
+def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
+    recipe, folder = context.recipe, context.folder(FOLDER) / name
+    material = gather(context, sizes, folder / TOKENIZER)
+    judged, table = material.judged, material.table
+    shared = fit_shared(
+        material.blank_student(),
+        table,
+        material.twin_vectors(),
+        material.shared,
+        recipe.student.shared,
+        context=context,
+        title=f"sweep {size_name(sizes)}, shared stage",
+        folder=folder / "shared",
+        epochs=recipe.student.shared.epochs * recipe.sweep.share,
+    )
+    query_rows, title_rows = table.rows(judged.queries), table.rows(judged.titles)
+    logits = np.full(len(judged.queries), np.nan, dtype=np.float32)
+    for fold in [fold for fold in folds_of(judged) if fold.test.any()][: recipe.sweep.folds]:
+        model = fit_judged(
+            shared,
+            table,
+            judged_rows(table, judged, fold.train),
+            material.soft(fold.name),
+            replay=material.shared,
+            recipe=recipe.student.judged,
+            context=context,
+            title=f"sweep {size_name(sizes)}, {fold.name}",
+            folder=folder / fold.name,
+        )
+        test = np.flatnonzero(fold.test)
+        logits[test] = student_logits(model, table, query_rows[test], title_rows[test])
+    measured = ~np.isnan(logits)
+    manifest = draft_manifest(sizes, name=recipe.name, version=recipe.version)
+    bundle = write_student(shared, material.tokenizer, folder / "bundle", manifest, form=recipe.export.form)
+    pairs = read_columns(context.folder("augment") / "pairs.parquet", ["query", "title"])
+    limit = recipe.sweep.timed_pairs
+    timed = microseconds_per_pair(bundle, pairs["query"][:limit], pairs["title"][:limit])
+    size = sum(file.stat().st_size for file in bundle.path.iterdir())
+    shutil.rmtree(bundle.path)
+    return {
+        "name": size_name(sizes),
+        "auc": round(auc(judged.relevant[measured], logits[measured]), 4),
+        "us_per_pair": round(timed, 1),
+        "bytes": size,
+        "sizes": sizes.model_dump(),
+    }
+
+
+def size_name(sizes: Sizes) -> str:
+    """Return a short name of a student's sizes: embedding, LSTM, twin vector, vocabulary in thousands."""
+    return f"{sizes.embedding}/{sizes.hidden}/{sizes.vector}, {sizes.vocabulary / 1000:g}k"

@@ -1,0 +1,196 @@
+"""Data adapters on small files of the very shapes that WANDS, ESCI and people's tables have."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distillation.errors import DataError
+from distillation.folds import FINAL, folds_of, read_judged
+from distillation.prepare import run, sources
+from distillation.recipe import Recipe
+from distillation.work import Context, read_columns, read_json
+from tests.support.small_shop import Shop, small_shop, write_esci, write_wands
+
+TABLE = {"format": "table", "path": "j.tsv", "labels": {"bad": 0.0, "good": 1.0}}
+
+
+def prepared(root: Path, data: dict[str, object], **evaluation: object) -> Context:
+    recipe = Recipe.model_validate({"data": data, "evaluation": {"folds": 2, **evaluation}})
+    context = Context(recipe, root / "work", root)
+    run(context)
+    return context
+
+
+def judged_table(rows: list[tuple[object, ...]], header: str = "query\ttitle\tlabel") -> str:
+    return "\n".join([header, *("\t".join(map(str, row)) for row in rows)]) + "\n"
+
+
+ROWS: list[tuple[object, ...]] = [
+    (f"query {n}", f"title {n} {m}", label) for n in range(4) for m, label in enumerate(("good", "bad"))
+]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return small_shop()
+
+
+def test_wands(shop: Shop, tmp_path: Path) -> None:
+    write_wands(shop, tmp_path / "wands")
+    context = prepared(tmp_path, {"judged": [{"format": "wands", "path": "wands"}]})
+    judged = read_judged(context)
+    worth = {"Exact": (0.95, 1.0), "Partial": (0.4, 0.5), "Irrelevant": (0.03, 0.0)}
+    expected = [(query, shop.products[i], *worth[label]) for query, i, label in shop.judgements]
+    seen = zip(judged.queries, judged.titles, judged.target.round(2), judged.gain, strict=True)
+    assert [(q, t, pytest.approx(x), g) for q, t, x, g in seen] == expected
+    assert set(read_columns(context.folder("prepare") / "titles.parquet")["title"]) == set(shop.products)
+    lineage = read_json(context.folder("prepare") / "lineage.json")
+    assert lineage["wands/label.csv"]["rows"] == len(shop.judgements)
+    assert {len(entry["sha256"]) for entry in lineage.values()} == {64}
+
+
+def test_esci_comes_with_a_split(shop: Shop, tmp_path: Path) -> None:
+    write_esci(shop, tmp_path)
+    context = prepared(tmp_path, {"judged": [{"format": "esci"}]})
+    judged = read_judged(context)
+    (only,) = folds_of(judged)
+    assert only.name == FINAL
+    number = {query: i for i, query in enumerate(shop.queries)}
+    held_out = np.array([number[query] % 6 == 0 for query in judged.queries])
+    np.testing.assert_array_equal(only.test, held_out)
+    np.testing.assert_array_equal(only.train, ~held_out)
+    assert len(judged.queries) == len(shop.judgements)
+
+
+def test_esci_keeps_one_locale_and_the_small_version(shop: Shop, tmp_path: Path) -> None:
+    write_esci(shop, tmp_path)
+    path = tmp_path / "shopping_queries_dataset_examples.parquet"
+    table = pq.read_table(path)
+    locale = ["es" if row % 3 == 0 else "us" for row in range(table.num_rows)]
+    small = pa.array([int(row % 5 != 0) for row in range(table.num_rows)], pa.int64())
+    table = table.drop_columns(["product_locale", "small_version"])
+    pq.write_table(table.append_column("product_locale", [locale]).append_column("small_version", small), path)
+    judged = read_judged(prepared(tmp_path, {"judged": [{"format": "esci"}]}))
+    kept = [row for row in range(table.num_rows) if row % 3 and row % 5]
+    assert judged.queries == [shop.judgements[row][0] for row in kept]
+
+
+@pytest.mark.parametrize("kind", ["tsv", "csv", "tsv.gz", "parquet"])
+def test_a_table_by_its_columns(kind: str, tmp_path: Path) -> None:
+    rows = [(f'q, "{n}"', f"title {n}", n % 2) for n in range(8)]
+    path = tmp_path / f"mine.{kind}"
+    if kind == "parquet":
+        columns = {"q": [r[0] for r in rows], "t": [r[1] for r in rows], "g": pa.array([r[2] for r in rows])}
+        pq.write_table(pa.table(columns), path)
+    elif kind == "csv":
+        quoted = ['"' + q.replace('"', '""') + f'",{t},{g}' for q, t, g in rows]
+        path.write_text("\n".join(["q,t,g", *quoted]))
+    else:
+        text = judged_table(rows, "q\tt\tg").encode()
+        path.write_bytes(gzip.compress(text) if kind.endswith("gz") else text)
+    source = {
+        "format": "table",
+        "path": path.name,
+        "query": "q",
+        "title": "t",
+        "label": "g",
+        "labels": {"0": 0, "1": 1},
+    }
+    # One query has one label here: folds of two queries at least hold both.
+    judged = read_judged(prepared(tmp_path, {"judged": [source]}))
+    assert list(zip(judged.queries, judged.titles, judged.relevant, strict=True)) == rows
+
+
+def test_folds_hold_queries_whole_and_kindred_ones_together_if_asked(tmp_path: Path) -> None:
+    queries = ["laptop", "gaming laptops", "desk", "lamp", "rug", "blue rug"]
+    rows = [(query, f"{query} {label}", label) for query in queries for label in ("good", "bad")]
+    (tmp_path / "j.tsv").write_text(judged_table(rows))
+    for seed in range(5):
+        recipe = Recipe.model_validate(
+            {"seed": seed, "data": {"judged": [TABLE]}, "evaluation": {"folds": 2, "groups": "kindred"}}
+        )
+        context = Context(recipe, tmp_path / "work", tmp_path)
+        run(context)
+        judged = read_judged(context)
+        fold = dict(zip(judged.queries, judged.fold.tolist(), strict=True))
+        assert fold["laptop"] == fold["gaming laptops"]
+        assert fold["rug"] == fold["blue rug"]
+        assert {fold[q] == f for q, f in zip(judged.queries, judged.fold, strict=True)} == {True}
+        assert [f.name for f in folds_of(judged)] == ["fold-0", "fold-1", FINAL]
+
+
+def test_weak_pairs_get_strangers_and_a_name_of_another_row(tmp_path: Path) -> None:
+    (tmp_path / "j.tsv").write_text(judged_table(ROWS))
+    (tmp_path / "w.tsv").write_text("category\ttitle\n" + "".join(f"class {n}\tthing {n}\n" for n in range(20)))
+    weak = {"path": "w.tsv", "query": "category", "strangers": 2}
+    columns = read_columns(prepared(tmp_path, {"judged": [TABLE], "weak": [weak]}).folder("prepare") / "weak.parquet")
+    own = [q.split()[1] == t.split()[1] for q, t in zip(columns["query"], columns["title"], strict=True)]
+    np.testing.assert_array_equal(columns["target"], np.array(own, dtype=np.float32))
+    assert sum(own) == 20
+    assert 20 < len(own) - sum(own) <= 40
+
+
+def break_wands(root: Path, name: str, change: Callable[[str], str]) -> None:
+    path = root / "wands" / name
+    path.write_text(change(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("data", "text", "complaint"),
+    [
+        ({}, judged_table(ROWS, "q\ttitle\tlabel"), r"column query is missing; it has q, title, label"),
+        ({}, judged_table([*ROWS, ("a", "b", "so-so")]), r"unknown label 'so-so'; the recipe knows bad, good"),
+        ({}, "query\ttitle\tlabel\n", r"has no rows"),
+        ({}, judged_table(ROWS) + "a\tb\n", r"cannot be read"),
+        ({}, judged_table([(q, t, "good") for q, t, _ in ROWS]), r"none is irrelevant"),
+        ({"split": "s"}, judged_table([(*r, "train") for r in ROWS], "query\ttitle\tlabel\ts"), r"no test rows"),
+        ({"split": "s"}, judged_table([(*r, "dev") for r in ROWS], "query\ttitle\tlabel\ts"), r"holds 'dev'; expected"),
+        (
+            {"split": "s"},
+            judged_table([(*r, ("train", "test")[i % 2]) for i, r in enumerate(ROWS)], "query\ttitle\tlabel\ts"),
+            r"query 'query 0' is in both train and test",
+        ),
+        ({"ignore": ["good"], "labels": {"bad": 0.0}}, judged_table(ROWS), r"none is relevant"),
+        ({"path": "nowhere.tsv"}, judged_table(ROWS), r"nowhere\.tsv: no such file"),
+        ({"path": "j.xls"}, judged_table(ROWS), r"expected a \.csv"),
+    ],
+)
+def test_a_bad_table_names_the_culprit(data: dict[str, object], text: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "j.tsv").write_text(text)
+    (tmp_path / "j.xls").write_text(text)
+    recipe = Recipe.model_validate({"data": {"judged": [{**TABLE, **data}]}, "evaluation": {"folds": 2}})
+    context = Context(recipe, tmp_path / "work", tmp_path)
+    with pytest.raises(DataError, match=complaint):
+        sources(context)
+        run(context)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("label.csv", lambda text: text.replace("label\n", "grade\n", 1), r"label\.csv: column label is missing"),
+        ("label.csv", lambda text: text.replace("Exact", "Perfect", 1), r"unknown label 'Perfect'"),
+        ("product.csv", lambda text: "\n".join(text.splitlines()[:40]), r"product_id '\d+' is not in product\.csv"),
+        ("query.csv", lambda text: text.splitlines()[0] + "\n", r"query\.csv: has no rows"),
+    ],
+)
+def test_broken_wands_names_the_culprit(
+    name: str, change: Callable[[str], str], complaint: str, shop: Shop, tmp_path: Path
+) -> None:
+    write_wands(shop, tmp_path / "wands")
+    break_wands(tmp_path, name, change)
+    with pytest.raises(DataError, match=complaint):
+        prepared(tmp_path, {"judged": [{"format": "wands", "path": "wands"}]})
+
+
+def test_a_locale_that_esci_lacks_is_told(shop: Shop, tmp_path: Path) -> None:
+    write_esci(shop, tmp_path)
+    with pytest.raises(DataError, match="no row has product_locale 'jp' in the small version"):
+        prepared(tmp_path, {"judged": [{"format": "esci", "locale": "jp"}]})

@@ -1,0 +1,63 @@
+"""Kindred queries, and the guard that keeps them out of training."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distillation.kindred import LeakageGuard, kindred_groups
+
+WORDS = st.lists(st.sampled_from(["red", "blue", "shoe", "boot", "phone", "case"]), min_size=1, max_size=3)
+QUERIES = st.lists(WORDS.map(" ".join), min_size=1, max_size=8)
+
+
+def test_kindred_queries_share_a_group() -> None:
+    queries = ["laptop", "Gaming laptops", "smart watch", "phone case", "smartwatch", "phone stand", "laptop", "gaming"]
+    groups = kindred_groups(queries)
+    assert groups[0] == groups[1] == groups[6] == groups[7]
+    assert groups[2] == groups[4]
+    assert len(set(groups.tolist())) == 4
+
+
+@given(QUERIES)
+def test_groups_are_what_chains_of_kindred_queries_join(queries: list[str]) -> None:
+    """The same by the definition, at quadratic cost."""
+    sets = [frozenset(query.split()) for query in queries]
+    group = list(range(len(queries)))
+    for _ in queries:
+        for i, a in enumerate(sets):
+            for j, b in enumerate(sets):
+                if a <= b or b <= a:
+                    group[i] = group[j] = min(group[i], group[j])
+    found = kindred_groups(queries)
+    for i in range(len(queries)):
+        for j in range(len(queries)):
+            assert (found[i] == found[j]) == (group[i] == group[j])
+
+
+@pytest.mark.parametrize(
+    ("query", "normalised", "kindred"),
+    [
+        ("Gaming  Laptop", True, True),
+        ("laptops, gaming!", True, True),
+        ("gaminglaptop", True, True),
+        ("laptop", False, True),
+        ("cheap gaming laptop", False, True),
+        ("gaming chair", False, False),
+        ("", False, False),
+    ],
+)
+def test_what_the_guard_keeps_out(query: str, normalised: bool, kindred: bool) -> None:
+    assert LeakageGuard(["gaming laptop"], "normalised").blocks(query) is normalised
+    assert LeakageGuard(["gaming laptop"], "kindred").blocks(query) is kindred
+    assert LeakageGuard([], "kindred").passing([query]).tolist() == [True]
+
+
+@given(QUERIES, QUERIES)
+def test_no_guarded_query_ever_passes(guarded: list[str], asked: list[str]) -> None:
+    guard = LeakageGuard(guarded, "normalised")
+    shouted = [f" {query.upper()}s! " for query in guarded]
+    assert not guard.passing([*guarded, *shouted]).any()
+    strict = LeakageGuard(guarded, "kindred").passing(asked)
+    assert not (strict & ~guard.passing(asked)).any()
