@@ -31,9 +31,13 @@ class ModelInfo:
     limits: Limits
 
 
+FAILED = "FAILED"
+"""Code of a row on which the server fails, found by this package; all other codes are the server's own."""
+
+
 @dataclass(frozen=True)
 class RowFailure:
-    """Why one row has no score: a status name such as ``INVALID_ARGUMENT``, and one sentence."""
+    """Why one row has no score: a status name such as ``INVALID_ARGUMENT``, or `FAILED`; and one sentence."""
 
     code: str
     reason: str
@@ -70,10 +74,10 @@ class BatchScores:
     failures
         Row position to the reason why it has no score.
     model
-        The model that scored every row.
+        The model that scored every row; `None` if no row has a score.
     """
 
     scores: Sequence[float]
     labels: Sequence[int]
     failures: Mapping[int, RowFailure]
-    model: ModelRef
+    model: ModelRef | None

@@ -1,4 +1,4 @@
-"""The caller: three methods for the service's three calls, and one cached client per process."""
+"""The caller: three methods for the service's three calls."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-import grpc
+from functools import partial
 
 from grpc_client.answers import BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
-from grpc_client.channel import open_channel
+from grpc_client.caller import Caller
 from grpc_client.columns import PairColumns
 from grpc_client.config import ClientConfig, ModelRef
 from grpc_client.credentials import BearerToken
-from grpc_client.errors import ClientClosed, MessageTooLarge, RequestRejected, ResponseMismatch
-from grpc_client.retry import call_with_retry
+from grpc_client.errors import ClientClosed, RequestRejected, ResponseMismatch
+from grpc_client.isolation import Tolerance, score_isolating
+from grpc_client.stats import ClientStats
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
-from relevance_stubs.relevance.v1 import relevance_pb2_grpc as pb_grpc
 
 
 class RelevanceClient:
     """A caller of the relevance service; safe to use from many threads.
 
-    Its channel is opened by the first call, in the process that makes that call: a client that was made before a fork
-    opens another one in the child.
+    Its channels are opened by the first call, in the process that makes that call: a client that was made before a fork
+    opens others in the child, and has a limit and counters of its own there.
 
     Parameters
     ----------
@@ -35,9 +33,9 @@ class RelevanceClient:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
-        self._lock = threading.Lock()
-        self._channels: dict[int, tuple[grpc.Channel, Any]] = {}
-        self._closed = threading.Event()
+        # By process. There is no lock around it that another thread could hold at the moment of a fork.
+        self._callers: dict[int, Caller] = {}
+        self._closed = False
         self._info: ModelInfo | None = None
         self._token = None if config.token_file is None else BearerToken(config.token_file)
 
@@ -50,12 +48,16 @@ class RelevanceClient:
         self.close()
 
     def close(self) -> None:
-        """Close the channel and end every wait for a repetition; running calls are cancelled."""
-        self._closed.set()
-        with self._lock:
-            opened = self._channels.pop(os.getpid(), None)
-        if opened is not None:
-            opened[0].close()
+        """End every call, whether it runs or waits, and close the channels; may be called from any thread."""
+        self._closed = True
+        caller = self._callers.pop(os.getpid(), None)
+        if caller is not None:
+            caller.close()
+
+    def stats(self) -> ClientStats:
+        """Say what was done so far in this process."""
+        caller = self._callers.get(os.getpid())
+        return ClientStats() if caller is None else caller.counters.snapshot(caller.in_flight)
 
     def model(self) -> ModelInfo:
         """Ask which model is served and what the server accepts.
@@ -65,7 +67,7 @@ class RelevanceClient:
         ClientError
             If there is no answer (see `grpc_client.errors`).
         """
-        response = call_with_retry(self._stub().GetModel, pb.GetModelRequest(), self.config, self._closed, self._token)
+        response = self._caller().call("GetModel", pb.GetModelRequest())
         limits = response.limits
         info = ModelInfo(
             ref=_ref(response.model),
@@ -112,7 +114,7 @@ class RelevanceClient:
         """
         with _sendable():
             request = pb.ScoreRequest(query=query, titles=titles, model=self._pinned())
-        response = call_with_retry(self._stub().Score, request, self.config, self._closed, self._token)
+        response = self._caller().call("Score", request)
         if len(response.results) != len(titles):
             raise ResponseMismatch(
                 f"{self.config.target} answered {len(response.results)} titles where {len(titles)} were asked"
@@ -141,8 +143,8 @@ class RelevanceClient:
     ) -> BatchScores:
         """Score many pairs: row i is ``(queries[query_index[i]], titles[title_index[i]])``.
 
-        A column whose index is empty is read row by row. A batch that gRPC finds too large is cut in half, as often as
-        it takes.
+        A column whose index is empty is read row by row. A batch that gRPC finds too large, or that the server fails
+        on, is cut in half, as often as it takes: only the rows at fault go without a score.
 
         Parameters
         ----------
@@ -161,12 +163,12 @@ class RelevanceClient:
         Raises
         ------
         ClientError
-            If the request as a whole failed.
+            If the request as a whole failed, or too many rows did (`ClientConfig.max_failed_ratio`).
         """
         columns = PairColumns(queries, titles, query_index, title_index)
-        return self._score_columns(columns, stop if stop is not None else self._closed)
+        return score_isolating(columns, partial(self._send, stop=stop), self._caller().counters.add_failed_row)
 
-    def _score_columns(self, columns: PairColumns, stop: threading.Event) -> BatchScores:
+    def _send(self, columns: PairColumns, tolerance: Tolerance, stop: threading.Event | None) -> BatchScores:
         with _sendable():
             request = pb.ScoreBatchRequest(
                 queries=columns.queries,
@@ -175,23 +177,10 @@ class RelevanceClient:
                 title_index=columns.title_index,
                 model=self._pinned(),
             )
-        try:
-            response = call_with_retry(self._stub().ScoreBatch, request, self.config, stop, self._token)
-        except MessageTooLarge:
-            if columns.rows < 2:
-                raise
-        else:
-            return self._checked(response, columns.rows)
-        left, right = (self._score_columns(half, stop) for half in columns.halves())
-        if left.model != right.model:
-            raise ResponseMismatch(f"{self.config.target} scored one batch by {left.model} and {right.model}")
-        shift = len(left.scores)
-        return BatchScores(
-            scores=[*left.scores, *right.scores],
-            labels=[*left.labels, *right.labels],
-            failures={**left.failures, **{row + shift: failure for row, failure in right.failures.items()}},
-            model=left.model,
-        )
+        caller = self._caller()
+        answer = self._checked(caller.call("ScoreBatch", request, stop, tolerance), columns.rows)
+        caller.counters.add(rows=columns.rows)
+        return answer
 
     def _checked(self, response: pb.ScoreBatchResponse, rows: int) -> BatchScores:
         scores, labels = list(response.scores), list(response.labels)
@@ -220,42 +209,15 @@ class RelevanceClient:
         pin = self.config.model
         return None if pin is None else pb.ModelVersion(name=pin.name, version=pin.version)
 
-    def _stub(self) -> Any:
-        # Any: the generated stub has two faces, for grpc and grpc.aio, and mypy cannot tell which this one is.
-        if self._closed.is_set():
+    def _caller(self) -> Caller:
+        if self._closed:
             raise ClientClosed(f"the client of {self.config.target} is closed")
         pid = os.getpid()
-        with self._lock:
-            if pid not in self._channels:
-                channel = open_channel(self.config.target, self.config.retry, self.config.tls)
-                self._channels[pid] = (channel, pb_grpc.RelevanceServiceStub(channel))
-            return self._channels[pid][1]
-
-
-_cache: dict[tuple[int, ClientConfig], RelevanceClient] = {}
-_cache_lock = threading.Lock()
-
-
-def client_for(config: ClientConfig) -> RelevanceClient:
-    """Give this process's client for `config`, made at the first call and shared afterwards.
-
-    Entries that a forked child inherits stay untouched: closing them would reach into the parent's gRPC state.
-    """
-    key = (os.getpid(), config)
-    with _cache_lock:
-        client = _cache.get(key)
-        if client is None or client._closed.is_set():
-            client = _cache[key] = RelevanceClient(config)
-        return client
-
-
-def _renew_lock() -> None:
-    # Another thread of the parent may have held the lock at the moment of the fork; nobody would release it here.
-    global _cache_lock  # noqa: PLW0603
-    _cache_lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_renew_lock)
+        # A second one that another thread makes at the same time has opened nothing yet, and is dropped.
+        caller = self._callers.get(pid) or self._callers.setdefault(pid, Caller(self.config, self._token))
+        if self._closed:  # by another thread, which may not have seen this caller
+            caller.close()
+        return caller
 
 
 @contextmanager

@@ -81,18 +81,26 @@ class ClientConfig:
     Attributes
     ----------
     target
-        Any gRPC target: ``host:port``, ``dns:///service:8001``, ``ipv4:127.0.0.1:5001,127.0.0.1:5002``. All addresses
-        that it resolves to are used in turn.
+        Any gRPC target: ``host:port``, ``dns:///service:8001``, ``ipv4:127.0.0.1:5001,127.0.0.1:5002``; or
+        ``k8s:///namespace/service:port``, whose addresses Kubernetes tells. All of them are used in turn.
     deadline_s
-        Seconds one attempt may take before it is given up and repeated.
+        Seconds one attempt may take at most before it is given up and repeated. Once answers have come, it is given up
+        earlier: `grpc_client.patience`.
     in_flight
-        Calls that one task keeps running at the same time.
+        Attempts that one process keeps in flight at the same time, at most: `grpc_client.limit` finds out how many the
+        service bears.
+    channels
+        Channels of one process; each has its own connection to every address. More than one only helps where a
+        connection, not a call, is what a balancer in between spreads.
     max_rows_per_rpc
         Pairs in one call, at most.
     max_bytes_per_rpc
         UTF-8 bytes of all texts in one call, at most, before repeated texts are folded.
     retry
         When a failed call is repeated.
+    max_failed_ratio
+        Share of rows on which the server may fail (0 to 1). Rows that fail are kept apart and the others go on; but a
+        process that sees many more fail gives up: `grpc_client.stats`.
     model
         The model that must answer; `None` accepts whichever is served.
     priority
@@ -106,9 +114,11 @@ class ClientConfig:
     target: str
     deadline_s: float = 10.0
     in_flight: int = 4
+    channels: int = 1
     max_rows_per_rpc: int = 256
     max_bytes_per_rpc: int = 512 * 1024
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    max_failed_ratio: float = 0.01
     model: ModelRef | None = None
     priority: Priority = "bulk"
     tls: TlsFiles | None = None
@@ -120,6 +130,8 @@ class ClientConfig:
             raise ConfigError("the target is empty; expected an address such as localhost:8001")
         if self.deadline_s <= 0:
             raise ConfigError(f"the deadline must be more than 0 seconds, not {self.deadline_s:g}")
-        for name in ("in_flight", "max_rows_per_rpc", "max_bytes_per_rpc"):
+        for name in ("in_flight", "channels", "max_rows_per_rpc", "max_bytes_per_rpc"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.max_failed_ratio <= 1:
+            raise ConfigError(f"max_failed_ratio must be from 0 to 1, not {self.max_failed_ratio:g}")

@@ -5,9 +5,11 @@
     ClientError                 catch this one: its text is one sentence that names the culprit
     ├── ConfigError             a setting of the client is impossible
     ├── TargetUnavailable       no answer within the retry budget: nobody listens, overload, deadlines passed
+    │   └── NoAddress           Kubernetes tells no address of the service for now
     ├── RequestRejected         the server answered that this request can never succeed (its status is in `code`)
     │   └── MessageTooLarge     gRPC refused the message by its size
     ├── ServerFault             the server failed on its own account; its log has details under the request id
+    │   └── ServerDied          its connection broke, again and again, whenever it had this one call
     ├── ResponseMismatch        the answer does not fit the request: wrong lengths, impossible scores, another model
     └── ClientClosed            the call was given up because its client or its window was closed
 
@@ -27,6 +29,10 @@ class ConfigError(ClientError):
 
 class TargetUnavailable(ClientError):
     """No server behind the target gave an answer within the retry budget."""
+
+
+class NoAddress(TargetUnavailable):
+    """There is no address to call: no ready endpoint, or nobody who tells."""
 
 
 class RequestRejected(ClientError):
@@ -54,7 +60,27 @@ class MessageTooLarge(RequestRejected):
 
 
 class ServerFault(ClientError):
-    """The server failed on its own account."""
+    """The server failed on its own account.
+
+    Parameters
+    ----------
+    message
+        One sentence with the server's own words.
+    code
+        Name of the gRPC status.
+    """
+
+    def __init__(self, message: str, code: str = "INTERNAL") -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        """Give the sentence alone."""
+        return str(self.args[0])
+
+
+class ServerDied(ServerFault):
+    """The connection broke whenever the server had this call, though it answered another one just before."""
 
 
 class ResponseMismatch(ClientError):

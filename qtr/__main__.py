@@ -21,6 +21,7 @@ PROGRAMS = {
     "serve": Program("grpc_server.__main__", "server", "serve a model bundle over gRPC"),
     "label": Program("spark_jobs.label_pairs", "spark", "label a night of (query, title) rows with Spark"),
     "tune": Program("qtr.tune", "server", "find the best settings of serve on this machine"),
+    "plan": Program("qtr.plan", "server", "say how long a night takes, and how many replicas it needs"),
     "score": Program("qtr.score", "server", "score one query against some titles"),
     "distill": Program("distillation.__main__", "distill", "train a student and export its bundle"),
 }

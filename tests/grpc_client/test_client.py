@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -16,19 +18,21 @@ from typing import Any
 import pytest
 
 from grpc_client import (
+    FAILED,
     ClientClosed,
     ClientConfig,
     ClientError,
     ConfigError,
-    MessageTooLarge,
     ModelRef,
     RelevanceClient,
     RequestRejected,
     ResponseMismatch,
     RetryPolicy,
+    RowFailure,
     ServerFault,
     TargetUnavailable,
 )
+from tests.support.kept_alive import KeptAlive
 from tests.support.scripted_server import ScriptedServer, score_of
 from tests.support.server_process import ServerProcess
 
@@ -106,7 +110,7 @@ def test_unavailable_is_repeated_beyond_what_grpc_repeats_itself(scene: Scene) -
     failures = 8  # the channel alone makes three attempts
     server, client = scene([{"status": "UNAVAILABLE"}] * failures)
     assert score_pairs(client) == [score_of(*pair) for pair in PAIRS]
-    assert len(server.finished_calls()) == failures + 1
+    assert len([call for call in server.finished_calls() if call["method"] == "ScoreBatch"]) == failures + 1
 
 
 def test_pushback_is_obeyed(scene: Scene) -> None:
@@ -121,6 +125,28 @@ def test_negative_pushback_ends_the_call(scene: Scene) -> None:
     with pytest.raises(TargetUnavailable, match=rf"{server.address} after 1 attempt in .* UNAVAILABLE, going away"):
         score_pairs(client)
     assert len(server.finished_calls()) == 1
+
+
+def test_closing_ends_a_call_that_runs_and_one_that_waits(scene: Scene) -> None:
+    for script in ([{"delay_s": 60}], [{"status": "UNAVAILABLE", "pushback_ms": 50_000}] * 3):
+        server, client = scene(script)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(score_pairs, client)
+            server.next_call()
+            client.close()
+            with pytest.raises(ClientClosed, match="nobody waits for it any more"):
+                running.result(10)
+
+
+def test_once_answers_have_come_a_frozen_server_is_not_waited_for(scene: Scene) -> None:
+    server, client = scene([{}] * 20 + [{"delay_s": 60}], deadline_s=60.0)
+    for _ in range(20):
+        score_pairs(client)
+    began = time.monotonic()
+    score_pairs(client)
+    assert time.monotonic() - began < 30  # the deadline is 60 s, the patience by then 2 s
+    assert client.stats().timeouts == 1
+    assert server.process.poll() is None
 
 
 def test_a_slow_attempt_is_cut_off_and_repeated(scene: Scene) -> None:
@@ -149,6 +175,29 @@ def test_nobody_listening_is_one_sentence_naming_the_target() -> None:
             client.model()
 
 
+def test_what_was_said_is_not_hidden_by_the_last_attempt_which_is_cut_short(scene: Scene) -> None:
+    refused = {"status": "UNAVAILABLE", "details": "all is taken", "pushback_ms": 300}
+    # After three answers of the server, an attempt that the rest of the budget cuts off.
+    _, client = scene(
+        [refused] * 3 + [{"delay_s": 60}] * 10,
+        deadline_s=60.0,
+        retry=RetryPolicy(budget_s=3.0, initial_backoff_s=0.01, max_backoff_s=0.02),
+    )
+    with pytest.raises(TargetUnavailable, match=r"after [23] attempts in 3\.\d s: UNAVAILABLE, all is taken"):
+        score_pairs(client)
+
+
+def test_a_refused_connection_is_named_whatever_the_budget() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        for budget_s in (0.3, 0.7, 1.5):
+            config = ClientConfig(
+                f"127.0.0.1:{taken.getsockname()[1]}", retry=RetryPolicy(budget_s=budget_s), deadline_s=0.6
+            )
+            with RelevanceClient(config) as client, pytest.raises(TargetUnavailable, match="Connection refused"):
+                client.model()
+
+
 @pytest.mark.parametrize("status", ["INVALID_ARGUMENT", "NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED"])
 def test_a_refusal_is_final_and_keeps_the_servers_words(scene: Scene, status: str) -> None:
     server, client = scene([{"status": status, "details": "row 7 points nowhere"}])
@@ -161,8 +210,89 @@ def test_a_refusal_is_final_and_keeps_the_servers_words(scene: Scene, status: st
 def test_a_fault_of_the_server_names_the_request(scene: Scene) -> None:
     server, client = scene([{"status": "INTERNAL", "details": "internal error"}])
     with pytest.raises(ServerFault, match="INTERNAL, internal error") as caught:
-        score_pairs(client)
-    assert server.next_call()["metadata"]["x-request-id"] in str(caught.value)
+        client.score("a", ["b"])
+    assert server.next_call("Score")["metadata"]["x-request-id"] in str(caught.value)
+    assert caught.value.code == "INTERNAL"
+
+
+@pytest.mark.parametrize("status", ["INTERNAL", "UNKNOWN"])
+def test_a_fault_of_the_moment_costs_nothing_but_two_halves(scene: Scene, status: str) -> None:
+    server, client = scene([{"status": status}])
+    assert score_pairs(client) == [score_of(*pair) for pair in PAIRS]
+    assert sorted(call["rows"] for call in server.finished_calls()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("poisoned", [{0}, {7}, {3, 4}, {0, 5, 14}])
+def test_rows_on_which_the_server_fails_are_found_and_only_they_fail(scene: Scene, poisoned: set[int]) -> None:
+    titles = [f"t{row % 9}" if row not in poisoned else f"poison {row}" for row in range(15)]
+    server, client = scene(server={"poison": {f"poison {row}": "INTERNAL" for row in poisoned}})
+    distinct = sorted(set(titles))
+    answer = client.score_batch(["q"], distinct, [0] * 15, [distinct.index(title) for title in titles])
+    assert set(answer.failures) == poisoned
+    for row, title in enumerate(titles):
+        if row in poisoned:
+            assert answer.failures[row] == RowFailure(FAILED, "the server fails on this row alone: INTERNAL")
+        else:
+            assert answer.scores[row] == score_of("q", title)
+    assert (client.stats().rows, client.stats().failed_rows) == (15, len(poisoned))
+    assert answer.model == ModelRef("scripted", "1")
+    assert len(server.finished_calls()) <= 2 * 4 * len(poisoned) + 2 * len(poisoned) + 1
+
+
+def test_a_batch_of_nothing_but_poison_has_no_model(scene: Scene) -> None:
+    _, client = scene(server={"poison": {"p": "UNKNOWN"}})
+    answer = client.score_batch(["a", "b"], ["p", "p"])
+    assert (answer.model, set(answer.failures)) == (None, {0, 1})
+
+
+@pytest.mark.parametrize(("ratio", "allowed"), [(0.0, 0), (0.01, 100), (0.6, 100)])
+def test_too_many_failed_rows_end_it(scene: Scene, ratio: float, allowed: int) -> None:
+    _, client = scene(server={"poison": {"p": "INTERNAL"}}, max_failed_ratio=ratio)
+    good = 60 if ratio == 0.6 else 0
+    if good:
+        client.score_batch(["q"] * good, ["t"] * good)
+    with pytest.raises(
+        ServerFault, match=rf"failed on {allowed + 1} of {good + allowed + 1} rows, more than the .*% that may be"
+    ):
+        for _ in range(allowed + 1):
+            client.score_batch(["q"], ["p"])
+    assert client.stats().failed_rows == allowed + 1
+
+
+def test_a_row_that_kills_the_server_is_found_among_innocent_ones(scene: Scene) -> None:
+    del scene
+    with KeptAlive(lambda port: ScriptedServer(port=port, poison={"deadly": "DIE"})) as server:
+        config = ClientConfig(server.address, retry=RetryPolicy(budget_s=60, initial_backoff_s=0.05, max_backoff_s=0.2))
+        titles = [f"t{row}" if row != 5 else "deadly" for row in range(12)]
+        innocent = [f"t{row}" for row in range(12)]
+        with RelevanceClient(config) as client, ThreadPoolExecutor(4) as pool:
+            batches = [
+                pool.submit(client.score_batch, ["q"] * 12, each) for each in [innocent, titles, innocent, innocent]
+            ]
+            answers = [each.result(120) for each in batches]
+            stats = client.stats()
+    for answer, asked in zip(answers, [innocent, titles, innocent, innocent], strict=True):
+        for row, title in enumerate(asked):
+            if title == "deadly":
+                reason = "the server's connection breaks whenever it has this row"
+                assert answer.failures == {row: RowFailure(FAILED, reason)}
+            else:
+                assert answer.scores[row] == score_of("q", title)
+    assert stats.failed_rows == 1
+    assert server.starts <= 20  # at most: three by gRPC's own repetition, two whole, four halvings, three alone
+
+
+def test_a_server_that_is_only_restarted_makes_no_row_a_suspect(scene: Scene) -> None:
+    del scene
+    with KeptAlive(lambda port: ScriptedServer(port=port)) as server:
+        config = ClientConfig(server.address, retry=RetryPolicy(budget_s=60, initial_backoff_s=0.05, max_backoff_s=0.2))
+        with RelevanceClient(config) as client:
+            for number in range(1, 6):
+                score_pairs(client)
+                server.kill()
+                assert score_pairs(client) == [score_of(*pair) for pair in PAIRS]
+                server.wait_for_start(number + 1)
+            assert client.stats().failed_rows == 0
 
 
 @pytest.mark.parametrize("rows", [1, 2, 9])
@@ -187,10 +317,33 @@ def test_a_batch_that_is_too_large_is_halved(scene: Scene, rows: int) -> None:
     assert sum(size for size in sizes if size <= 2) == 2 * rows
 
 
-def test_a_single_row_that_is_too_large_is_an_error(scene: Scene) -> None:
+def test_a_single_row_that_is_too_large_fails_alone(scene: Scene) -> None:
     _, client = scene(server={"too_large_above": 0})
-    with pytest.raises(MessageTooLarge, match="refused a message by its size"):
-        client.score_batch(["a"], ["b"])
+    answer = client.score_batch(["a"], ["b"])
+    assert answer.failures == {0: RowFailure(FAILED, "the row alone is larger than a message may be")}
+
+
+def test_the_limit_follows_refusals_and_answers(scene: Scene) -> None:
+    server, client = scene([{}] * 12 + [{"status": "UNAVAILABLE", "pushback_ms": 1}] * 12, in_flight=8)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: score_pairs(client), range(12)))
+        grown = client.stats().in_flight
+        list(pool.map(lambda _: score_pairs(client), range(200)))
+    stats = client.stats()
+    assert 1 < grown <= 8
+    assert stats.refused >= 1
+    assert stats.retries == stats.refused
+    assert stats.in_flight == 8
+    assert (stats.calls, stats.rows, stats.failed_rows) == (212, 212 * 3, 0)
+    assert len([call for call in server.finished_calls() if call["method"] == "ScoreBatch"]) == 212 + 12
+
+
+def test_refusals_that_prevail_are_not_repeated_by_grpc(scene: Scene) -> None:
+    server, client = scene([{"status": "UNAVAILABLE", "pushback_ms": 1}] * 40)
+    score_pairs(client)
+    attempts = [call["metadata"]["x-request-attempt"] for call in server.finished_calls()]
+    assert attempts[:3] == ["1", "1", "1"]  # gRPC's own
+    assert attempts[-3:] == [str(int(attempts[-1]) - before) for before in (2, 1, 0)]  # ours alone
 
 
 @pytest.mark.parametrize(
@@ -301,17 +454,19 @@ FORK = """
 import os, sys
 from grpc_client import ClientConfig, client_for
 config = ClientConfig(sys.argv[1])
-before = client_for(config)          # made in the parent, not used there
-assert client_for(ClientConfig(sys.argv[1])) is before
+with client_for(config) as before, client_for(ClientConfig(sys.argv[1])) as again:
+    assert before is again            # made in the parent, not used there
 children = []
 for _ in range(3):
     pid = os.fork()
     if pid == 0:
         status = 3
         try:
-            mine = client_for(config)
-            assert mine is not before and mine is client_for(config)
-            assert mine.score_batch(["a"], ["b"]).model.name == "scripted"
+            with client_for(config) as mine:
+                assert mine is not before
+                assert mine.score_batch(["a"], ["b"]).model.name == "scripted"
+            with client_for(config) as again:
+                assert mine is again
             assert before.score_batch(["a"], ["b"]).model.name == "scripted"   # opens a channel of the child's own
             status = 0
         finally:

@@ -20,6 +20,7 @@ from grpc_client import (
     TlsFiles,
 )
 from tests.support.certificates import Authority, replace
+from tests.support.kubernetes_api import KubernetesApi
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
@@ -118,3 +119,25 @@ def test_a_person_scores_through_tls_with_a_token(secured: Secured) -> None:
     half = subprocess.run([*command, *identity[:2]], capture_output=True, text=True, timeout=60, check=False)
     assert half.returncode == 1
     assert half.stderr.strip() == "qtr score: a client certificate and its key are given together, or neither"
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"), [("relevance.search.svc", True), ("relevance.other.svc", False)], ids=["service", "stranger"]
+)
+def test_addresses_by_kubernetes_are_trusted_by_the_services_name(
+    start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, accepted: bool
+) -> None:
+    authority = Authority()
+    ca = str(replace(tmp_path / "ca.crt", authority.certificate))
+    certificate, key = authority.sign(alternatives=(name,)).write(tmp_path)
+    server = start_server("--tls-cert", str(certificate), "--tls-key", str(key))
+    with KubernetesApi() as api:
+        monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path)))
+        api.set_endpoints([server.address])
+        config = ClientConfig("k8s:///search/relevance:grpc", tls=TlsFiles(ca), retry=QUICK)
+        with RelevanceClient(config) as client:
+            if accepted:
+                assert client.model().labels
+            else:
+                with pytest.raises(TargetUnavailable):
+                    client.model()

@@ -45,15 +45,31 @@ def test_no_more_than_the_window_run_or_wait() -> None:
 
     def calls() -> Iterator[Callable[[], None]]:
         nonlocal taken
-        for _ in range(9):
+        for _ in range(60):
             taken += 1
             yield call
 
     done = 0
     for _ in ordered_window(calls(), 3):
         done += 1
-        assert taken <= done + 3
-    assert (done, most) == (9, 3)
+        assert taken <= done + 4 * 3
+    assert (done, most) == (60, 3)
+
+
+def test_one_slow_call_does_not_hold_up_those_behind_it() -> None:
+    others = threading.Semaphore(0)
+
+    def slow() -> int:
+        for _ in range(7):  # four windows' worth, less itself
+            assert others.acquire(timeout=30)
+        return 0
+
+    def quick(number: int) -> int:
+        others.release()
+        return number
+
+    calls = iter([slow, *(lambda number=number: quick(number) for number in range(1, 20))])
+    assert list(ordered_window(calls, 2)) == list(range(20))
 
 
 def test_the_first_failure_ends_the_rest() -> None:

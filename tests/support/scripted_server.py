@@ -37,6 +37,8 @@ class ScriptedServer:
     """Start on entry; the script is a list of steps, one for each ScoreBatch call, after which it behaves.
 
     A step may have ``status``, ``details``, ``pushback_ms``, ``delay_s``, ``drop_scores``, ``score`` or ``model``.
+    Settings are ``port``, ``limit_rows``, ``too_large_above``, ``version``, ``delay_s`` (of every call) and ``poison``:
+    titles, each with the status that a call with it ends with, or "DIE".
     """
 
     def __init__(self, script: list[dict[str, Any]] | None = None, **settings: Any) -> None:
@@ -123,6 +125,12 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
         model = f"{request.model.name} {request.model.version}"
         self._tell("ScoreBatch", context, rows=len(pairs), texts=texts, model=model)
         step = self._next_step(context)
+        for _, title in pairs:
+            effect = self._settings.get("poison", {}).get(title)
+            if effect == "DIE":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if effect is not None:
+                context.abort(grpc.StatusCode[effect], "as told")
         if len(pairs) > self._settings.get("too_large_above", 1 << 30):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max")
         scores = [step.get("score", score_of(*pair)) for pair in pairs]
@@ -140,7 +148,7 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
     def _next_step(self, context: grpc.ServicerContext) -> dict[str, Any]:
         with self._lock:
             step = next(self._steps, {})
-        until = time.monotonic() + step.get("delay_s", 0)
+        until = time.monotonic() + step.get("delay_s", self._settings.get("delay_s", 0))
         while time.monotonic() < until and context.is_active():
             time.sleep(0.01)
         if "status" in step:
@@ -168,7 +176,7 @@ def main() -> None:
     servicer = health.HealthServicer(experimental_non_blocking=False)
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{settings.get('port', 0)}")
     server.start()
     print(json.dumps({"address": f"127.0.0.1:{port}"}), flush=True)
     signal.sigwait({signal.SIGTERM})

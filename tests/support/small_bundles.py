@@ -47,6 +47,21 @@ def cross_encoder(folder: Path) -> Bundle:
     return _seal(folder, Graphs(pair="pair.onnx"))
 
 
+def poisonable(folder: Path) -> Bundle:
+    """Write a bundle whose pair graph fails on each title with the last of `WORDS`: its table of words is too short."""
+    folder.mkdir()
+    write_tokenizer(folder)
+    table = np.linspace(-1, 1, len(WORDS) - 1, dtype=np.float32)
+    nodes = [helper.make_node("Constant", [], ["table"], value=numpy_helper.from_array(table))]
+    for name in ("query", "title"):
+        nodes.append(helper.make_node("Gather", ["table", f"{name}_ids"], [f"{name}_values"]))
+        nodes.append(helper.make_node("ReduceSum", [f"{name}_values", "axis"], [f"{name}_sum"], keepdims=0))
+    nodes.append(helper.make_node("Sub", ["query_sum", "title_sum"], ["logit"]))
+    ids = [value("query_ids", TensorProto.INT32, ["N", "Lq"]), value("title_ids", TensorProto.INT32, ["N", "Lt"])]
+    save(folder / "pair.onnx", nodes, ids, value("logit", TensorProto.FLOAT, ["N"]))
+    return _seal(folder, Graphs(pair="pair.onnx"))
+
+
 def twin_encoder(folder: Path, *, ragged: bool = False) -> Bundle:
     """Write a bundle whose states are (sum of ids, length) and whose logit is the states' dot product over 100.
 

@@ -1,0 +1,95 @@
+"""The gate that every attempt of a process passes: it keeps the attempts in flight below the limit."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+
+from grpc_client.errors import ClientClosed
+from grpc_client.limit import InFlightLimit
+
+_GLANCE_S = 0.1
+
+
+class Outcome(Enum):
+    """What an attempt says about the room at the other side."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class Passage:
+    """One attempt's way through the gate; whoever makes it notes how it ended."""
+
+    outcome = Outcome.UNKNOWN
+
+
+class Gate:
+    """Lets attempts through while the limit has room; safe to use from many threads.
+
+    Calls are let through in the order in which they took their `turn`, so that a call that is repeated is not overtaken
+    for ever by new ones. A call that asks to be alone waits until nothing else runs, and holds back the rest.
+
+    Parameters
+    ----------
+    limit
+        Moved by how the attempts end.
+    """
+
+    def __init__(self, limit: InFlightLimit) -> None:
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._turns = itertools.count()
+        self._waiting: list[int] = []
+        self._someone_alone = False
+
+    def turn(self) -> int:
+        """Give a call its place in the order."""
+        return next(self._turns)
+
+    @contextmanager
+    def passage(self, turn: int, stop: threading.Event, *, alone: bool = False) -> Iterator[Passage]:
+        """Wait for room, count the attempt in, and count it out by the outcome that was noted.
+
+        Raises
+        ------
+        ClientClosed
+            If `stop` is set while it waits.
+        """
+        with self._changed:
+            heapq.heappush(self._waiting, turn)
+            try:
+                while not self._may_pass(turn, alone):
+                    if stop.is_set():
+                        raise ClientClosed("the call was given up while it waited for its turn")
+                    self._changed.wait(_GLANCE_S)
+            finally:
+                self._waiting.remove(turn)
+                heapq.heapify(self._waiting)
+                self._changed.notify_all()
+            ticket = self._limit.begin()
+            self._someone_alone = alone
+        passage = Passage()
+        try:
+            yield passage
+        finally:
+            with self._changed:
+                if alone:
+                    self._someone_alone = False
+                if passage.outcome is Outcome.ANSWERED:
+                    self._limit.answered(ticket)
+                elif passage.outcome is Outcome.REFUSED:
+                    self._limit.refused(ticket)
+                else:
+                    self._limit.abandoned()
+                self._changed.notify_all()
+
+    def _may_pass(self, turn: int, alone: bool) -> bool:
+        if self._waiting[0] != turn or self._someone_alone:
+            return False
+        return self._limit.running == 0 if alone else self._limit.has_room

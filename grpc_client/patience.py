@@ -1,0 +1,47 @@
+"""How long one attempt is waited for: as long as answers take here, not as long as a call may take at most.
+
+A server that is frozen keeps its connection, so nothing but the missing answer gives it away. With a deadline of half a
+minute every slot of a task would soon wait for it. The estimate is that of TCP's retransmission timer (RFC 6298):
+smoothed round-trip time plus four times its smoothed deviation, doubled after each timeout of the same call; and never
+less than twice the time itself.
+
+Pure: no gRPC, no clock.
+"""
+
+from __future__ import annotations
+
+_LEAST_S = 2.0
+_MEAN_GAIN = 1 / 8
+_DEVIATION_GAIN = 1 / 4
+_DEVIATIONS = 4
+
+
+class Patience:
+    """Seconds to wait for an attempt, learnt from those that were answered.
+
+    Parameters
+    ----------
+    most_s
+        Never wait longer; also the wait while nothing was answered yet. The wait is at least two seconds unless this is
+        less.
+    """
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
+        self._mean_s: float | None = None
+        self._deviation_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Take in how long an answer took."""
+        if self._mean_s is None:
+            self._mean_s, self._deviation_s = seconds, seconds / 2
+        else:
+            self._deviation_s += _DEVIATION_GAIN * (abs(self._mean_s - seconds) - self._deviation_s)
+            self._mean_s += _MEAN_GAIN * (seconds - self._mean_s)
+
+    def wait_s(self, timeouts: int) -> float:
+        """Give the wait for a call of which so many attempts have timed out already."""
+        if self._mean_s is None:
+            return self._most_s
+        expected = max(_LEAST_S, self._mean_s + max(self._mean_s, _DEVIATIONS * self._deviation_s))
+        return min(self._most_s, expected * 2.0 ** min(timeouts, 32))

@@ -1,0 +1,53 @@
+"""One client per process and configuration, shared by those who use it at the same time or one after the other."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from grpc_client.client import RelevanceClient
+from grpc_client.config import ClientConfig
+
+
+class _Process:
+    """The clients of one process, and how many use each."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.clients: dict[ClientConfig, RelevanceClient] = {}
+        self.users: dict[ClientConfig, int] = {}
+
+    def take(self, config: ClientConfig) -> RelevanceClient:
+        with self.lock:
+            idle = [each for each in self.clients if each != config and not self.users[each]]
+            closed = [self.clients.pop(each) for each in idle]
+            client = self.clients.setdefault(config, RelevanceClient(config))
+            self.users[config] = self.users.get(config, 0) + 1
+        for each in closed:
+            each.close()
+        return client
+
+    def give_back(self, config: ClientConfig) -> None:
+        with self.lock:
+            self.users[config] -= 1
+
+
+# By process, each with its own lock. What a child inherits stays untouched: closing it would reach into the parent's
+# gRPC state.
+_processes: dict[int, _Process] = {}
+
+
+@contextmanager
+def client_for(config: ClientConfig) -> Iterator[RelevanceClient]:
+    """Lend this process's client for `config`; made by the first who asks, and kept for those who come later.
+
+    Kept until a client for another configuration is asked for while nobody uses this one. Do not close it.
+    """
+    process = _processes.setdefault(os.getpid(), _Process())
+    client = process.take(config)
+    try:
+        yield client
+    finally:
+        process.give_back(config)

@@ -1,0 +1,216 @@
+"""The job under faults: killed anywhere, short of disk, twice at once. Its output is compared row by row.
+
+Every fault is real: signals to real processes, a full file system, a cluster of real daemons. The servers' faults are
+in `test_client_faults.py`.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.spark_jobs.conftest import write_pairs
+from tests.support.job_process import Job, until
+from tests.support.scripted_server import ScriptedServer, score_of
+from tests.support.standalone_cluster import StandaloneCluster
+
+ROWS = 24_000
+KILLS = 10
+SLOW = ["--rows-per-rpc", "24", "--in-flight", "1"]
+
+
+def pair_of(row: int) -> tuple[str, str]:
+    """Some pairs come twice."""
+    number = row % (ROWS - 2_000)
+    return f"query {number % 800}", f"title number {number % 5003} of {number % 7}"
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("night") / "night.parquet", [pair_of(row) for row in range(ROWS)])
+
+
+@pytest.fixture(scope="module")
+def slow_server() -> Iterator[ScriptedServer]:
+    """Answer each call a little late, so that a run lasts for some seconds."""
+    with ScriptedServer(delay_s=0.004) as server:
+        yield server
+
+
+@pytest.fixture
+def flags(night: Path, tmp_path: Path, slow_server: ScriptedServer) -> list[str]:
+    return ["--input", str(night), "--output", str(tmp_path / "out"), "--target", slow_server.address, *SLOW]
+
+
+def published(output: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(output / "labels" / "run_date=2026-11-01").to_pylist()
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def assert_right(output: Path) -> None:
+    """Every row once, with the score of its own pair, and nothing lies about."""
+    rows = published(output)
+    assert [row["id"] for row in rows] == list(range(ROWS))
+    wrong = [
+        row
+        for row in rows
+        if (row["query"], row["title"]) != pair_of(row["id"])
+        or row["score"] != score_of(row["query"], row["title"])
+        or row["label"] != ("relevant" if row["score"] >= 0.5 else "irrelevant")
+    ]
+    assert not wrong
+    assert {path.name for path in output.iterdir()} == {"labels", "scores", "reports"}
+    assert not list(output.rglob("_temporary"))
+
+
+def in_store(output: Path) -> set[tuple[str, str]]:
+    """Give the pairs that are committed."""
+    tables = (pq.read_table(file, columns=["query", "title"]) for file in output.glob("scores/*/*/*/*.parquet"))
+    return {(row["query"], row["title"]) for table in tables for row in table.to_pylist()}
+
+
+class Reader(threading.Thread):
+    """Looks at the published folder all the time, as whoever uses it does."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__(daemon=True)
+        self._folder = output / "labels" / "run_date=2026-11-01"
+        self._over = threading.Event()
+        self.seen: set[int] = set()
+
+    def run(self) -> None:
+        while not self._over.wait(0.01):
+            # While one night takes another one's place, files that were listed may be gone when they are opened.
+            with suppress(FileNotFoundError):
+                if files := list(self._folder.glob("*.parquet")):
+                    self.seen.add(sum(pq.read_metadata(file).num_rows for file in files))
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+
+def test_the_driver_killed_at_ten_random_moments(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    begun = time.monotonic()
+    start(flags).succeed()
+    whole_s = time.monotonic() - begun
+    assert_right(output)
+    moments = random.Random(20261101)
+    reader = Reader(output)
+    reader.start()
+    kept: set[tuple[str, str]] = set()
+    for kill in range(KILLS):
+        if kill % 5 == 0:
+            # From nothing again: a store that is full leaves little to be killed in.
+            subprocess.run(["rm", "-rf", str(output / "scores"), str(output / "labels")], check=True)
+            kept = set()
+        job = start(flags)
+        with suppress(subprocess.TimeoutExpired):
+            job.process.wait(timeout=moments.uniform(0.2, 1.0) * whole_s)
+        if job.process.poll() is None:
+            job.kill(whole=kill % 2 == 0)
+        else:
+            job.succeed()
+        now = in_store(output)
+        assert kept <= now, "what was committed is kept"
+        kept = now
+    start(flags).succeed()
+    reader.stop()
+    assert_right(output)
+    assert reader.seen <= {ROWS}
+    assert in_store(output) == {pair_of(row) for row in range(ROWS)}
+
+
+def test_a_killed_run_is_resumed_and_scores_only_the_rest(
+    start: Callable[..., Job], flags: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    job = start([*flags, "--partitions", "12"])
+    until(lambda: list(output.glob("scores/*/*/*/*.parquet")))
+    job.kill()
+    kept = in_store(output)
+    assert not (output / "labels").exists()
+    event = start(flags).succeed()
+    assert_right(output)
+    assert event["pairs"]["new"] <= event["pairs"]["distinct"] - len(kept)
+
+
+def test_a_python_worker_that_dies(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
+    job = start(flags)
+    job.wait_for("scoring")
+    until(lambda: list((tmp_path / "out").glob("scores/**/_temporary/**/part-*")))
+    job.python_workers()[0].kill()
+    job.succeed()
+    assert_right(tmp_path / "out")
+
+
+def test_an_executor_that_dies(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
+    with StandaloneCluster(tmp_path) as cluster:
+        command, env = cluster.submit()
+        job = start(flags, command, **env)
+        until(lambda: list((tmp_path / "out").glob("scores/**/_temporary/**/part-*")))
+        cluster.executors()[0].kill()
+        job.succeed()
+    assert_right(tmp_path / "out")
+
+
+def test_two_runs_of_one_date_at_once(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
+    first = start(flags)
+    first.wait_for("scoring")
+    status, _, err = start(flags).finish()
+    assert status == 4
+    assert err.startswith(f"qtr label: run_date 2026-11-01 of {tmp_path / 'out'} is being labelled by another run: ")
+    assert f"process {first.process.pid}" in err
+    assert err.count("\n") == 1
+    first.succeed()
+    assert_right(tmp_path / "out")
+
+
+def test_a_disk_full_when_publishing(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
+    staging = tmp_path / "out" / "_staging"
+    staging.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(staging)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a small file system")
+    try:
+        status, _, err = start(flags).finish()
+        assert status == 1
+        assert err == (
+            "qtr label: there is no space left on the disk; nothing was published, what was scored is kept\n"
+        )
+        assert not (tmp_path / "out" / "labels").exists()
+    finally:
+        subprocess.run(["umount", str(staging)], check=True)
+    assert start(flags).succeed()["pairs"]["new"] == 0
+    assert_right(tmp_path / "out")
+
+
+def test_killed_runs_with_servers_of_their_own_end_as_an_undisturbed_one(
+    start: Callable[..., Job], night: Path, tmp_path: Path
+) -> None:
+    common = ["--input", str(night), "--servers", "1", "--rows-per-rpc", "32"]
+    disturbed, calm = tmp_path / "disturbed", tmp_path / "calm"
+    start([*common, "--output", str(calm)]).succeed()
+    job = start([*common, "--output", str(disturbed)])
+    job.wait_for("scoring")
+    (server,) = job.servers()
+    until(lambda: list(disturbed.glob("scores/**/_temporary/**/part-*")))
+    job.kill(whole=False)
+    assert psutil.wait_procs([server], timeout=30)[0] == [server]
+    start([*common, "--output", str(disturbed)]).succeed()
+    for one, other in zip(published(disturbed), published(calm), strict=True):
+        assert [one[key] for key in ("id", "query", "title", "label", "status", "error")] == [
+            other[key] for key in ("id", "query", "title", "label", "status", "error")
+        ]
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)

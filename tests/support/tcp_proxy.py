@@ -1,0 +1,87 @@
+"""A TCP proxy that can reset every connection, or swallow all that is sent, as a network does at its worst."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class TcpProxy:
+    """Listen on entry and pass everything on to ``upstream`` (``host:port``), until told otherwise."""
+
+    def __init__(self, upstream: str) -> None:
+        host, port = upstream.rsplit(":", 1)
+        self._upstream = (host, int(port))
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._passing = threading.Event()
+        self._passing.set()
+
+    def __enter__(self) -> TcpProxy:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._passing.set()
+        # Closing alone does not wake the thread that waits in accept().
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.reset()
+
+    def reset(self) -> int:
+        """Break every connection with RST; return how many there were."""
+        with self._lock:
+            sockets, self._sockets = self._sockets, set()
+        for each in sockets:
+            with suppress(OSError):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                each.shutdown(socket.SHUT_RD)
+            with suppress(OSError):
+                each.close()
+        return len(sockets) // 2
+
+    def swallow(self) -> None:
+        """Deliver nothing from now on, in neither direction; connections stand, new ones are taken."""
+        self._passing.clear()
+
+    def deliver(self) -> None:
+        """Deliver what was held back, and all that follows."""
+        self._passing.set()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._connect, args=(near,), daemon=True).start()
+
+    def _connect(self, near: socket.socket) -> None:
+        self._passing.wait()
+        try:
+            far = socket.create_connection(self._upstream, timeout=30)
+        except OSError:
+            near.close()
+            return
+        far.settimeout(None)
+        with self._lock:
+            self._sockets |= {near, far}
+        for one, other in ((near, far), (far, near)):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while content := one.recv(65536):
+                self._passing.wait()
+                other.sendall(content)
+        for each in (one, other):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
