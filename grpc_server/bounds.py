@@ -6,8 +6,8 @@ Both are for one event loop and know nothing of gRPC.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from grpc_server.errors import DeadlineError, UnavailableError
@@ -26,35 +26,54 @@ class ByteBudget:
     ----------
     most
         The budget.
+
+    Attributes
+    ----------
+    taken
+        Bytes in use.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken = 0
+        self.taken = 0
 
-    @property
-    def taken(self) -> int:
-        """Bytes in use."""
-        return self._taken
-
-    @contextmanager
-    def charge(self, count: int) -> Iterator[None]:
-        """Hold ``count`` bytes of the budget.
+    def take(self, count: int) -> int:
+        """Hold ``count`` bytes more, and return ``count``; they are given back by :meth:`give_back`.
 
         Raises
         ------
         UnavailableError
             If they do not fit.
         """
-        if self._taken + count > self._most:
+        if self.taken + count > self._most:
             raise UnavailableError(
-                f"calls hold {self._taken} bytes and {count} more do not fit, the limit is {self._most}", _RETRY_SECONDS
+                f"calls hold {self.taken} bytes and {count} more do not fit, the limit is {self._most}", _RETRY_SECONDS
             )
-        self._taken += count
-        try:
-            yield
-        finally:
-            self._taken -= count
+        self.taken += count
+        return count
+
+    def give_back(self, count: int) -> None:
+        """Hold ``count`` bytes less."""
+        self.taken -= count
+
+
+class _Arrival:
+    """A message on its way, or waiting for a place."""
+
+    __slots__ = ("cancelling", "given_up", "place", "since", "task")
+
+    def __init__(self, task: asyncio.Task[object], since: float) -> None:
+        self.task = task
+        self.since = since
+        self.cancelling = task.cancelling()
+        self.given_up = False
+        self.place: asyncio.Future[None] | None = None
+
+    def give_up(self) -> None:
+        """End the wait for it, whatever it waits for."""
+        if not self.given_up:
+            self.given_up = True
+            self.task.cancel()
 
 
 class Arrivals:
@@ -63,6 +82,8 @@ class Arrivals:
     A message that is announced but does not come holds memory for what has come, and a place. If every place is taken,
     the message that has been coming for longest is given up, once it had ``patience`` seconds: an honest one takes
     milliseconds. The newest waits least, for the oldest of a crowd of waiters are those that can least be in earnest.
+
+    A message that finds a place costs no timer: one timer watches the oldest of all.
 
     Parameters
     ----------
@@ -74,6 +95,13 @@ class Arrivals:
         Seconds that a message has before it may be given up for another.
     waiting
         Calls that may wait for a place; more are refused.
+
+    Attributes
+    ----------
+    coming
+        Messages on their way.
+    newest
+        When the newest message began to come, in the loop's time.
     """
 
     def __init__(self, places: int, seconds: float, *, patience: float = 1.0, waiting: int | None = None) -> None:
@@ -81,9 +109,14 @@ class Arrivals:
         self._seconds = seconds
         self._patience = patience
         self._most_waiting = places * 16 if waiting is None else waiting
-        self._coming: dict[asyncio.Timeout, float] = {}
-        self._waiting: list[tuple[asyncio.Timeout, asyncio.Future[None]]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self.coming = 0
+        self.newest = -math.inf
+        # In the order in which they began; the values of those coming are when they got their place.
+        self._open: dict[_Arrival, None] = {}
+        self._coming: dict[_Arrival, float] = {}
+        self._waiting: list[_Arrival] = []
+        self._late_timer: asyncio.TimerHandle | None = None
+        self._place_timer: asyncio.TimerHandle | None = None
 
     async def receive(self, read: Callable[[], Awaitable[Message]]) -> Message:
         """Wait for a place, then for the message.
@@ -95,57 +128,74 @@ class Arrivals:
         DeadlineError
             If the message did not come in time.
         """
-        try:
-            async with asyncio.timeout(self._seconds) as limit:
-                try:
-                    await self._enter(limit)
-                    return await read()
-                finally:
-                    self._leave(limit)
-        except TimeoutError:
-            raise DeadlineError("the request's message did not arrive in time") from None
-
-    async def _enter(self, limit: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
-        if len(self._coming) < self._places:
-            self._coming[limit] = loop.time()
-            return
+        task = asyncio.current_task()
+        assert task is not None
+        self.newest = loop.time()
+        arrival = _Arrival(task, self.newest)
+        self._open[arrival] = None
+        self.coming += 1
+        if self._late_timer is None:
+            self._late_timer = loop.call_at(arrival.since + self._seconds, self._give_up_late)
+        try:
+            if len(self._coming) < self._places:
+                self._coming[arrival] = arrival.since
+            else:
+                await self._wait_for_place(arrival, loop)
+            return await read()
+        except asyncio.CancelledError:
+            # As `asyncio.timeout` does it: another's cancellation, at the same time, goes on.
+            if arrival.given_up and task.uncancel() <= arrival.cancelling:
+                raise DeadlineError("the request's message did not arrive in time") from None
+            raise
+        finally:
+            del self._open[arrival]
+            self.coming -= 1
+            if self._coming.pop(arrival, None) is not None and self._waiting:
+                self._admit_newest(loop)
+
+    async def _wait_for_place(self, arrival: _Arrival, loop: asyncio.AbstractEventLoop) -> None:
         if len(self._waiting) >= self._most_waiting:
             raise UnavailableError("too many requests are on their way", _RETRY_SECONDS)
-        turn: asyncio.Future[None] = loop.create_future()
-        waiter = (limit, turn)
-        self._waiting.append(waiter)
-        self._watch_oldest()
+        arrival.place = loop.create_future()
+        self._waiting.append(arrival)
+        self._watch_oldest(loop)
         try:
-            await turn
+            await arrival.place
         finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            if arrival in self._waiting:
+                self._waiting.remove(arrival)
 
-    def _leave(self, limit: asyncio.Timeout) -> None:
-        if self._coming.pop(limit, None) is not None:
-            self._admit_newest()
-
-    def _admit_newest(self) -> None:
+    def _admit_newest(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting:
-            limit, turn = self._waiting.pop()
-            if not turn.done():
-                self._coming[limit] = asyncio.get_running_loop().time()
-                turn.set_result(None)
+            arrival = self._waiting.pop()
+            if arrival.place is not None and not arrival.place.done():
+                self._coming[arrival] = loop.time()
+                arrival.place.set_result(None)
                 return
 
-    def _watch_oldest(self) -> None:
-        if self._timer is None and self._waiting and self._coming:
+    def _give_up_late(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._late_timer = None
+        for arrival in self._open:
+            due = arrival.since + self._seconds
+            if due > loop.time():
+                self._late_timer = loop.call_at(due, self._give_up_late)
+                return
+            arrival.give_up()
+
+    def _watch_oldest(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._place_timer is None and self._waiting and self._coming:
             since = next(iter(self._coming.values()))
-            self._timer = asyncio.get_running_loop().call_at(since + self._patience, self._give_up_oldest)
+            self._place_timer = loop.call_at(since + self._patience, self._give_up_oldest)
 
     def _give_up_oldest(self) -> None:
-        self._timer = None
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._place_timer = None
         if self._waiting and self._coming:
-            limit, since = next(iter(self._coming.items()))
-            if now - since >= self._patience:
-                del self._coming[limit]
-                limit.reschedule(now)
-                self._admit_newest()
-        self._watch_oldest()
+            arrival, since = next(iter(self._coming.items()))
+            if loop.time() - since >= self._patience:
+                del self._coming[arrival]
+                arrival.give_up()
+                self._admit_newest(loop)
+        self._watch_oldest(loop)

@@ -96,6 +96,12 @@ class ServerSettings(ProgramSettings):
     drain_seconds: float = Field(
         default=30.0, gt=0, description="Time that accepted calls have to finish after SIGTERM or SIGINT."
     )
+    notice_seconds: float = Field(
+        default=0.3,
+        ge=0.0,
+        description="Time after SIGTERM or SIGINT in which new work is still taken in: clients that watch the health "
+        "are told at once, and need a moment to turn to another replica. Part of drain-seconds, at most half of it.",
+    )
     tls_cert: Path | None = Field(
         default=None,
         description="PEM file of the server's certificate chain; with tls-key it turns TLS on. Taken up anew when it "

@@ -1,64 +1,69 @@
-"""The engine: one thread that takes batches from the queue, scores them and hands each request its own rows.
+"""The engine: it takes batches from the queue, scores them and hands each request its own rows.
 
-It is the core that every protocol adapter calls, and knows none of them.
+A thread does so, beside the event loop. But to wake a thread and be woken by it costs as much as to score a pair. So a
+lone pair that meets an idle thread is scored where it is, on the loop, at once. In a crowd, the first wait for the
+others while the loop is busy with letting them in, which takes longer than to score them: pairs are cheaper together.
+
+The engine is the core that every protocol adapter calls, and knows none of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic, perf_counter
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from grpc_server.answer import Answer, cut, join
+from grpc_server.cutting import cut_to_budget
 from grpc_server.errors import DeadlineError, ScoringError
 from grpc_server.models import ServedModels
 from grpc_server.observer import NOBODY, BatchReport, Observer, TextUse
 from grpc_server.pace import ObservedPace
 from grpc_server.queue import Dropped, Lane, Work, WorkQueue
-from relevance_model import Bundle, Pairs, Scorer, Scores
+from relevance_model import Pairs, Scorer, Scores
 
 log = logging.getLogger(__name__)
 
-# A piece of work is costed before it is encoded: WordPiece yields about one token for this many UTF-8 characters.
-_CHARACTERS_PER_TOKEN = 4
-_SPECIAL_TOKENS = 3
+# Has a callback called on the event loop.
+Tell = Callable[..., object]
+
+# What the event loop may score itself: a few people's pairs, a fraction of a millisecond. Beyond that, or if the model
+# is so slow that even this takes long, the loop must not stand still.
+_LITTLE_TOKENS = 512
+_LITTLE_SECONDS = 3e-3
+# In a crowd: the loop is done with letting calls in if none came for this long; and the longest that the first waits.
+_QUIET_SECONDS = 4e-4
+_GATHER_SECONDS = 4e-3
+_LITTLE_WEIGHT = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One request's scores.
+@dataclass(slots=True, eq=False)
+class _Part(Work):
+    """A piece of work, and who waits for it."""
 
-    Attributes
-    ----------
-    bundle
-        The model that gave them.
-    scores
-        float32 [rows]; NaN where the row failed.
-    labels
-        uint8 [rows].
-    faults
-        Row number to reason, ascending.
-    queue_seconds, encode_seconds, infer_seconds
-        Waiting time of this request, and the stages of the batch (or batches) that held it.
-    """
+    waiter: asyncio.Future[Answer] | None = None
 
-    bundle: Bundle
-    scores: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    faults: dict[int, str]
-    queue_seconds: float
-    encode_seconds: float
-    infer_seconds: float
+
+class Doorstep(Protocol):
+    """What is known of calls that are on their way in, whatever they will ask."""
+
+    coming: int
+    newest: float
+
+
+class _Nobody:
+    coming = 0
+    newest = -math.inf
 
 
 class Engine:
-    """Scores requests from an event loop on a thread of its own.
+    """Scores the requests of an event loop.
 
     Parameters
     ----------
@@ -69,6 +74,8 @@ class Engine:
         work, so that it cannot keep a person waiting for longer than one batch.
     observer
         Told of requests and batches.
+    doorstep
+        What is known of calls that are on their way in.
 
     Attributes
     ----------
@@ -76,10 +83,18 @@ class Engine:
         As given.
     queue
         Where work waits; for looking, not for touching.
+    broken
+        Set when nothing will be scored any more because of a fault in the engine itself; the log has the cause.
     """
 
     def __init__(
-        self, models: ServedModels, *, max_queued_tokens: int, batch_tokens: int, observer: Observer = NOBODY
+        self,
+        models: ServedModels,
+        *,
+        max_queued_tokens: int,
+        batch_tokens: int,
+        observer: Observer = NOBODY,
+        doorstep: Doorstep | None = None,
     ) -> None:
         self.models = models
         self._observer = observer
@@ -88,9 +103,14 @@ class Engine:
         self.queue = WorkQueue(
             max_tokens=max_queued_tokens, batch_tokens=batch_tokens, pace=self._pace, on_drop=self._dropped
         )
-        self._waiters: dict[Work, asyncio.Future[Answer]] = {}
+        # How long a little work takes: soon down and slowly up; unknown until the thread has done some.
+        self._little_seconds = math.inf
+        self._doorstep: Doorstep = doorstep or _Nobody()
+        self._gathering_since: float | None = None
+        self._crowd = False
         self._loop = asyncio.get_running_loop()
         self._finished = asyncio.Event()
+        self.broken = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -128,20 +148,23 @@ class Engine:
         self._observer.entered(request_id, len(pairs), lane.value)
         context = copy_context()
         parts = [
-            Work(part, tokens, lane, scorer, until, request_id, context)
+            _Part(part, tokens, lane, scorer, until, request_id, context, waiter=self._loop.create_future())
             for part, tokens in cut_to_budget(pairs, self._batch_tokens)
         ]
-        futures = [self._loop.create_future() for _ in parts]
-        self._waiters.update(zip(parts, futures, strict=True))
+        little = lane is Lane.INTERACTIVE and self._little_seconds <= _LITTLE_SECONDS
         try:
-            self.queue.offer(parts)
-            log.debug("work accepted", extra={"request_id": request_id, "rows": len(pairs), "lane": lane.value})
-            return _joined([await future for future in futures])
+            self.queue.offer(parts, hold=little)
+            if little and self._gathering_since is None:
+                self._gathering_since = self._loop.time()
+                self._loop.call_soon(self._do_little)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("work accepted", extra={"request_id": request_id, "rows": len(pairs), "lane": lane.value})
+            answers = [await part.waiter for part in parts if part.waiter is not None]
+            return answers[0] if len(answers) == 1 else join(answers)
         finally:
-            for part, future in zip(parts, futures, strict=True):
+            for part in parts:
                 part.abandoned = True
-                self._waiters.pop(part, None)
-                future.cancel()
+                _let_go(part.waiter)
 
     async def drain(self) -> None:
         """Refuse new work and return when all that waited is answered."""
@@ -151,22 +174,67 @@ class Engine:
     def _run(self) -> None:
         try:
             self._work()
+        except BaseException:
+            self._break_down()
         finally:
             # Waited for on the loop and not by joining: a batch that takes too long must not hold the exit.
             self._loop.call_soon_threadsafe(self._finished.set)
 
+    def _break_down(self) -> None:
+        """Take in nothing more: a queue that nobody works off is worse than none."""
+        log.critical("the engine broke down", exc_info=True)
+        self.queue.close()
+        self._loop.call_soon_threadsafe(self.broken.set)
+
     def _work(self) -> None:
         while batch := self.queue.take():
-            started = perf_counter()
-            try:
-                self._score(batch)
-            except Exception:
-                names = [work.request_id for work in batch]
-                log.exception("a batch failed; its requests are tried alone", extra={"request_ids": names})
-                self._score_alone(batch)
-            self._pace.observe(sum(work.tokens for work in batch), perf_counter() - started)
+            self._do(batch, self._loop.call_soon_threadsafe)
 
-    def _score(self, batch: list[Work]) -> None:
+    def _do_little(self) -> None:
+        """See to the interactive work that is held."""
+        if self._gathering():
+            self._loop.call_soon(self._do_little)
+            return
+        self._gathering_since = None
+        if self._crowd:
+            self._crowd = self.queue.requests(Lane.INTERACTIVE) > 1
+            self.queue.release()
+            return
+        try:
+            if batch := self.queue.take_little(_LITTLE_TOKENS):
+                self._do(batch, _at_once)
+        except BaseException:
+            self._break_down()
+            raise
+
+    def _gathering(self) -> bool:
+        """Tell whether to wait for more: there are or were others, and calls still come in."""
+        assert self._gathering_since is not None
+        self._crowd = self._crowd or self.queue.requests(Lane.INTERACTIVE) + self._doorstep.coming > 1
+        now = self._loop.time()
+        return (
+            self._crowd
+            and now - self._doorstep.newest < _QUIET_SECONDS
+            and now - self._gathering_since < _GATHER_SECONDS
+            and self.queue.tokens(Lane.INTERACTIVE) < _LITTLE_TOKENS
+        )
+
+    def _do(self, batch: list[Work], tell: Tell) -> None:
+        started = perf_counter()
+        try:
+            self._score(batch, tell)
+        except Exception:
+            names = [work.request_id for work in batch]
+            log.exception("a batch failed; its requests are tried alone", extra={"request_ids": names})
+            self._score_alone(batch, tell)
+        seconds = perf_counter() - started
+        tokens = sum(work.tokens for work in batch)
+        self._pace.observe(tokens, seconds)
+        if tokens <= _LITTLE_TOKENS:
+            before = self._little_seconds
+            self._little_seconds = min(seconds, (1 - _LITTLE_WEIGHT) * before + _LITTLE_WEIGHT * seconds)
+
+    def _score(self, batch: list[Work], tell: Tell) -> None:
         scorer = batch[0].group
         assert isinstance(scorer, Scorer)
         started = perf_counter()
@@ -176,15 +244,15 @@ class Engine:
         answers: list[Answer] = []
         start = 0
         for work in batch:
-            answers.append(_cut(scorer.bundle, result, start, start + len(work.pairs), work.taken - work.enqueued))
+            answers.append(cut(scorer.bundle, result, start, start + len(work.pairs), work.taken - work.enqueued))
             start += len(work.pairs)
-        self._loop.call_soon_threadsafe(self._deliver, batch, answers)
+        tell(_deliver, batch, answers)
 
-    def _score_alone(self, batch: list[Work]) -> None:
+    def _score_alone(self, batch: list[Work], tell: Tell) -> None:
         """Score each request by itself, so that only the one that breaks the model sees an error."""
         for work in batch:
             try:
-                self._score([work])
+                self._score([work], tell)
             except Exception:
                 log.exception("a request failed", extra={"request_id": work.request_id})
                 self._observer.rows_lost(len(work.pairs), "failed")
@@ -197,55 +265,29 @@ class Engine:
             self._fail(work, lambda: DeadlineError("the deadline cannot be met"))
 
     def _fail(self, work: Work, error: Callable[[], Exception]) -> None:
-        def settle() -> None:
-            future = self._waiters.get(work)
-            if future is not None and not future.done():
-                future.set_exception(error())
-
-        self._loop.call_soon_threadsafe(settle)
-
-    def _deliver(self, batch: list[Work], answers: list[Answer]) -> None:
-        for work, answer in zip(batch, answers, strict=True):
-            future = self._waiters.get(work)
-            if future is not None and not future.done():
-                future.set_result(answer)
+        self._loop.call_soon_threadsafe(_break, work, error)
 
 
-def estimate_tokens(pairs: Pairs) -> NDArray[np.int64]:
-    """Return about how many tokens the model must read for each row, without encoding it; int64 [rows]."""
-    query_sizes = np.fromiter(map(len, pairs.queries), np.int64, len(pairs.queries))
-    title_sizes = np.fromiter(map(len, pairs.titles), np.int64, len(pairs.titles))
-    characters = query_sizes[pairs.query_index] + title_sizes[pairs.title_index]
-    return characters // _CHARACTERS_PER_TOKEN + _SPECIAL_TOKENS
+def _at_once(callback: Callable[..., object], *args: object) -> None:
+    callback(*args)
 
 
-def cut_to_budget(pairs: Pairs, budget: int) -> list[tuple[Pairs, int]]:
-    """Cut ``pairs`` into runs of rows of up to ``budget`` tokens each, at least one row; with each run's tokens."""
-    tokens = estimate_tokens(pairs)
-    total = int(tokens.sum())
-    if total <= budget:
-        return [(pairs, total)]
-    running = np.cumsum(tokens)
-    parts = []
-    start = 0
-    while start < len(pairs):
-        done = int(running[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(running, done + budget, side="right")))
-        parts.append((pairs.rows(start, stop), int(running[stop - 1]) - done))
-        start = stop
-    return parts
+def _deliver(batch: list[Work], answers: list[Answer]) -> None:
+    for work, answer in zip(batch, answers, strict=True):
+        assert isinstance(work, _Part)
+        if work.waiter is not None and not work.waiter.done():
+            work.waiter.set_result(answer)
 
 
-def _cut(bundle: Bundle, result: Scores, start: int, stop: int, queue_seconds: float) -> Answer:
-    return Answer(
-        bundle=bundle,
-        scores=result.scores[start:stop],
-        labels=result.labels[start:stop],
-        faults={row - start: fault for row, fault in result.faults.items() if start <= row < stop},
-        queue_seconds=queue_seconds,
-        encode_seconds=result.encode_seconds,
-        infer_seconds=result.infer_seconds,
-    )
+def _break(work: Work, error: Callable[[], Exception]) -> None:
+    assert isinstance(work, _Part)
+    if work.waiter is not None and not work.waiter.done():
+        work.waiter.set_exception(error())
+
+
+def _let_go(waiter: asyncio.Future[Answer] | None) -> None:
+    if waiter is not None and not waiter.cancel() and not waiter.cancelled():
+        waiter.exception()  # that another part failed is known; asyncio would complain that nobody asked
 
 
 def _text_counts(scorer: Scorer) -> dict[str, TextUse]:
@@ -273,24 +315,4 @@ def _report(
             name: TextUse(use.hits - before[name].hits, use.misses - before[name].misses) for name, use in after.items()
         },
         contexts=[work.context for work in batch],
-    )
-
-
-def _joined(parts: list[Answer]) -> Answer:
-    """Put the answers to one request's parts together again."""
-    if len(parts) == 1:
-        return parts[0]
-    faults: dict[int, str] = {}
-    rows = 0
-    for part in parts:
-        faults |= {rows + row: fault for row, fault in part.faults.items()}
-        rows += len(part.scores)
-    return Answer(
-        bundle=parts[0].bundle,
-        scores=np.concatenate([part.scores for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        faults=faults,
-        queue_seconds=max(part.queue_seconds for part in parts),
-        encode_seconds=sum(part.encode_seconds for part in parts),
-        infer_seconds=sum(part.infer_seconds for part in parts),
     )

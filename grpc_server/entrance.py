@@ -3,26 +3,32 @@
 gRPC hands a unary call to its method only when the whole message is there: a stranger could make the server take in
 megabytes before being shown the door. So each method is offered to gRPC as one that reads its requests itself (on the
 wire there is no difference), and they are read here, after the caller and the room have been looked at.
+
+What can be done once a method is done when it is added, and nothing is wrapped in anything when a call comes: a single
+pair costs little more than the call that brings it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, aclosing
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgen
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
 import grpc.aio
 
 from grpc_server.auth import Callers
 from grpc_server.bounds import CALL_BYTES, Arrivals, ByteBudget
-from grpc_server.calls import request_id
-from grpc_server.status import to_status
+from grpc_server.calls import Call
+from grpc_server.errors import DeadlineError, UnavailableError
+from grpc_server.observer import UNKNOWN_METHOD, CallEnded, CallStarted, Method, Observer
+from grpc_server.status import reason_for, to_status
 from relevance_model import RequestError
 
 log = logging.getLogger(__name__)
@@ -30,8 +36,10 @@ log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
-HEALTH = "/grpc.health.v1.Health/"
+HEALTH = "grpc.health.v1.Health"
 _LOG_EVERY_SECONDS = 10.0
+# By whether requests and responses are streams; a stream of requests with one answer is in none of the contracts.
+_KINDS = {(False, False): "unary", (False, True): "server_stream", (True, True): "bidi_stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +50,17 @@ class Room:
     arrivals: Arrivals
 
 
-class Entrance(grpc.aio.ServerInterceptor):
-    """Offers every method to gRPC behind the same door.
+class Entrance:
+    """Takes services as a gRPC server does, and offers their methods to that server behind the same door.
+
+    It tells the observer of every call: its start, and the status it ended with however it ended. One status is not
+    seen: gRPC itself tells the caller of a message over the size limit, RESOURCE_EXHAUSTED, and shows the server a call
+    that ends without a message.
 
     Parameters
     ----------
+    server
+        Not started yet.
     callers
         Who may call.
     work
@@ -54,26 +68,50 @@ class Entrance(grpc.aio.ServerInterceptor):
     probes
         Room for health checks. They need no token, or every probe would have to hold one; and they must be answered
         when the other room is full, so they have one of their own.
+    observer
+        Told of every call.
     """
 
-    def __init__(self, callers: Callers, *, work: Room, probes: Room) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, callers: Callers, *, work: Room, probes: Room, observer: Observer
+    ) -> None:
+        self._server = server
         self._callers = callers
         self._work = work
         self._probes = probes
+        self._observer = observer
         self._refusals = Refusals()
+        server.add_generic_rpc_handlers((_UnknownMethods(observer),))
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Put the door before the method."""
-        method = await continuation(handler_call_details)
-        if method is None:
-            return None  # gRPC then answers UNIMPLEMENTED, and reads nothing
-        if handler_call_details.method.startswith(HEALTH):
-            return _Door(method, self._probes, Callers(), self._refusals).handler()
-        return _Door(method, self._work, self._callers, self._refusals).handler()
+    @property
+    def services(self) -> grpc.aio.Server:
+        """What generated code adds services to; it has nothing else of a server."""
+        return cast(grpc.aio.Server, self)
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Do nothing: generated code offers each method in this form as well as in the next."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Offer the methods of ``service``."""
+        probing = service == HEALTH
+        room, callers = (self._probes, Callers()) if probing else (self._work, self._callers)
+        doors = {}
+        for name, handler in handlers.items():
+            method = Method(_KINDS[handler.request_streaming, handler.response_streaming], service, name)
+            started = self._observer.method_served(method)
+            doors[name] = _Door(name, handler, room, callers, refusals=self._refusals, started=started).handler()
+        self._server.add_registered_method_handlers(service, doors)
+
+
+class _UnknownMethods(grpc.GenericRpcHandler):
+    """Asked for a method that no service has: takes note of the call, which gRPC answers with UNIMPLEMENTED."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._started = observer.method_served(UNKNOWN_METHOD)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:  # noqa: ARG002
+        """Take note."""
+        self._started(())(grpc.StatusCode.UNIMPLEMENTED.name, None)
 
 
 class Refusals:
@@ -93,77 +131,138 @@ class Refusals:
 
 
 class _Door:
-    """One call's way to its method."""
+    """The way to one method."""
 
-    def __init__(self, method: Any, room: Room, callers: Callers, refusals: Refusals) -> None:
-        self._method = method
-        self._room = room
+    def __init__(
+        self, name: str, handler: Any, room: Room, callers: Callers, *, refusals: Refusals, started: CallStarted
+    ):
+        self._name = name
+        self._request_streaming, self._response_streaming = handler.request_streaming, handler.response_streaming
+        self._behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
+        self._parse = handler.request_deserializer
+        self._serialize = handler.response_serializer
+        self._budget = room.budget
+        self._arrivals = room.arrivals
         self._callers = callers
         self._refusals = refusals
-        self._charges = ExitStack()
+        self._started = started
 
     def handler(self) -> Handler:
         """Return the handler that gRPC sees: a stream of requests without a deserializer, so that it reads nothing."""
-        method = self._method
-        if method.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                self._answer_many, response_serializer=method.response_serializer
-            )
+        if self._response_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._answer_many, response_serializer=self._serialize)
         return grpc.stream_unary_rpc_method_handler(self._answer_one)
 
     async def _answer_one(self, _: object, context: Context) -> Any:
-        with self._charges:
-            try:
-                answer = await (await self._call(context))
-                return self._method.response_serializer(answer)
-            except grpc.aio.AbortError:
-                raise
-            except Exception as error:
-                await self._turn_away(error, context)
+        call = Call(context)
+        ended = self._started(call.metadata)
+        budget = self._budget
+        held, request = 0, None
+        try:
+            self._callers.check(call)
+            held = budget.take(CALL_BYTES)
+            raw = await self._arrivals.receive(context.read)
+            if raw is grpc.aio.EOF:
+                raise RequestError("request", "the call ended without one")
+            held += budget.take(len(raw))
+            request = self._parsed(raw)
+            response = self._serialize(await self._behaviour(request, call))
+        except BaseException as error:
+            budget.give_back(held)
+            raise await self._failed(error, call, ended, inside=request is not None) from None
+        budget.give_back(held)
+        _end(ended, call.code() or grpc.StatusCode.OK)
+        return response
 
     async def _answer_many(self, _: object, context: Context) -> None:
-        with self._charges:
-            try:
-                answers = await self._call(context)
-                if isasyncgen(answers):
-                    async with aclosing(answers):
-                        async for answer in answers:
-                            await context.write(answer)
-                else:
-                    await answers
-            except grpc.aio.AbortError:
-                raise
-            except Exception as error:
-                await self._turn_away(error, context)
-
-    async def _call(self, context: Context) -> Any:
-        """Let the caller in, read the request and begin the method; return what it gives to wait for."""
-        self._callers.check(context)
-        self._charges.enter_context(self._room.budget.charge(CALL_BYTES))
-        method = self._method
-        if method.request_streaming:
-            return (method.stream_stream or method.stream_unary)(self._read_all(context), context)
-        request = await self._read(context)
-        if request is None:
-            raise RequestError("request", "the call ended without one")
-        return (method.unary_unary or method.unary_stream)(request, context)
-
-    async def _read(self, context: Context) -> Any:
-        """Return the next request; ``None`` if there is none."""
-        raw = await self._room.arrivals.receive(context.read)
-        if raw is grpc.aio.EOF:
-            return None
-        self._charges.enter_context(self._room.budget.charge(len(raw)))
+        call = Call(context)
+        ended = self._started(call.metadata)
+        requests = _Requests(self, call)
         try:
-            return self._method.request_deserializer(raw)
+            self._callers.check(call)
+            requests.enter()
+            request = requests.all() if self._request_streaming else await requests.only()
+            answers = self._behaviour(request, call)
+            if isasyncgen(answers):
+                async with aclosing(answers):
+                    async for answer in answers:
+                        await context.write(answer)
+            else:
+                await answers
+        except BaseException as error:
+            requests.leave()
+            raise await self._failed(error, call, ended, inside=requests.read) from None
+        requests.leave()
+        _end(ended, call.code() or grpc.StatusCode.OK)
+
+    def _parsed(self, raw: bytes) -> Any:
+        try:
+            return self._parse(raw)
         except Exception:
             raise RequestError("request", "its bytes are not the message that this method takes") from None
 
-    async def _read_all(self, context: Context) -> AsyncIterator[Any]:
-        while (request := await self._read(context)) is not None:
+    async def _failed(self, error: BaseException, call: Call, ended: CallEnded, *, inside: bool) -> BaseException:
+        """Tell the observer and the caller that the call failed; return what gRPC must get to see."""
+        if not isinstance(error, Exception):
+            # gRPC cancels the handler in both cases; only the clock tells them apart.
+            late = call.time_remaining() == 0
+            _end(ended, grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED, error)
+            return error
+        if isinstance(error, grpc.aio.AbortError):
+            _end(ended, call.code() or grpc.StatusCode.UNKNOWN, error)
+            return error
+        code, text, trailing = to_status(error, call.request_id)
+        _end(ended, code, error)
+        if inside and not isinstance(error, UnavailableError | DeadlineError):
+            told = {"method": self._name, "code": code.name, "request_id": call.request_id}
+            log.info("request refused", extra=told)
+        else:
+            self._refusals.add(code)
+        try:
+            await call.abort(code, text, trailing)
+        except (grpc.aio.AbortError, asyncio.CancelledError) as abort:
+            return abort
+        raise AssertionError("abort returned")
+
+
+class _Requests:
+    """The messages of one streaming call, and the room they take.
+
+    Attributes
+    ----------
+    read
+        Whether there was one.
+    """
+
+    def __init__(self, door: _Door, call: Call) -> None:
+        self.read = False
+        self._door = door
+        self._call = call
+        self._held = 0
+
+    def enter(self) -> None:
+        """Take the room that a call needs before it has sent anything."""
+        self._held += self._door._budget.take(CALL_BYTES)
+
+    def leave(self) -> None:
+        """Give the room back."""
+        self._door._budget.give_back(self._held)
+        self._held = 0
+
+    async def all(self) -> AsyncIterator[Any]:
+        """Read one after the other, as they are asked for."""
+        while (raw := await self._door._arrivals.receive(self._call.read)) is not grpc.aio.EOF:
+            self._held += self._door._budget.take(len(raw))
+            request = self._door._parsed(raw)
+            self.read = True
             yield request
 
-    async def _turn_away(self, error: Exception, context: Context) -> None:
-        code, text, trailing = to_status(error, request_id(context))
-        self._refusals.add(code)
-        await context.abort(code, text, trailing)
+    async def only(self) -> Any:
+        """Read the one that there must be."""
+        async for request in self.all():
+            return request
+        raise RequestError("request", "the call ended without one")
+
+
+def _end(ended: CallEnded, code: grpc.StatusCode, error: BaseException | None = None) -> None:
+    ended(code.name, None if code is grpc.StatusCode.OK else reason_for(code, error))

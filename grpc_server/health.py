@@ -1,4 +1,4 @@
-"""``grpc.health.v1``, with watches that end when the server has drained.
+"""``grpc.health.v1``, with watches that end when the server has drained, and a service that is only about the process.
 
 A client that checks health keeps a ``Watch`` stream open for as long as its connection lives. The library ends such a
 stream only with the connection, so a graceful stop would wait for every watcher until its grace is over.
@@ -7,13 +7,15 @@ stream only with the connection, so a graceful stop would wait for every watcher
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import grpc.aio
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
+LIVENESS: Final = "liveness"
+"""Asked for this service, a process that can answer is SERVING: a draining server must not be restarted for it."""
 
 
 class HealthServicer(health_aio.HealthServicer):
@@ -22,6 +24,16 @@ class HealthServicer(health_aio.HealthServicer):
     def __init__(self) -> None:
         super().__init__()
         self._ended = asyncio.Event()
+
+    async def Check(  # noqa: N802
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse],
+    ) -> health_pb2.HealthCheckResponse:
+        """Return the status of a service; `LIVENESS` has one of its own."""
+        if request.service == LIVENESS:
+            return health_pb2.HealthCheckResponse(status=SERVING)
+        return await super().Check(request, context)
 
     async def Watch(  # noqa: N802
         self,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grpc_server.engine import Answer
+import numpy as np
+
+from grpc_server.answer import Answer
 from relevance_model import Bundle, Pairs, RequestError, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 
@@ -28,8 +30,9 @@ def pairs_of_score(request: pb.ScoreRequest, limits: RequestLimits) -> Pairs:
     """
     if not request.titles:
         raise RequestError("titles", "at least one title is needed")
-    check_rows(len(request.titles), "titles", limits)
-    return Pairs.from_columns([request.query], list(request.titles), [0] * len(request.titles))
+    rows = len(request.titles)
+    check_rows(rows, "titles", limits)
+    return Pairs([request.query], list(request.titles), np.zeros(rows, np.int64), np.arange(rows))
 
 
 def pairs_of_batch(request: pb.ScoreBatchRequest, limits: RequestLimits) -> Pairs:
@@ -56,15 +59,13 @@ def check_rows(rows: int, field: str, limits: RequestLimits) -> None:
 def score_response(request: pb.ScoreRequest, answer: Answer) -> pb.ScoreResponse:
     """Write ``Score``'s answer."""
     labels = answer.bundle.manifest.labels
+    scores, positions, faults = answer.scores.tolist(), answer.labels.tolist(), answer.faults
     results = []
     for row, title in enumerate(request.titles):
-        result = pb.TitleScore(title=title)
-        if row in answer.faults:
-            result.error.CopyFrom(_row_error(row, answer.faults[row]))
+        if row in faults:
+            results.append(pb.TitleScore(title=title, error=_row_error(row, faults[row])))
         else:
-            result.score = float(answer.scores[row])
-            result.label = labels[answer.labels[row]]
-        results.append(result)
+            results.append(pb.TitleScore(title=title, score=scores[row], label=labels[positions[row]]))
     return pb.ScoreResponse(results=results, model=model_version(answer.bundle), timings=_timings(answer))
 
 

@@ -1,6 +1,6 @@
 """Prometheus metrics of the service; ``docs/metrics.md`` says what each tells and which knob it tunes.
 
-Counters and histograms are fed by the engine and the interceptor. What has a state of its own (queue, cache, model) is
+Counters and histograms are fed by the engine and the entrance. What has a state of its own (queue, cache, model) is
 read from there when Prometheus asks, so that it cannot drift from the truth.
 """
 
@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from grpc_server.engine import Engine
-from grpc_server.observer import GRPC_OWN, BatchReport, Call, CallEnded
+from grpc_server.observer import GRPC_OWN, BatchReport, CallEnded, CallStarted, Metadata, Method
 from grpc_server.queue import Dropped, Lane
 from grpc_server.status import COMMON_REASONS
 
@@ -52,13 +52,9 @@ class Metrics:
         self._misses = self._counter("qtr_text_cache_misses", "Texts encoded because they were not cached.", "column")
         self._rejected = self._counter("qtr_rejected", "Requests that ended without an answer, by reason.", "reason")
         # A series that does not exist until its first event hides that event from a rate.
-        for lane in Lane:
-            self._queue.labels(lane.value)
-        for column in _COLUMNS:
-            self._hits.labels(column)
-            self._misses.labels(column)
-        for outcome in _OUTCOMES:
-            self._rows.labels(outcome)
+        self._waited = {lane.value: self._queue.labels(lane.value) for lane in Lane}
+        self._texts = {column: (self._hits.labels(column), self._misses.labels(column)) for column in _COLUMNS}
+        self._outcomes = {outcome: self._rows.labels(outcome) for outcome in _OUTCOMES}
         for reason in COMMON_REASONS:
             self._rejected.labels(reason)
 
@@ -66,19 +62,29 @@ class Metrics:
         """Show the state of ``engine`` as well, as it is when asked."""
         self.registry.register(_EngineState(engine))
 
-    def call_started(self, call: Call) -> CallEnded:
-        """Count the start now, and the end when it comes."""
-        labels = (call.kind, call.service, call.method)
-        self._started.labels(*labels).inc()
-        started = perf_counter()
+    def method_served(self, method: Method) -> CallStarted:
+        """Count each call's start at once, and its end when it comes."""
+        labels = (method.kind, method.service, method.name)
+        # Looked up once and not in every call.
+        begun, handling = self._started.labels(*labels), self._handling.labels(*labels)
+        handled: dict[str, Counter] = {}
+        for_scores = not method.service.startswith(GRPC_OWN)
 
-        def ended(code: str, reason: str | None) -> None:
-            self._handling.labels(*labels).observe(perf_counter() - started)
-            self._handled.labels(*labels, code).inc()
-            if reason and not call.service.startswith(GRPC_OWN):
-                self._rejected.labels(reason).inc()
+        def started(_: Metadata) -> CallEnded:
+            begun.inc()
+            start = perf_counter()
 
-        return ended
+            def ended(code: str, reason: str | None) -> None:
+                handling.observe(perf_counter() - start)
+                if code not in handled:
+                    handled[code] = self._handled.labels(*labels, code)
+                handled[code].inc()
+                if reason and for_scores:
+                    self._rejected.labels(reason).inc()
+
+            return ended
+
+        return started
 
     def entered(self, request_id: str, rows: int, lane: str) -> None:
         """Do nothing: a request is seen in the queue, then in its batch."""
@@ -89,18 +95,19 @@ class Metrics:
         self._batch_tokens.observe(report.tokens)
         self._encode.observe(report.encode_seconds)
         self._infer.observe(report.infer_seconds)
-        waited = self._queue.labels(report.lane)
+        waited = self._waited[report.lane]
         for seconds in report.queue_seconds:
             waited.observe(seconds)
-        self._rows.labels("scored").inc(report.rows - report.invalid_rows)
-        self._rows.labels("invalid").inc(report.invalid_rows)
+        self._outcomes["scored"].inc(report.rows - report.invalid_rows)
+        self._outcomes["invalid"].inc(report.invalid_rows)
         for column, use in report.texts.items():
-            self._hits.labels(column).inc(use.hits)
-            self._misses.labels(column).inc(use.misses)
+            hits, misses = self._texts[column]
+            hits.inc(use.hits)
+            misses.inc(use.misses)
 
     def rows_lost(self, rows: int, outcome: str) -> None:
         """Count the rows."""
-        self._rows.labels(outcome).inc(rows)
+        self._outcomes[outcome].inc(rows)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

@@ -51,26 +51,14 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
         """Describe the model's tensors."""
-
-        async def answer(_: str) -> pb.ModelMetadataResponse:
-            manifest = self._engine.models.find(request.name, request.version).bundle.manifest
-            return messages.model_metadata(manifest, self._engine.models.versions(manifest.name))
-
-        return await calls.answer_call("ModelMetadata", answer, context)
+        manifest = self._engine.models.find(request.name, request.version).bundle.manifest
+        return messages.model_metadata(manifest, self._engine.models.versions(manifest.name))
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """Score rows."""
-
-        async def answer(request_id: str) -> pb.ModelInferResponse:
-            asked = messages.read_request(request, self._limits)
-            scored = await calls.score(
-                self._engine,
-                asked.pairs,
-                name=request.model_name,
-                version=request.model_version,
-                context=context,
-                request_id=request_id,
-            )
-            return messages.write_response(request.id, asked, scored)
-
-        return await calls.answer_call("ModelInfer", answer, context, message_id=request.id)
+        calls.call_of(context).message_id = request.id
+        asked = messages.read_request(request, self._limits)
+        scored = await calls.score(
+            self._engine, asked.pairs, name=request.model_name, version=request.model_version, context=context
+        )
+        return messages.write_response(request.id, asked, scored)

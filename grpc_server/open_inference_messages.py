@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from grpc_server.engine import Answer
+from grpc_server.answer import Answer
 from grpc_server.messages import RequestLimits, check_rows
 from grpc_server.tensors import decode_elements, encode_elements
 from relevance_model import BundleManifest, Pairs, RequestError

@@ -133,6 +133,8 @@ class WorkQueue:
         self._requests = dict.fromkeys(Lane, 0)
         self._last_taken = Lane.BULK
         self._closed = False
+        self._idle = False
+        self._held = False
         self._changed = threading.Condition()
 
     def tokens(self, lane: Lane) -> int:
@@ -148,8 +150,16 @@ class WorkQueue:
         """Whether new work is refused."""
         return self._closed
 
-    def offer(self, parts: Sequence[Work]) -> None:
+    def offer(self, parts: Sequence[Work], *, hold: bool = False) -> None:
         """Take in all parts of one request, or none of them.
+
+        Parameters
+        ----------
+        parts
+            The request.
+        hold
+            Whether this, and what else is interactive, is kept from :meth:`take` for the moment; then
+            :meth:`take_little` or :meth:`release` must be called soon.
 
         Raises
         ------
@@ -157,7 +167,7 @@ class WorkQueue:
             If the queue is closed or the request's lane is full.
         """
         lane = parts[0].lane
-        tokens = sum(part.tokens for part in parts)
+        tokens = parts[0].tokens if len(parts) == 1 else sum(part.tokens for part in parts)
         with self._changed:
             if self._closed:
                 raise DrainingError("the server is draining", 0.0)
@@ -172,13 +182,18 @@ class WorkQueue:
             self._waiting[lane].extend(parts)
             self._tokens[lane] += tokens
             self._requests[lane] += 1
-            self._changed.notify()
+            if hold:
+                self._held = True
+            else:
+                self._changed.notify()
 
     def take(self) -> list[Work]:
         """Wait for work and return the next batch; empty once the queue is closed and nothing waits."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or any(self._waiting.values()))
+                self._idle = True
+                self._changed.wait_for(self._ready)
+                self._idle = False
                 batch, dropped = self._next_batch()
                 finished = self._closed and not any(self._waiting.values())
             for work, reason in dropped:
@@ -186,15 +201,43 @@ class WorkQueue:
             if batch or finished:
                 return batch
 
+    def take_little(self, most_tokens: int) -> list[Work]:
+        """Return the next batch, without waiting, if it is interactive and small and nobody is at work.
+
+        Otherwise it is left to whoever waits in :meth:`take`, who is told, or who is at work and will come back.
+        """
+        with self._changed:
+            self._held = False
+            if not self._idle or not self._waiting[Lane.INTERACTIVE] or self._tokens[Lane.INTERACTIVE] > most_tokens:
+                self._changed.notify()
+                return []
+            batch, dropped = self._next_batch()
+            if any(self._waiting.values()):
+                self._changed.notify()
+        for work, reason in dropped:
+            self._on_drop(work, reason)
+        return batch
+
+    def release(self) -> None:
+        """Hand out what was held."""
+        with self._changed:
+            self._held = False
+            self._changed.notify()
+
     def close(self) -> None:
         """Refuse new work; what waits is still handed out."""
         with self._changed:
             self._closed = True
+            self._held = False
             self._changed.notify_all()
+
+    def _ready(self) -> bool:
+        waiting = self._waiting
+        return self._closed or bool(waiting[Lane.BULK]) or (bool(waiting[Lane.INTERACTIVE]) and not self._held)
 
     def _next_lane(self, now: float) -> Lane:
         bulk = self._waiting[Lane.BULK]
-        if not self._waiting[Lane.INTERACTIVE]:
+        if not self._waiting[Lane.INTERACTIVE] or self._held:
             return Lane.BULK
         starving = bool(bulk) and now - bulk[0].enqueued >= self._starvation_seconds
         return Lane.BULK if starving and self._last_taken is Lane.INTERACTIVE else Lane.INTERACTIVE

@@ -13,14 +13,14 @@ from time import perf_counter
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from grpc_server import open_inference, transport
 from grpc_server.config import ServerSettings
-from grpc_server.engine import Engine
+from grpc_server.engine import Doorstep, Engine
+from grpc_server.entrance import Entrance
 from grpc_server.errors import StartupError
 from grpc_server.health import SERVING, HealthServicer
-from grpc_server.interceptors import ObservingInterceptor
 from grpc_server.messages import RequestLimits
 from grpc_server.models import ServedModels, smoke_test
 from grpc_server.observer import Observer
@@ -49,23 +49,25 @@ async def serve(settings: ServerSettings) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop.set)
     telemetry = Telemetry(settings)
-    engine, reloader = _load(settings, telemetry.observer)
+    work, probes = transport.rooms(settings)
+    engine, reloader = _load(settings, telemetry.observer, doorstep=work.arrivals)
     engine.start()
     reloading = _reload_on_demand(reloader, settings.watch_bundle_seconds)
-    server = grpc.aio.server(
-        interceptors=[ObservingInterceptor(telemetry.observer), transport.entrance(settings)],
-        options=transport.channel_options(settings),
-    )
+    server = grpc.aio.server(options=transport.channel_options(settings))
+    entrance = Entrance(server, transport.callers(settings), work=work, probes=probes, observer=telemetry.observer)
     health = HealthServicer()
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
-        RelevanceServicer(engine, _request_limits(settings)), server
+        RelevanceServicer(engine, _request_limits(settings)), entrance.services
     )
     open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
-        open_inference.OpenInferenceServicer(engine, _request_limits(settings), health), server
+        open_inference.OpenInferenceServicer(engine, _request_limits(settings), health), entrance.services
     )
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, entrance.services)
     if settings.reflection:
-        reflection.enable_server_reflection((SERVICE, open_inference.SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
+        names = (SERVICE, open_inference.SERVICE, _HEALTH, reflection.SERVICE_NAME)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+            reflection.aio.ReflectionServicer(names), entrance.services
+        )
     address = transport.bind(server, settings)
     metrics_address = await telemetry.listen(engine)
     await server.start()
@@ -85,15 +87,15 @@ async def serve(settings: ServerSettings) -> None:
             "startup_seconds": round(perf_counter() - started, 3),
         },
     )
-    await stop.wait()
+    await _first(stop, engine.broken)
     reloading.cancel()
     try:
-        await _drain(server, health, engine, settings.drain_seconds)
+        await _drain(server, health, engine, settings)
     finally:
         await telemetry.close()
 
 
-def _load(settings: ServerSettings, observer: Observer) -> tuple[Engine, BundleReloader]:
+def _load(settings: ServerSettings, observer: Observer, doorstep: Doorstep) -> tuple[Engine, BundleReloader]:
     path = settings.bundle or default_bundle_path()
 
     def make_scorer(bundle: Bundle) -> Scorer:
@@ -116,6 +118,7 @@ def _load(settings: ServerSettings, observer: Observer) -> tuple[Engine, BundleR
         max_queued_tokens=settings.max_queued_tokens,
         batch_tokens=settings.batch_tokens,
         observer=observer,
+        doorstep=doorstep,
     )
     return engine, BundleReloader(path, models, make_scorer)
 
@@ -160,13 +163,28 @@ def _stop_on_stdin_close(stop: Callable[[], None]) -> None:
     threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
-async def _drain(server: grpc.aio.Server, health: HealthServicer, engine: Engine, drain_seconds: float) -> None:
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of ``events`` is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()
+
+
+async def _drain(server: grpc.aio.Server, health: HealthServicer, engine: Engine, settings: ServerSettings) -> None:
     """Tell the balancers first, then refuse new work, then finish what was accepted."""
+    drain_seconds = settings.drain_seconds
     log.info("draining")
     await health.enter_graceful_shutdown()
     try:
         async with asyncio.timeout(drain_seconds):
+            if not engine.broken.is_set():
+                await asyncio.sleep(min(settings.notice_seconds, drain_seconds / 2))
             await engine.drain()
+            if engine.broken.is_set():
+                # What it left undone will never be answered here; cut off, its callers ask another replica.
+                await server.stop(0)
+                raise StartupError("the engine broke down; the log has the cause")
             health.end_watches()
             await server.stop(drain_seconds)
     except TimeoutError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from grpc_server import calls, messages
+from grpc_server.answer import Answer
 from grpc_server.calls import Context
-from grpc_server.engine import Answer, Engine
+from grpc_server.engine import Engine
 from grpc_server.messages import RequestLimits
 from relevance_model import Pairs
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
@@ -20,27 +21,17 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         """Score one query against its titles."""
-
-        async def answer(request_id: str) -> pb.ScoreResponse:
-            pairs = messages.pairs_of_score(request, self._limits)
-            return messages.score_response(request, await self._score(pairs, request.model, context, request_id))
-
-        return await calls.answer_call("Score", answer, context)
+        pairs = messages.pairs_of_score(request, self._limits)
+        return messages.score_response(request, await self._score(pairs, request.model, context))
 
     async def ScoreBatch(self, request: pb.ScoreBatchRequest, context: Context) -> pb.ScoreBatchResponse:
         """Score pairs in columns."""
-
-        async def answer(request_id: str) -> pb.ScoreBatchResponse:
-            pairs = messages.pairs_of_batch(request, self._limits)
-            return messages.batch_response(await self._score(pairs, request.model, context, request_id))
-
-        return await calls.answer_call("ScoreBatch", answer, context)
+        pairs = messages.pairs_of_batch(request, self._limits)
+        return messages.batch_response(await self._score(pairs, request.model, context))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Describe the model and the limits."""
         return messages.model_response(self._engine.models.current, self._limits)
 
-    async def _score(self, pairs: Pairs, model: pb.ModelVersion, context: Context, request_id: str) -> Answer:
-        return await calls.score(
-            self._engine, pairs, name=model.name, version=model.version, context=context, request_id=request_id
-        )
+    async def _score(self, pairs: Pairs, model: pb.ModelVersion, context: Context) -> Answer:
+        return await calls.score(self._engine, pairs, name=model.name, version=model.version, context=context)

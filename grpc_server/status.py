@@ -83,14 +83,9 @@ def to_status(error: Exception, request_id: str) -> tuple[grpc.StatusCode, str, 
 
 
 def reason_for(code: grpc.StatusCode, error: BaseException | None) -> str:
-    """Return the word under which a call that ended with ``code`` is counted.
-
-    An abort keeps what it was raised for as its context, so that one refusal for lack of room can be told from another.
-    """
-    while code is grpc.StatusCode.UNAVAILABLE and error is not None:
-        if isinstance(error, UnavailableError):
-            return error.reason
-        error = error.__context__
+    """Return the word under which a call that ended with ``code``, because of ``error``, is counted."""
+    if isinstance(error, UnavailableError):
+        return error.reason
     return _REASONS.get(code, code.name.lower())
 
 

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from grpc_server.observer import GRPC_OWN, BatchReport, Call, CallEnded
+from grpc_server.observer import GRPC_OWN, BatchReport, CallEnded, CallStarted, Metadata, Method
 
 # The statuses that are the server's fault, after OpenTelemetry's conventions for gRPC.
 _FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
@@ -51,28 +51,30 @@ class Tracing:
         """Send what is left; may wait for the collector."""
         self._provider.shutdown()
 
-    def call_started(self, call: Call) -> CallEnded:
-        """Open the call's span."""
-        if call.service.startswith(GRPC_OWN):
-            return _ignore
-        caller = self._propagator.extract({key: value for key, value in call.metadata if isinstance(value, str)})
-        span = self._tracer.start_span(
-            f"{call.service}/{call.method}",
-            context=caller,
-            kind=SpanKind.SERVER,
-            attributes={"rpc.system": "grpc", "rpc.service": call.service, "rpc.method": call.method},
-        )
-        _SPAN.set(span)
+    def method_served(self, method: Method) -> CallStarted:
+        """Open a span for each of its calls."""
+        if method.service.startswith(GRPC_OWN):
+            return lambda _: _ignore
+        attributes = {"rpc.system": "grpc", "rpc.service": method.service, "rpc.method": method.name}
 
-        def ended(code: str, reason: str | None) -> None:
-            if reason:
-                span.set_attribute("qtr.rejected", reason)
-            span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
-            if code in _FAULTS:
-                span.set_status(Status(StatusCode.ERROR, code))
-            span.end()
+        def started(metadata: Metadata) -> CallEnded:
+            caller = self._propagator.extract({key: value for key, value in metadata if isinstance(value, str)})
+            span = self._tracer.start_span(
+                f"{method.service}/{method.name}", context=caller, kind=SpanKind.SERVER, attributes=attributes
+            )
+            _SPAN.set(span)
 
-        return ended
+            def ended(code: str, reason: str | None) -> None:
+                if reason:
+                    span.set_attribute("qtr.rejected", reason)
+                span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
+                if code in _FAULTS:
+                    span.set_status(Status(StatusCode.ERROR, code))
+                span.end()
+
+            return ended
+
+        return started
 
     def entered(self, request_id: str, rows: int, lane: str) -> None:
         """Name the request in its span."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import socket
 from typing import Final
 
 import grpc.aio
@@ -11,7 +12,7 @@ import grpc.aio
 from grpc_server.auth import Callers, TokenFile
 from grpc_server.bounds import CALL_BYTES, Arrivals, ByteBudget
 from grpc_server.config import ServerSettings
-from grpc_server.entrance import Entrance, Room
+from grpc_server.entrance import Room
 from grpc_server.errors import StartupError
 from grpc_server.tls import CertificateFiles, ReloadingCertificate
 
@@ -57,22 +58,25 @@ def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
     ]
 
 
-def entrance(settings: ServerSettings) -> Entrance:
-    """Build the way in for calls.
+def rooms(settings: ServerSettings) -> tuple[Room, Room]:
+    """Make room for calls, and for health checks."""
+    most_probes = _PROBES_PER_CONNECTION * settings.max_connections
+    return (
+        Room(ByteBudget(settings.max_inflight_bytes), Arrivals(settings.max_arriving, settings.arrival_seconds)),
+        Room(ByteBudget(most_probes * CALL_BYTES), Arrivals(_PROBE_PLACES, settings.arrival_seconds)),
+    )
+
+
+def callers(settings: ServerSettings) -> Callers:
+    """Say who may call.
 
     Raises
     ------
     StartupError
         If the token file cannot be used.
     """
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
     tokens = TokenFile(settings.auth_token_file) if settings.auth_token_file else None
-    most_probes = _PROBES_PER_CONNECTION * settings.max_connections
-    return Entrance(
-        Callers(tokens, settings.tls_client_names),
-        work=Room(ByteBudget(settings.max_inflight_bytes), Arrivals(settings.max_arriving, settings.arrival_seconds)),
-        probes=Room(ByteBudget(most_probes * CALL_BYTES), Arrivals(_PROBE_PLACES, settings.arrival_seconds)),
-    )
+    return Callers(tokens, settings.tls_client_names)
 
 
 def bind(server: grpc.aio.Server, settings: ServerSettings) -> str:
@@ -83,6 +87,7 @@ def bind(server: grpc.aio.Server, settings: ServerSettings) -> str:
     StartupError
         If the address cannot be bound, or the certificate cannot be served with.
     """
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     certificate = None
     if settings.tls_cert and settings.tls_key:
@@ -90,11 +95,12 @@ def bind(server: grpc.aio.Server, settings: ServerSettings) -> str:
             CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
         )
     try:
+        _try_address(settings.host, settings.port)
         if certificate is None:
             port = server.add_insecure_port(f"{host}:{settings.port}")
         else:
             port = server.add_secure_port(f"{host}:{settings.port}", certificate.credentials())
-    except RuntimeError:
+    except (RuntimeError, OSError):
         raise StartupError(
             f"cannot listen on {host}:{settings.port}: the address is not this machine's or the port is taken"
         ) from None
@@ -107,6 +113,21 @@ def bind(server: grpc.aio.Server, settings: ServerSettings) -> str:
         else:
             log.warning("tokens travel beyond this machine without TLS", extra={"address": address})
     return address
+
+
+def _try_address(host: str, port: int) -> None:
+    """Fail as gRPC would if the address cannot be bound; but gRPC writes to stderr first."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for last, (family, kind, protocol, _, address) in enumerate(found, 1 - len(found)):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError:
+                if not last:
+                    raise
+            else:
+                return
 
 
 def _is_news(record: logging.LogRecord) -> bool:

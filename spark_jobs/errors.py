@@ -6,6 +6,8 @@
     ├── UsageError        (2)   a flag, a variable or the configuration is wrong
     ├── InputError        (2)   the input is missing, empty, unreadable or lacks a column
     ├── JavaMissing       (2)   Spark needs Java 17 or later and none was found
+    ├── GatesFailed       (3)   a data-quality gate held the night back
+    ├── DateTaken         (4)   another run works on the same date of the same output
     ├── ServerLost        (1)   an embedded server did not start, or died
     ├── RunFailed         (1)   scoring or publishing failed
     └── Interrupted     (130)   somebody pressed Ctrl-C, or the process was asked to end (143)
@@ -36,6 +38,18 @@ class JavaMissing(JobError):
     """Spark needs Java 17 or later and none was found."""
 
     exit_code = 2
+
+
+class GatesFailed(JobError):
+    """A data-quality gate held the night back: everything is scored, nothing was published."""
+
+    exit_code = 3
+
+
+class DateTaken(JobError):
+    """Another run works on the same date of the same output."""
+
+    exit_code = 4
 
 
 class ServerLost(JobError):

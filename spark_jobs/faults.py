@@ -52,6 +52,8 @@ def as_job_error(error: BaseException, inputs: list[str]) -> JobError:
         return InputError(
             "cannot write to the folder that --output names: a part of its path is a file or not writable"
         )
+    if "No space left on device" in text or "Disk quota exceeded" in text:
+        return RunFailed("there is no space left on the disk; nothing was published, what was scored is kept")
     cause = next((sentence for mark, sentence in _CAUSES if mark in text), None)
     if unreadable := _UNREADABLE.search(text):
         file = re.sub("^file:(//)?", "", unreadable[1])

@@ -1,14 +1,16 @@
 """``qtr label``, also ``python -m spark_jobs.label_pairs`` and ``spark-submit spark_jobs/label_pairs.py``.
 
-Labels every row of the input and publishes the labels as one partition. Exit status: 0 published, 1 the run failed,
-2 the input or a flag is wrong, 130 or 143 interrupted. Unless it is 0, nothing was published; or the
-message names the partition that was, and what is wrong with it.
+Labels every row of the input and publishes the labels as one partition. Exit status: 0 published, 1 the run failed, 2
+the input or a flag is wrong, 3 a quality gate held the night back, 4 another run works on the date, 130 or 143
+interrupted. Unless it is 0, nothing was published (what was scored is kept, and not scored again); or the message names
+the partition that was, and what is wrong with it.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Sequence
@@ -58,11 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: LabelSettings, signals: Signals) -> RunReport:
+    begun = time.monotonic()
     from pyspark.sql import SparkSession
 
     from spark_jobs.embedded import EmbeddedServers
+    from spark_jobs.progress import Progress
+    from spark_jobs.replicas import RaisedReplicas
     from spark_jobs.run import LabelRun
-    from spark_jobs.session import open_session
+    from spark_jobs.session import open_session, require_target
     from spark_jobs.supervision import supervised
 
     with ExitStack() as stack:
@@ -70,21 +75,37 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
         if settings.target is None:
             # They load while Spark starts.
             servers = stack.enter_context(EmbeddedServers(settings.servers, settings.bundle))
+        run_id = uuid.uuid4().hex
+        # Their pods start while Spark starts, too.
+        raised = stack.enter_context(RaisedReplicas.of(settings, run_id)) if settings.scale else None
         ours = SparkSession.getActiveSession() is None
         spark = open_session(settings)
         if ours:
             stack.callback(_unless_gone, spark.stop)
+        require_target(spark, settings)
         signals.listen()
         signals.note_only()
+        if raised is not None:
+            raised.wait_until_ready(settings.scale_timeout, given_up=lambda: signals.trouble() is not None)
+        live = not _as_json(settings) and sys.stdout.isatty()
+        progress = stack.enter_context(Progress(spark, live=live, begun=begun))
         run = LabelRun(
             spark=spark,
             settings=settings,
-            run_id=uuid.uuid4().hex,
+            run_id=run_id,
             target=servers.target if servers else lambda: str(settings.target),
-            scored=servers.stop if servers else lambda: None,
+            scored=servers.stop if servers else raised.restore if raised else lambda: None,
+            progress=progress,
         )
-        troubles = [signals.trouble, *([servers.failure] if servers else [])]
-        return supervised(run, troubles, lambda: _unless_gone(spark.sparkContext.cancelAllJobs), run.published.is_set)
+        troubles = [signals.trouble, run.trouble, *([servers.failure] if servers else [])]
+
+        def cancel() -> None:
+            _unless_gone(spark.sparkContext.cancelAllJobs)
+            run.break_off()
+            if servers is not None:
+                servers.stop()  # ends the wait until they serve, too
+
+        return supervised(run, troubles, cancel, run.published.is_set)
 
 
 def _unless_gone(call: Callable[[], object]) -> None:

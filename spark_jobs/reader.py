@@ -1,4 +1,4 @@
-"""Reading the night's input: Parquet, CSV with a header, or JSON lines."""
+"""Reading the night's input: Parquet, CSV with a header, JSON lines, or a table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from spark_jobs.errors import InputError
 from spark_jobs.schema import OUTPUT_COLUMNS
 from spark_jobs.settings import LabelSettings
 from spark_jobs.storage import Storage
+from spark_jobs.tables import is_table_name
 
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 _COMPRESSIONS = frozenset({".gz", ".bz2", ".zst", ".snappy", ".lz4", ".deflate"})
@@ -44,10 +45,29 @@ def read_input(spark: SparkSession, storage: Storage, settings: LabelSettings) -
     Raises
     ------
     InputError
-        If a path does not exist or holds no files, or a column is missing, not a string, or has the name of a result.
+        If a path or table does not exist or holds no files, or a column is missing, not a string, or has the name of a
+        result.
     """
-    kind: str | None = settings.format if settings.format != "auto" else None
-    for path in settings.input:
+    paths = [path for path in settings.input if not _is_table(spark, storage, path)]
+    tables = [spark.table(name) for name in settings.input if name not in paths]
+    frame, kind = _read_files(spark, storage, paths, settings) if paths else (tables.pop(0), "table")
+    for table in tables:
+        if table.schema.names != frame.schema.names:
+            raise InputError(f"the inputs {', '.join(settings.input)} have different columns")
+        frame = frame.unionByName(table)
+    _check_columns(frame, kind, settings)
+    return frame
+
+
+def _is_table(spark: SparkSession, storage: Storage, name: str) -> bool:
+    return is_table_name(name) and not storage.exists(name) and spark.catalog.tableExists(name)
+
+
+def _read_files(
+    spark: SparkSession, storage: Storage, paths: list[str], settings: LabelSettings
+) -> tuple[DataFrame, str]:
+    kind: str | None = settings.input_format if settings.input_format != "auto" else None
+    for path in paths:
         found = storage.matches(path)
         if not found:
             raise InputError(f"input {path} does not exist")
@@ -58,24 +78,23 @@ def read_input(spark: SparkSession, storage: Storage, settings: LabelSettings) -
     assert kind is not None
     source = spark.read.format(kind).options(**_OPTIONS[kind])
     try:
-        frame = source.load(settings.input)
+        frame = source.load(paths)
     except (PySparkException, Py4JJavaError):
         if kind == "json":
             # Finding out the schema of JSON reads all of it, but the error does not say which file it was about.
             # Reading with a schema does.
-            source.schema("_ string").load(settings.input).write.format("noop").mode("overwrite").save()
+            source.schema("_ string").load(paths).write.format("noop").mode("overwrite").save()
         raise
     if not frame.columns:
-        raise InputError(f"the input {', '.join(settings.input)} has no rows")
-    _check_columns(frame, kind, settings)
-    return frame
+        raise InputError(f"the input {', '.join(paths)} has no rows")
+    return frame, kind
 
 
 def _format_of(file: str) -> str:
     suffixes = [suffix for suffix in PurePosixPath(file).suffixes if suffix not in _COMPRESSIONS]
     kind = _FORMATS.get(suffixes[-1].lower()) if suffixes else None
     if kind is None:
-        raise InputError(f"cannot tell the format of {file} by its name; give --format parquet, csv or json")
+        raise InputError(f"cannot tell the format of {file} by its name; give --input-format parquet, csv or json")
     return kind
 
 

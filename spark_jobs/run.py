@@ -3,106 +3,182 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from operator import and_
+from dataclasses import replace
 from threading import Event
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
 
 from grpc_client import ClientConfig, ModelInfo, RelevanceClient, RetryPolicy
-from spark_jobs.errors import InputError, RunFailed
+from spark_jobs.errors import InputError, JobError, RunFailed
+from spark_jobs.gates import failures_allowed, with_changes
+from spark_jobs.lock import RunLock
+from spark_jobs.night import Night
+from spark_jobs.progress import Progress
+from spark_jobs.publish import Publication
 from spark_jobs.reader import read_input
-from spark_jobs.report import LabelledRow, RunReport
-from spark_jobs.schema import INVALID_ARGUMENT, OK, RESULT_SPARK
+from spark_jobs.report import PairCounts, RunReport
+from spark_jobs.reporter import Reporter
 from spark_jobs.scoring import score_pairs
 from spark_jobs.session import scoring_partitions
 from spark_jobs.settings import LabelSettings
 from spark_jobs.storage import Storage
-from spark_jobs.validation import refusal_column
+from spark_jobs.store import ScoreStore
+from spark_jobs.tables import Table
 
 log = logging.getLogger("spark_jobs")
 
-# Names that no input has, for what a row carries between the steps.
-_REFUSAL, _QUERY, _TITLE = "__qtr_refusal", "__qtr_query", "__qtr_title"
-_SAMPLE_ROWS = 5
 
-
-@dataclass(frozen=True)
 class LabelRun:
     """One run.
 
-    Attributes
+    Parameters
     ----------
     spark, settings
         Where and how.
     run_id
-        Names the run in every row that it publishes, and its staging folder.
+        Names the run in every row that it scores or publishes.
     target
         Gives the gRPC target; may have to wait for it.
     scored
         Called when the last pair is scored: the servers are not needed any more.
+    progress
+        Told about every step.
+
+    Attributes
+    ----------
     published
         Set when the partition is there: what goes wrong afterwards cannot take it back.
     """
 
-    spark: SparkSession
-    settings: LabelSettings
-    run_id: str
-    target: Callable[[], str]
-    scored: Callable[[], None]
-    published: Event = field(default_factory=Event)
+    def __init__(
+        self,
+        spark: SparkSession,
+        settings: LabelSettings,
+        run_id: str,
+        *,
+        target: Callable[[], str],
+        scored: Callable[[], None],
+        progress: Progress,
+    ) -> None:
+        self.spark = spark
+        self.settings = settings
+        self.run_id = run_id
+        self.published = Event()
+        self._first_contact: RelevanceClient | None = None
+        self._target = target
+        self._scored = scored
+        self._progress = progress
+        self._storage = Storage(spark)
+        self._output = settings.output.rstrip("/") or "/"
+        self._date = f"run_date={settings.run_date}"
+        self._store = Table(settings.store or f"{self._output}/scores", settings.format)
+        labels = Table(settings.labels or f"{self._output}/labels", settings.format)
+        self._publication = Publication(spark, labels, f"{self._output}/_staging/{self._date}", settings.run_date)
+        what = f"{self._date.replace('=', ' ')} of {self._output}"
+        self._lock = RunLock(self._storage, f"{self._output}/_locks/{self._date}", run_id, what)
+
+    def trouble(self) -> JobError | None:
+        """Give the reason to break off a run that has lost its lock."""
+        return self._lock.trouble()
+
+    def break_off(self) -> None:
+        """End a wait for the first answer of the service; may be called at any time, from any thread."""
+        if self._first_contact is not None:
+            self._first_contact.close()
 
     def __call__(self) -> RunReport:
-        """Label the input and publish it; on any failure nothing of it is left.
+        """Label the input and publish it; on any failure nothing of it is published, and what was scored is kept.
 
         Raises
         ------
         JobError, grpc_client.ClientError, pyspark.errors.PySparkException, py4j.protocol.Py4JError
             Whatever went wrong; `spark_jobs.faults` makes a sentence of it.
         """
-        started = time.monotonic()
-        storage = Storage(self.spark)
-        output = self.settings.output.rstrip("/") or "/"
-        staging, labels = f"{output}/_staging-{self.run_id}", f"{output}/labels"
-        made_here = [folder for folder in (labels, output) if not storage.exists(folder)]
+        outer = [self._store.name] if self._store.plain_files else []
+        outer += [f"{self._output}/labels", self._output]
+        made_here = [folder for folder in outer if not self._storage.exists(folder)]
         try:
-            frame = read_input(self.spark, storage, self.settings)
-            if frame.isEmpty():
-                raise InputError(f"the input {', '.join(self.settings.input)} has no rows")
-            config, info = self._connect()
-            log.info("scoring", extra={"run_id": self.run_id, "model": str(info.ref), "target": config.target})
-            checked = self._checked(frame, info)
-            scoring_started = time.monotonic()
-            self._score(checked, config).write.parquet(staging)
-            scoring_s = time.monotonic() - scoring_started
-            self.scored()
-            scored = self.spark.read.parquet(staging)
-            log.info("publishing", extra={"run_id": self.run_id, "output": labels})
-            self._labelled(frame.columns, checked, scored, info).write.mode("overwrite").option(
-                "partitionOverwriteMode", "dynamic"
-            ).partitionBy("run_date").parquet(labels)
-            self.published.set()
-            report = self._report(frame, scored, f"{labels}/run_date={self.settings.run_date}", info)
-            return replace(report, scoring_s=scoring_s, total_s=time.monotonic() - started)
+            with self._lock:
+                self._publication.clean()
+                try:
+                    return self._label()
+                finally:
+                    self._storage.wait_for_writers()
+                    self._publication.clean()
         finally:
-            storage.wait_for_writers()
-            storage.delete(staging)
             for folder in made_here:
-                storage.delete_if_empty(folder)
+                self._storage.delete_if_empty(folder)
+
+    def _label(self) -> RunReport:
+        settings, step = self.settings, self._progress.step
+        with step("read"):
+            frame = read_input(self.spark, self._storage, settings)
+            rows_in = frame.count()
+            if not rows_in:
+                raise InputError(f"the input {', '.join(settings.input)} has no rows")
+        with step("start"):
+            config, info = self._connect()
+        log.info("scoring", extra={"run_id": self.run_id, "model": str(info.ref), "target": config.target})
+        night = Night(frame, settings.query_column, settings.title_column, info)
+        store = ScoreStore(self.spark, self._store, f"{self._output}/_scored/{self._date}", info, self.run_id)
+        with step("score"), store.batch(self._lock.dead):
+            known = store.known()
+            new = night.new_pairs(known, scoring_partitions(self.spark, settings, rows_in))
+            added = store.append(score_pairs(new, config, meter=self._progress.meter))
+        self._scored()
+        log.info("publishing", extra={"run_id": self.run_id, "output": self._publication.place})
+        with step("join"):
+            staged = self._staged(night, store, rows_in)
+        with step("report"):
+            # Read back from the files: what a task counted may have been counted twice.
+            new_pairs, failed = store.count(added)
+            distinct = new_pairs if known is None else night.count_pairs()
+            reporter = Reporter(self.spark, settings, self.run_id, self._progress, self._publication.place)
+            counts = PairCounts(distinct, new_pairs, failed)
+            judged = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info)
+        if judged.held:
+            raise reporter.hold(judged)
+        with step("publish"):
+            store.finish()
+            self._publication.commit(staged, self._lock.check)
+            self.published.set()
+        report = reporter.finish(judged)
+        if settings.compact:
+            self._compact(store)
+        return report
+
+    def _compact(self, store: ScoreStore) -> None:
+        try:
+            with self._progress.step("compact"):
+                store.compact()
+        except (Py4JError, PySparkException, OSError) as error:
+            place = self._publication.place
+            raise RunFailed(f"{place} is published, but the store could not be compacted: {error}") from error
+
+    def _staged(self, night: Night, store: ScoreStore, rows_in: int) -> DataFrame:
+        """Write the labelled rows aside, and make sure that they are as many as the input has."""
+        rows_out = -1
+        for unique in (False, True):
+            staged = self._publication.stage(night.labelled(store.scores(unique=unique), self.run_id))
+            rows_out = staged.count()
+            if rows_out == rows_in:
+                return staged
+        raise RunFailed(f"{rows_in} rows of input became {rows_out} labelled rows; nothing was published")
 
     def _connect(self) -> tuple[ClientConfig, ModelInfo]:
         """Ask which model is served, and pin it: an answer by another one fails the run instead of mixing versions."""
         settings = self.settings
         config = ClientConfig(
-            target=self.target(),
+            target=self._target(),
             deadline_s=settings.deadline,
             in_flight=settings.in_flight,
+            channels=settings.channels,
             max_rows_per_rpc=settings.rows_per_rpc,
             retry=RetryPolicy(budget_s=settings.retry_budget),
+            max_failed_ratio=failures_allowed(with_changes(settings.gate), publish_anyway=settings.publish_anyway),
             # The servers of the run itself listen on loopback, in plain text.
             tls=settings.tls_files() if settings.target else None,
             token_file=settings.token_file_name() if settings.target else None,
@@ -110,83 +186,6 @@ class LabelRun:
         # Somebody waits at the terminal: a wrong address shows within seconds, not after the budget of a nightly call.
         first_call = replace(config, retry=RetryPolicy(budget_s=min(settings.retry_budget, 15.0)))
         with RelevanceClient(first_call) as client:
+            self._first_contact = client
             info = client.model()
         return replace(config, model=info.ref), info
-
-    def _checked(self, frame: DataFrame, info: ModelInfo) -> DataFrame:
-        query, title = _column(frame, self.settings.query_column), _column(frame, self.settings.title_column)
-        refusal = refusal_column(query, title, info.limits.max_text_bytes)
-        return frame.withColumns({_QUERY: query, _TITLE: title, _REFUSAL: refusal})
-
-    def _score(self, checked: DataFrame, config: ClientConfig) -> DataFrame:
-        texts = (F.col(_QUERY).alias("query"), F.col(_TITLE).alias("title"))
-        pairs = checked.where(F.col(_REFUSAL).isNull()).select(*texts)
-        # Hashing by title alone also puts equal pairs together, so distinct() needs no second shuffle. Sorted, a
-        # title's pairs end up in the same call, and the server encodes it once: 15 % less work for it when its cache
-        # holds all texts, 35 % when it does not. Giving the number keeps Spark's adaptive execution from merging small
-        # partitions into one, which would leave the servers waiting for a single task.
-        pairs = pairs.repartition(scoring_partitions(self.spark, self.settings), "title").distinct()
-        pairs = pairs.sortWithinPartitions("title", "query")
-        return score_pairs(pairs, config)
-
-    def _labelled(self, columns: list[str], checked: DataFrame, scored: DataFrame, info: ModelInfo) -> DataFrame:
-        refusal = checked[_REFUSAL]
-        joined = checked.join(
-            scored,
-            refusal.isNull() & (checked[_QUERY] == scored["query"]) & (checked[_TITLE] == scored["title"]),
-            "left",
-        )
-        missing = F.raise_error(F.lit("the input changed during the run: a row has a pair that was not scored"))
-        results = {name: scored[name] for name in RESULT_SPARK.names} | {
-            "model_name": F.lit(info.ref.name),
-            "model_version": F.lit(info.ref.version),
-            "status": F.coalesce(
-                scored["status"], F.when(refusal.isNotNull(), F.lit(INVALID_ARGUMENT)), missing.cast("string")
-            ),
-            "error": F.coalesce(scored["error"], refusal),
-            "scored_at": F.coalesce(scored["scored_at"], F.current_timestamp()),
-            "run_id": F.lit(self.run_id),
-            "run_date": F.lit(self.settings.run_date),
-        }
-        kept = [_column(checked, name) for name in columns]
-        return joined.select(*kept, *(column.alias(name) for name, column in results.items()))
-
-    def _report(self, frame: DataFrame, scored: DataFrame, partition: str, info: ModelInfo) -> RunReport:
-        published = self.spark.read.parquet(partition)
-        # Sizes differ from row to row; what a person wants to know is how many texts were too long.
-        reason = F.regexp_replace("error", r"has \d+ bytes", "has too many bytes")
-        groups = published.groupBy("status", "label", reason.alias("reason")).count().collect()
-        labels: dict[str, int] = {}
-        errors: dict[str, int] = {}
-        for status, label, why, count in groups:
-            bucket, key = (labels, label) if status == OK else (errors, f"{status}: {why}")
-            bucket[key] = bucket.get(key, 0) + count
-        rows_in, rows_out = frame.count(), sum(labels.values()) + sum(errors.values())
-        if rows_in != rows_out:
-            raise RunFailed(f"{partition} has {rows_out} rows for {rows_in} rows of input; do not use it")
-        shown = reduce(and_, (F.length(_column(published, name)) > 0 for name in self._texts()), F.col("status") == OK)
-        # By hash: neighbours in the file are often about the same query.
-        scattered = published.where(shown).orderBy(F.xxhash64(*self._texts()))
-        sample = scattered.select(*self._texts(), "score", "label").limit(_SAMPLE_ROWS).collect()
-        return RunReport(
-            run_id=self.run_id,
-            run_date=self.settings.run_date,
-            model_name=info.ref.name,
-            model_version=info.ref.version,
-            output=partition,
-            rows_in=rows_in,
-            rows_out=rows_out,
-            distinct_pairs=scored.count(),
-            labels=labels,
-            errors=errors,
-            scoring_s=0.0,
-            total_s=0.0,
-            sample=tuple(LabelledRow(*row) for row in sample),
-        )
-
-    def _texts(self) -> tuple[str, str]:
-        return f"`{self.settings.query_column}`", f"`{self.settings.title_column}`"
-
-
-def _column(frame: DataFrame, name: str) -> Column:
-    return frame[name] if name.startswith("`") else frame[f"`{name.replace('`', '``')}`"]

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -29,12 +29,21 @@ if TYPE_CHECKING:
 _ROWS_AT_A_TIME = 8192
 
 
+class Meter(Protocol):
+    """Counts what the tasks of a run do; sent to the executors with them."""
+
+    def add(self, *, rows: int, calls: int, retries: int, in_flight: int) -> None:
+        """Take in one task: its rows, calls and repetitions, and the in-flight limit that it ended with."""
+        ...
+
+
 def score_record_batches(
     batches: Iterable[pa.RecordBatch],
     config: ClientConfig,
     *,
     query_column: str = "query",
     title_column: str = "title",
+    meter: Meter | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Score Arrow batches, a bounded number of calls at a time.
 
@@ -49,6 +58,8 @@ def score_record_batches(
         Where and how to call.
     query_column, title_column
         Names of the two columns.
+    meter
+        Told once, at the end, what was done.
 
     Yields
     ------
@@ -61,44 +72,65 @@ def score_record_batches(
     grpc_client.ClientError
         If a call as a whole failed for good.
     """
-    client = client_for(config)
     stop = threading.Event()
-    sheets: deque[Sheet] = deque()
+    rows = 0
+    with client_for(config) as client:
+        before = client.stats()
+        calls = _calls(batches, client, config, (query_column, title_column), stop)
+        window = ordered_window(calls, config.in_flight, stop)
+        try:
+            for sheet, answer in window:
+                if answer is not None:
+                    sheet.add(answer, client.model_named(answer.model) if answer.model else sheet.info)
+                if sheet.complete:
+                    rows += sheet.batch.num_rows
+                    yield sheet.finished()
+        finally:
+            window.close()
+            if meter is not None:
+                now = client.stats()
+                calls_made, retries = now.calls - before.calls, now.retries - before.retries
+                meter.add(rows=rows, calls=calls_made, retries=retries, in_flight=now.in_flight)
 
-    def calls() -> Iterator[Callable[[], BatchScores]]:
-        info: ModelInfo | None = None
-        for batch in batches:
-            # Not asked for before there is a row to score: most empty partitions never need a server.
-            info = info if info is not None else client.model()
-            sheet = Sheet(
-                batch,
-                query_column,
-                title_column,
-                max_rows=min(config.max_rows_per_rpc, info.limits.max_rows),
-                max_bytes=config.max_bytes_per_rpc,
-                info=info,
-            )
-            sheets.append(sheet)
-            for part in sheet.parts:
-                yield partial(_score_part, client, part, stop)
 
-    window = ordered_window(calls(), config.in_flight, stop)
-    try:
-        for answer in window:
-            # Batches whose rows were all refused have no call of their own and are complete as they are.
-            while sheets[0].complete:
-                yield sheets.popleft().finished()
-            sheets[0].add(answer, client.model_named(answer.model))
-            if sheets[0].complete:
-                yield sheets.popleft().finished()
-        while sheets:
-            yield sheets.popleft().finished()
-    finally:
-        window.close()
+def _calls(
+    batches: Iterable[pa.RecordBatch],
+    client: RelevanceClient,
+    config: ClientConfig,
+    columns: tuple[str, str],
+    stop: threading.Event,
+) -> Iterator[Callable[[], tuple[Sheet, BatchScores | None]]]:
+    info: ModelInfo | None = None
+    for batch in batches:
+        # Not asked for before there is a row to score: most empty partitions never need a server.
+        info = info if info is not None else client.model()
+        max_rows = min(config.max_rows_per_rpc, info.limits.max_rows)
+        sheet = Sheet(batch, *columns, max_rows=max_rows, max_bytes=config.max_bytes_per_rpc, info=info)
+        for part in sheet.parts:
+            yield partial(_score_part, client, sheet, part, stop)
+        if not sheet.parts:
+            # A batch whose rows were all refused takes its place in the window too, or such batches would pile up.
+            yield partial(_nothing_to_score, sheet)
+
+
+def _score_part(
+    client: RelevanceClient, sheet: Sheet, part: Part, stop: threading.Event
+) -> tuple[Sheet, BatchScores | None]:
+    queries, titles, query_index, title_index = part.columns()
+    return sheet, client.score_batch(queries, titles, query_index, title_index, stop=stop)
+
+
+def _nothing_to_score(sheet: Sheet) -> tuple[Sheet, BatchScores | None]:
+    return sheet, None
 
 
 def score_pairs(
-    df: DataFrame, config: ClientConfig, *, query_column: str = "query", title_column: str = "title"
+    df: DataFrame,
+    config: ClientConfig,
+    *,
+    query_column: str = "query",
+    title_column: str = "title",
+    meter: Meter | None = None,
 ) -> DataFrame:
     """Append the service's answers to a DataFrame of pairs.
 
@@ -110,6 +142,8 @@ def score_pairs(
         Where and how to call; sent to the executors.
     query_column, title_column
         Names of the two columns.
+    meter
+        Told by each task what it did; tasks that Spark repeats count again.
 
     Returns
     -------
@@ -118,7 +152,9 @@ def score_pairs(
         service again, so write the result once if it is used twice.
     """
     schema = StructType([*df.schema.fields, *RESULT_SPARK.fields])
-    score = partial(score_record_batches, config=config, query_column=query_column, title_column=title_column)
+    score = partial(
+        score_record_batches, config=config, query_column=query_column, title_column=title_column, meter=meter
+    )
     return _map_in_arrow(df, score, schema)
 
 
@@ -145,11 +181,6 @@ def _score_partition(rows: Iterable[object], config: ClientConfig) -> Iterator[S
         results = zip(*(scored.column(name).to_pylist() for name in RESULT_ARROW.names), strict=True)
         for (query, title), result in zip(chunks.popleft(), results, strict=True):
             yield ScoredPair(query, title, *result)
-
-
-def _score_part(client: RelevanceClient, part: Part, stop: threading.Event) -> BatchScores:
-    queries, titles, query_index, title_index = part.columns()
-    return client.score_batch(queries, titles, query_index, title_index, stop=stop)
 
 
 def _pair(row: object) -> tuple[object, object]:

@@ -12,12 +12,14 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from qtr.cpus import available_cpus
-from spark_jobs.errors import RunFailed
+from spark_jobs.errors import RunFailed, UsageError
 from spark_jobs.java import java_home
 from spark_jobs.settings import LabelSettings
 
 PACKAGES = Path(__file__).resolve().parents[1]
 """Folder that holds our packages: a checkout, or site-packages."""
+
+_ROWS_PER_TASK = 100_000
 
 
 def open_session(settings: LabelSettings) -> SparkSession:
@@ -38,7 +40,7 @@ def open_session(settings: LabelSettings) -> SparkSession:
     else:
         _prepare_environment()
     given = SparkConf()
-    local = (given.get("spark.master", "local") or "").startswith("local")
+    local = is_local(given.get("spark.master", "local") or "local")
     wanted = _settings_of_the_job(settings)
     if local:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -57,9 +59,34 @@ def open_session(settings: LabelSettings) -> SparkSession:
     return spark
 
 
-def scoring_partitions(spark: SparkSession, settings: LabelSettings) -> int:
-    """Give the number of Spark partitions to score in: enough for the last ones to finish together."""
-    return settings.partitions or 4 * spark.sparkContext.defaultParallelism
+def scoring_partitions(spark: SparkSession, settings: LabelSettings, rows: int) -> int:
+    """Give the number of Spark partitions to score in.
+
+    Enough for the last ones to finish together; and since a task is what a killed run may lose, none of more than
+    about `_ROWS_PER_TASK` rows.
+    """
+    return settings.partitions or max(4 * spark.sparkContext.defaultParallelism, -(-rows // _ROWS_PER_TASK))
+
+
+def require_target(spark: SparkSession, settings: LabelSettings) -> None:
+    """Refuse to run on a cluster with servers of this machine's own.
+
+    Raises
+    ------
+    UsageError
+        If Spark's executors are elsewhere and there is no ``--target``.
+    """
+    master = spark.sparkContext.master or ""
+    if settings.target is None and not is_local(master):
+        raise UsageError(
+            f"--target is required with the master {master}: the servers that a run starts for itself listen on the "
+            "driver's loopback address, where executors cannot reach them"
+        )
+
+
+def is_local(master: str) -> bool:
+    """Whether a master means this process alone; ``local-cluster`` has executors in processes of their own."""
+    return master == "local" or master.startswith("local[")
 
 
 def _settings_of_the_job(settings: LabelSettings) -> dict[str, str]:
@@ -67,6 +94,8 @@ def _settings_of_the_job(settings: LabelSettings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_batch_rows),
         "spark.sql.sources.partitionOverwriteMode": "dynamic",
+        # Pairs that were shuffled by title alone are joined by title and query as they lie.
+        "spark.sql.requireAllClusterKeysForCoPartition": "false",
         # The default, INT96, is deprecated and has no time zone for other readers.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # A second copy of a slow task would double the load on the servers that made it slow.
@@ -79,12 +108,19 @@ def _settings_of_the_job(settings: LabelSettings) -> dict[str, str]:
 def _settings_of_this_machine() -> dict[str, str]:
     cores = available_cpus()
     return {
-        "spark.master": f"local[{cores}]",
+        # A second try for a task whose Python worker was killed; plain local[n] has none.
+        "spark.master": f"local[{cores},2]",
         "spark.driver.memory": "2g",
+        # A run of a minute never earns back what the optimising compiler costs: without it, Spark's process took 20 s
+        # of CPU for half a million rows instead of 37, and no more a row once it was warm (most of a row's cost is in
+        # sorting, compression and copying). G1's background threads compete with the servers, too.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC",
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
+        # The run shows its own progress, and asks the executors how far they are.
+        "spark.ui.showConsoleProgress": "false",
+        "spark.executor.heartbeatInterval": "1s",
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(
             filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH", "")))

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from qtr.caller import CallerSettings
 from qtr.cpus import available_cpus
+from spark_jobs import gates
 
 InputFormat = Literal["auto", "parquet", "csv", "json"]
 
@@ -23,11 +24,35 @@ class LabelSettings(CallerSettings):
 
     prog: ClassVar[str] = "qtr label"
 
-    input: list[str] = Field(min_length=1, description="File, folder or glob to read; repeat the flag for more.")
-    format: InputFormat = Field(
-        default="auto", description="Format of the input; auto goes by the extension of its first file."
+    input: list[str] = Field(
+        min_length=1,
+        description="File, folder or glob to read, or a table of Spark's catalog; repeat the flag for more.",
+    )
+    input_format: InputFormat = Field(
+        default="auto", description="Format of the input's files; auto goes by the extension of the first."
     )
     output: str = Field(min_length=1, description="Folder of the results: labels go to OUTPUT/labels/run_date=…/.")
+    labels: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Table of Spark's catalog (shop.labels), or folder (with a / in it), for the labels, partitioned "
+        "by run_date; OUTPUT/labels if absent.",
+    )
+    store: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Table, or folder (with a / in it), of every pair that was ever scored: what it holds is not "
+        "scored again. Outputs may share one. OUTPUT/scores if absent.",
+    )
+    format: str = Field(
+        default="parquet",
+        min_length=1,
+        description="Format of labels and store: any that Spark knows, such as delta or iceberg.",
+    )
+    compact: bool = Field(
+        default=False,
+        description="After publishing, rewrite the store's many small files as few; no other run may use it meanwhile.",
+    )
     run_date: date = Field(
         default_factory=_today, description="Partition to publish, replaced whole if it exists; today (UTC) if absent."
     )
@@ -35,8 +60,8 @@ class LabelSettings(CallerSettings):
     title_column: str = Field(default="title", min_length=1, description="Column that holds the title.")
     target: str | None = Field(
         default=None,
-        description="A running service, such as localhost:8001 or dns:///relevance:8001; if absent, servers are "
-        "started on this machine for the time of the run.",
+        description="A running service, such as localhost:8001, dns:///relevance:8001 or "
+        "k8s:///NAMESPACE/SERVICE:PORT; if absent, servers are started on this machine for the time of the run.",
     )
     servers: int = Field(
         default_factory=available_cpus,
@@ -51,10 +76,20 @@ class LabelSettings(CallerSettings):
         default=4,
         ge=1,
         le=256,
-        description="Calls that one Spark task keeps running. More hides latency, and fills the servers' queues.",
+        description="Calls that one Spark task keeps running, at most; how many the service bears is found out. More "
+        "hides latency, and fills the servers' queues.",
+    )
+    channels: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Channels of each Python worker, with connections of their own. More only help behind a balancer "
+        "that spreads connections instead of calls.",
     )
     rows_per_rpc: int = Field(
-        default=256, ge=1, description="Pairs in one call; the server's own limit wins if it is lower."
+        default=1024,
+        ge=1,
+        description="Pairs in one call, at most 512 KiB of text; the server's own limit wins if it is lower.",
     )
     arrow_batch_rows: int = Field(
         default=8192,
@@ -68,10 +103,44 @@ class LabelSettings(CallerSettings):
     retry_budget: float = Field(
         default=120.0, gt=0, description="Seconds for which a call is repeated before the run gives up."
     )
+    scale: str | None = Field(
+        default=None,
+        description="deployment/NAMESPACE/NAME to give more replicas for the time of the run: its autoscaler's floor "
+        "is raised, or its own number if it has none, and put back at the end.",
+    )
+    replicas: int | None = Field(default=None, ge=1, description="Replicas that --scale asks for.")
+    scale_timeout: float = Field(
+        default=600.0, ge=0, description="Seconds to wait for them; then the run goes on with those that are ready."
+    )
+    gate: list[str] = Field(
+        default_factory=list,
+        description="Bound of a data-quality gate: NAME=BOUND, NAME=warn:BOUND, NAME=fail:BOUND or NAME=off; repeat "
+        "the flag for more. Gates: "
+        + ", ".join(f"{gate.name} ({gate.level}:{gate.bound:g})" for gate in gates.DEFAULTS)
+        + ".",
+    )
+    publish_anyway: bool = Field(
+        default=False, description="Publish a night that its gates would hold back; the report tells."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="One JSON object per event, or readable text; auto is text on a terminal."
     )
     debug: bool = Field(default=False, description="Show Spark's own warnings, and tracebacks instead of one sentence.")
+
+    @field_validator("gate")
+    @classmethod
+    def _readable_gates(cls, value: list[str]) -> list[str]:
+        gates.with_changes(value)
+        return value
+
+    @field_validator("scale")
+    @classmethod
+    def _deployment(cls, value: str | None) -> str | None:
+        if value is not None:
+            from spark_jobs.floors import ScaleTarget
+
+            ScaleTarget.parse(value)
+        return value
 
     @field_validator("run_date", mode="before")
     @classmethod

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.sql import SparkSession
 
 _HIDDEN = ("_", ".")
@@ -51,6 +52,90 @@ class Storage:
         hadoop_path, fs = self._open(path)
         return bool(fs.exists(hadoop_path))
 
+    def names(self, folder: str) -> list[str]:
+        """List the names in a folder; none if it does not exist."""
+        hadoop_path, fs = self._open(folder)
+        try:
+            return sorted(str(status.getPath().getName()) for status in fs.listStatus(hadoop_path))
+        except Py4JJavaError as error:
+            if _is_missing(error):
+                return []
+            raise
+
+    def modified_ms(self, path: str) -> int | None:
+        """Give the time of the last change, in milliseconds by the storage's own clock; `None` if it does not exist."""
+        hadoop_path, fs = self._open(path)
+        try:
+            return int(fs.getFileStatus(hadoop_path).getModificationTime())
+        except Py4JJavaError as error:
+            if _is_missing(error):
+                return None
+            raise
+
+    def write_text(self, path: str, text: str) -> None:
+        """Write a small file, or write it anew; folders above it are made."""
+        hadoop_path, fs = self._open(path)
+        stream = fs.create(hadoop_path, True)
+        try:
+            stream.write(bytearray(text.encode()))
+        finally:
+            stream.close()
+
+    def replace_text(self, path: str, text: str) -> None:
+        """Write a small file that readers see whole, the old one or the new one; folders above it are made."""
+        files: Any = self._jvm.org.apache.hadoop.fs
+        configuration = self._jvm.org.apache.hadoop.conf.Configuration(self._context._jsc.hadoopConfiguration())
+        # No .crc file beside it: who mends a file by hand could not have it read any more.
+        configuration.set("fs.AbstractFileSystem.file.impl", "org.apache.hadoop.fs.local.RawLocalFs")
+        target, fs = self._open(path)
+        target = fs.makeQualified(target)
+        try:
+            context = files.FileContext.getFileContext(target.toUri(), configuration)
+        except Py4JJavaError as error:
+            if not str(error.java_exception.getClass().getName()).endswith("UnsupportedFileSystemException"):
+                raise
+            # A store of objects, which appear when they are complete.
+            self.write_text(path, text)
+            return
+        draft = files.Path(target.getParent(), f".{target.getName()}-{uuid.uuid4().hex}")
+        rename = getattr(files, "Options$Rename")
+        options = self._context._gateway.new_array(rename, 1)  # type: ignore[union-attr]
+        options[0] = rename.OVERWRITE
+        try:
+            stream = context.create(draft).overwrite(True).recursive().build()
+            try:
+                stream.write(bytearray(text.encode()))
+            finally:
+                stream.close()
+            context.rename(draft, target, options)
+        except BaseException:
+            with suppress(Py4JError, OSError):
+                context.delete(draft, False)
+            raise
+
+    def read_text(self, path: str) -> str:
+        """Read a small file; empty if it does not exist, or cannot be read at this moment."""
+        hadoop_path, fs = self._open(path)
+        try:
+            stream = fs.open(hadoop_path)
+            try:
+                return bytes(stream.readAllBytes()).decode(errors="replace")
+            finally:
+                stream.close()
+        except Py4JJavaError:
+            return ""
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a folder another name, where there is none of that name; folders above it are made.
+
+        One step on local disks and HDFS. Object stores copy file by file.
+        """
+        old, fs = self._open(source)
+        new, _ = self._open(target)
+        fs.mkdirs(new.getParent())
+        if fs.exists(new) or not fs.rename(old, new):
+            raise OSError(f"{source} could not be renamed to {target}")
+
     def delete(self, path: str) -> None:
         """Delete a file or a folder with all that is in it; it need not exist."""
         try:
@@ -58,9 +143,11 @@ class Storage:
             fs.delete(hadoop_path, True)
         except (Py4JError, OSError):
             # Spark's process may be gone already, for example after Ctrl-C in a terminal that it shares.
-            local = path.removeprefix("file:")
-            if "://" not in local:
+            local = _local(path)
+            if local is not None and local.is_dir():
                 shutil.rmtree(local, ignore_errors=True)
+            elif local is not None:
+                local.unlink(missing_ok=True)
 
     def delete_if_empty(self, path: str) -> None:
         """Delete a folder unless something is in it."""
@@ -69,9 +156,10 @@ class Storage:
             if fs.exists(hadoop_path) and not fs.listStatus(hadoop_path):
                 fs.delete(hadoop_path, False)
         except (Py4JError, OSError):
-            local = Path(path.removeprefix("file:"))
-            if local.is_dir() and not any(local.iterdir()):
-                local.rmdir()
+            # rmdir() refuses what is not empty.
+            if (local := _local(path)) is not None:
+                with suppress(OSError):
+                    local.rmdir()
 
     def wait_for_writers(self, patience_s: float = 15.0) -> None:
         """Wait until no task runs any more: a cancelled task may still be writing for a moment."""
@@ -91,3 +179,12 @@ class Storage:
     def _open(self, path: str) -> tuple[Any, Any]:
         hadoop_path = self._jvm.org.apache.hadoop.fs.Path(path)
         return hadoop_path, hadoop_path.getFileSystem(self._context._jsc.hadoopConfiguration())
+
+
+def _is_missing(error: Py4JJavaError) -> bool:
+    return str(error.java_exception.getClass().getName()) == "java.io.FileNotFoundException"
+
+
+def _local(path: str) -> Path | None:
+    name = path.removeprefix("file:")
+    return None if "://" in name else Path(name)

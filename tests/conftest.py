@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relevance_model import Bundle, Scorer, default_bundle_path
+from tests.support.job_process import Job
 from tests.support.server_process import ServerProcess
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,3 +45,17 @@ def start_server() -> Iterator[Callable[..., ServerProcess]]:
     yield start
     for process in started:
         process.__exit__(None, None, None)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Job]]:
+    """Start runs of ``qtr label`` in processes of their own: ``start(flags, command, **env)``."""
+    jobs: list[Job] = []
+
+    def start_job(*args: Any, **env: str) -> Job:
+        jobs.append(Job(*args, **env))
+        return jobs[-1]
+
+    yield start_job
+    for job in jobs:
+        job.clean_up()

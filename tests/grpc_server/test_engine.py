@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpc_server.engine import Answer, Engine, cut_to_budget, estimate_tokens
+from grpc_server.answer import Answer
+from grpc_server.cutting import cut_to_budget, estimate_tokens
+from grpc_server.engine import Engine
 from grpc_server.errors import DeadlineError, ScoringError, UnavailableError
 from grpc_server.models import ServedModels
 from grpc_server.queue import Lane
-from relevance_model import Bundle, Pairs, Scorer
+from relevance_model import Bundle, Pairs, Scorer, Scores
 from tests.support.gated_scorer import BreakingScorer, GatedScorer
 
 
@@ -168,6 +173,85 @@ async def test_a_request_that_breaks_the_model_harms_no_other(
     logged = {record.msg: record for record in caplog.records}
     assert logged["a batch failed; its requests are tried alone"].request_ids == ["a", "b", "c"]
     assert logged["a request failed"].request_id == "b"
+
+
+class Whereabouts(Scorer):
+    """Notes on which thread it is asked, and for how many rows."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self.asked: list[tuple[bool, int]] = []
+
+    def score(self, pairs: Pairs) -> Scores:
+        self.asked.append((threading.current_thread() is threading.main_thread(), len(pairs)))
+        return super().score(pairs)
+
+
+@dataclass
+class Doorstep:
+    coming: int = 0
+    newest: float = -math.inf
+
+
+def ask_as_person(engine: Engine, pairs: Pairs) -> asyncio.Task[Answer]:
+    call = engine.score(pairs, scorer=engine.models.current, lane=Lane.INTERACTIVE, deadline=None, request_id="")
+    return asyncio.create_task(call)
+
+
+async def test_a_lone_pair_is_scored_on_the_loop_once_the_model_is_known_to_be_fast(student: Bundle) -> None:
+    scorer = Whereabouts(student)
+    async with running(scorer) as engine:
+        engine._little_seconds = 0.0
+        answer = await ask_as_person(engine, rows(1))
+        await ask_as_person(engine, rows(60))
+    assert scorer.asked == [(True, 1), (False, 60)]
+    assert answer.scores == pytest.approx(scorer.score(rows(1)).scores, abs=1e-6)
+
+
+async def test_a_slow_model_never_holds_up_the_loop(student: Bundle) -> None:
+    scorer = Whereabouts(student)
+    async with running(scorer) as engine:
+        for _ in range(3):
+            engine._little_seconds = 1.0
+            await ask_as_person(engine, rows(1))
+    assert scorer.asked == [(False, 1)] * 3
+
+
+async def test_in_a_crowd_the_first_waits_for_those_who_come(student: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grpc_server.engine._GATHER_SECONDS", 3600.0)
+    scorer, doorstep = Whereabouts(student), Doorstep()
+    engine = Core(ServedModels(scorer), max_queued_tokens=1 << 20, batch_tokens=2000, doorstep=doorstep)
+    engine._little_seconds = 0.0
+    engine.start()
+    loop = asyncio.get_running_loop()
+    doorstep.coming, doorstep.newest = 1, loop.time() + 3600
+    first = ask_as_person(engine, rows(1))
+    while engine.queue.requests(Lane.INTERACTIVE) < 1:
+        await asyncio.sleep(0)
+    others = [ask_as_person(engine, rows(1, seed)) for seed in (1, 2)]
+    while engine.queue.requests(Lane.INTERACTIVE) < 3:
+        await asyncio.sleep(0)
+    doorstep.coming, doorstep.newest = 0, -math.inf
+    await asyncio.gather(first, *others)
+    await engine.drain()
+    assert scorer.asked == [(False, 3)]
+
+
+async def test_an_engine_that_breaks_down_says_so_and_takes_nothing_in(
+    student: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Dying(Scorer):
+        def score(self, pairs: Pairs) -> Scores:
+            raise SystemExit("out of everything")
+
+    async with running(Dying(student)) as engine:
+        lost = asyncio.create_task(engine.ask(rows(1)))
+        await engine.broken.wait()
+        with pytest.raises(UnavailableError):
+            await engine.ask(rows(1))
+        lost.cancel()
+    assert "the engine broke down" in caplog.text
+    assert "out of everything" in caplog.text
 
 
 async def test_drain_answers_what_waits_and_refuses_what_comes(student: Bundle) -> None:

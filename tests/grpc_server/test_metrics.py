@@ -14,10 +14,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from grpc_server.engine import Engine, estimate_tokens
+from grpc_server.cutting import estimate_tokens
+from grpc_server.engine import Engine
 from grpc_server.metrics import Metrics
 from grpc_server.models import ServedModels
-from grpc_server.observer import BatchReport, Call, TextUse
+from grpc_server.observer import BatchReport, Method, TextUse
 from grpc_server.queue import Lane
 from relevance_model import Bundle, Pairs, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
@@ -155,7 +156,7 @@ async def test_after_a_swap_the_new_model_is_shown(student: Bundle, tmp_path: Pa
 
 def test_two_servers_in_one_process_share_nothing() -> None:
     one, other = Metrics(), Metrics()
-    one.call_started(Call("unary", "s", "m"))("OK", None)
+    one.method_served(Method("unary", "s", "m"))(())("OK", None)
     one.batch_scored(
         BatchReport("m", "1", "bulk", 8, 1, 99, 0.3, 0.1, 0.2, [0.5, 0.6], {"query": TextUse(3, 4)}, contexts=[])
     )
@@ -166,7 +167,7 @@ def test_two_servers_in_one_process_share_nothing() -> None:
 
 
 def test_a_draining_server_still_says_so(start_server: StartServer) -> None:
-    server = start_server("--log-level", "DEBUG")
+    server = start_server("--log-level", "DEBUG", "--notice-seconds", "0")
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
     batches = [
         pb.ScoreBatchRequest(queries=["shoes"] * 4096, titles=[f"shoe {call} {row} in red" for row in range(4096)])

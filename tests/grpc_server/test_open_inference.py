@@ -266,7 +266,7 @@ def test_priority_and_ids_work_as_in_the_other_protocol(start_server: StartServe
 
 
 def test_a_draining_server_is_live_and_not_ready(start_server: StartServer, student: Bundle) -> None:
-    server = start_server("--log-level", "DEBUG")
+    server = start_server("--log-level", "DEBUG", "--notice-seconds", "0")
     channel = server.channel()
     stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
     model = pb.ModelReadyRequest(name=student.manifest.name)

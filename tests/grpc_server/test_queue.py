@@ -218,3 +218,76 @@ def test_the_pace_follows_what_it_sees() -> None:
     assert pace.seconds_for(100) == pytest.approx(10.0)
     pace.observe(10, 3.0)
     assert pace.seconds_for(100) == pytest.approx(20.0)
+
+
+def person(tokens: int = 1) -> Work:
+    return work(tokens, lane=Lane.INTERACTIVE)
+
+
+def taking(queue: WorkQueue) -> tuple[threading.Thread, list[list[Work]]]:
+    """Let a thread take one batch; return once it waits for it."""
+    taken: list[list[Work]] = []
+    thread = threading.Thread(target=lambda: taken.append(queue.take()), daemon=True)
+    thread.start()
+    while not queue._idle:
+        pass
+    return thread, taken
+
+
+def test_held_work_is_not_taken_until_it_is_released_and_a_job_is_not_held_with_it() -> None:
+    queue = Setup().queue
+    people, job = [person(), person()], work()
+    queue.offer([people[0]], hold=True)
+    queue.offer([job])
+    assert queue.take() == [job]
+    queue.offer([people[1]], hold=True)
+    queue.release()
+    assert queue.take() == people
+
+
+def test_little_work_may_be_taken_past_a_thread_that_waits() -> None:
+    queue = Setup().queue
+    thread, taken = taking(queue)
+    lone = person()
+    queue.offer([lone], hold=True)
+    assert queue.take_little(10) == [lone]
+    assert queue.take_little(10) == []
+    queue.offer([job := work()])
+    thread.join(60)
+    assert taken == [[job]]
+
+
+def test_what_is_not_little_goes_to_the_thread_that_waits() -> None:
+    queue = Setup().queue
+    thread, taken = taking(queue)
+    queue.offer([much := person(tokens=11)], hold=True)
+    assert queue.take_little(10) == []
+    thread.join(60)
+    assert taken == [[much]]
+
+
+def test_nothing_is_taken_past_a_thread_that_works() -> None:
+    queue = Setup().queue
+    queue.offer([lone := person()], hold=True)
+    assert queue.take_little(10) == []
+    assert queue.take() == [lone]
+
+
+def test_little_work_that_is_of_no_use_is_dropped_as_any_other() -> None:
+    setup = Setup()
+    thread, _ = taking(setup.queue)
+    gone, lone = person(), person()
+    gone.abandoned = True
+    setup.queue.offer([gone], hold=True)
+    setup.queue.offer([lone], hold=True)
+    assert setup.queue.take_little(10) == [lone]
+    assert setup.dropped == [(gone, Dropped.ABANDONED)]
+    setup.queue.close()
+    thread.join(60)
+
+
+def test_a_closed_queue_holds_nothing_back() -> None:
+    queue = Setup().queue
+    queue.offer([lone := person()], hold=True)
+    queue.close()
+    assert [queue.take(), queue.take()] == [[lone], []]

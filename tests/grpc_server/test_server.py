@@ -164,6 +164,18 @@ def test_a_signal_finishes_what_was_accepted_and_exits_0(start_server: StartServ
     assert [event["msg"] for event in server.events if event["level"] == "INFO"][-2:] == ["draining", "stopped"]
 
 
+def test_new_work_is_taken_in_until_those_who_watch_have_heard(start_server: StartServer) -> None:
+    server = start_server("--notice-seconds", "30", "--drain-seconds", "60")
+    channel = server.channel()
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    server.process.send_signal(signal.SIGTERM)
+    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
+    assert stub.Score(pb.ScoreRequest(query="a", titles=["b"]), timeout=10).results
+    server.process.kill()
+
+
 def test_a_closed_stdin_ends_the_server_that_was_asked_to_watch_it(start_server: StartServer) -> None:
     server = start_server("--exit-on-stdin-close")
     server.process.stdin.close()
@@ -184,6 +196,7 @@ def test_a_taken_port_is_one_clear_sentence() -> None:
         result = failed_start("--port", str(port))
     assert result.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in result.stdout
+    assert result.stderr == ""
 
 
 def test_a_corrupt_bundle_is_one_clear_sentence(tmp_path: Path) -> None:

@@ -23,9 +23,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from grpc_server.auth import Callers
+from grpc_server.bounds import Arrivals, ByteBudget
 from grpc_server.engine import Engine
+from grpc_server.entrance import Entrance, Room
 from grpc_server.health import HealthServicer
-from grpc_server.interceptors import ObservingInterceptor
 from grpc_server.messages import RequestLimits
 from grpc_server.models import ServedModels
 from grpc_server.queue import Lane
@@ -74,12 +76,14 @@ async def service(student: Bundle) -> AsyncIterator[Service]:
     scorer = BreakingScorer(student)
     engine = Engine(ServedModels(scorer), max_queued_tokens=10_000, batch_tokens=1000, observer=tracing)
     engine.start()
-    server = grpc.aio.server(interceptors=[ObservingInterceptor(tracing)])
+    server = grpc.aio.server()
+    room = Room(ByteBudget(1 << 20), Arrivals(4, 10))
+    entrance = Entrance(server, Callers(), work=room, probes=room, observer=tracing)
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
         RelevanceServicer(engine, RequestLimits(max_rows=100, max_message_bytes=1 << 20, max_queued_tokens=10_000)),
-        server,
+        entrance.services,
     )
-    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), entrance.services)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

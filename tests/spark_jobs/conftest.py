@@ -21,9 +21,12 @@ QUICK = RetryPolicy(budget_s=20, initial_backoff_s=0.01, max_backoff_s=0.05)
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    warehouse = tmp_path_factory.mktemp("warehouse")
+    conf = {"spark.sql.shuffle.partitions": 2, "spark.sql.warehouse.dir": warehouse}
+    flags = " ".join(f"--conf {key}={value}" for key, value in conf.items())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_SUBMIT_ARGS", "--master local[2] --conf spark.sql.shuffle.partitions=2 pyspark-shell")
+        patch.setenv("PYSPARK_SUBMIT_ARGS", f"--master local[2] {flags} pyspark-shell")
         settings = LabelSettings(input=["unused"], output="unused", arrow_batch_rows=64, partitions=2)
         session = open_session(settings)
     yield session

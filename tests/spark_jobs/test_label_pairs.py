@@ -14,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
 from grpc_client import ClientConfig, RelevanceClient
 from spark_jobs.faults import as_job_error
+from spark_jobs.keys import KEYS, key_columns
 from spark_jobs.label_pairs import main
-from spark_jobs.run import LabelRun
+from spark_jobs.night import Night, column
 from spark_jobs.schema import OUTPUT_COLUMNS
-from spark_jobs.settings import LabelSettings
+from spark_jobs.scoring import score_pairs
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer
 from tests.support.server_process import ServerProcess
@@ -77,6 +79,12 @@ def published(output: Path, run_date: str = "2026-11-01") -> list[dict[str, Any]
     return sorted(rows, key=lambda row: row["id"])
 
 
+def assert_settled(output: Path) -> None:
+    """Nothing lies about in an output that no run works on."""
+    assert {path.name for path in output.iterdir()} <= {"labels", "scores", "reports"}
+    assert not list(output.rglob("_temporary"))
+
+
 def test_every_row_is_published_once_with_its_score_or_its_reason(
     tmp_path: Path, server: ServerProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +136,7 @@ def test_every_row_is_published_once_with_its_score_or_its_reason(
     assert report["errors"]["INVALID_ARGUMENT: query has too many bytes, the limit is 8192"] == 1
     assert report["run_id"] == rows[0]["run_id"]
     assert "kettle" not in json.dumps(events)
-    assert sorted(path.name for path in output.iterdir()) == ["labels"]
+    assert_settled(output)
 
 
 def test_a_run_replaces_its_own_date_and_no_other(tmp_path: Path, server: ServerProcess) -> None:
@@ -195,7 +203,7 @@ class TestInputErrors:
 
     def test_unknown_extension(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "a.xlsx").touch()
-        assert "give --format parquet, csv or json" in refused(2, "--input", str(tmp_path / "a.xlsx"))
+        assert "give --input-format parquet, csv or json" in refused(2, "--input", str(tmp_path / "a.xlsx"))
 
     def test_missing_column_names_what_there_is(self, refused: Callable[..., str], tmp_path: Path) -> None:
         file = write_pairs(tmp_path / "a.parquet", [("a", "b")])
@@ -272,14 +280,14 @@ def test_an_unreachable_target_is_one_sentence(refused: Callable[..., str], tmp_
 
 def test_a_refusal_within_a_task_is_the_servers_sentence(refused: Callable[..., str], tmp_path: Path) -> None:
     file = write_pairs(tmp_path / "a.parquet", [("a", "b")])
-    with ScriptedServer([{"status": "PERMISSION_DENIED", "details": "not for you"}]) as server:
+    with ScriptedServer([{"status": "PERMISSION_DENIED", "details": "not for you"}] * 4) as server:
         sentence = refused(1, "--input", str(file), target=server.address)
     assert sentence == f"qtr label: {server.address} refused the request: PERMISSION_DENIED, not for you"
 
 
 def test_two_model_versions_in_one_run_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     file = write_pairs(tmp_path / "a.parquet", [(f"q{row}", "b") for row in range(20)])
-    with ScriptedServer([{}, {}, {"model": ["scripted", "2"]}]) as server:
+    with ScriptedServer([{}, {}, *[{"model": ["scripted", "2"]}] * 20]) as server:
         sentence = refused(1, "--input", str(file), "--rows-per-rpc", "2", target=server.address)
     assert sentence == f"qtr label: {server.address} answered by model scripted 2, expected scripted 1"
 
@@ -289,10 +297,10 @@ def test_a_failed_run_leaves_what_earlier_runs_published(tmp_path: Path, server:
     flags = ["--input", str(file), "--output", str(tmp_path / "out"), "--run-date", "2026-11-01"]
     assert run(*flags, "--target", server.address) == 0
     before = published(tmp_path / "out")
-    with ScriptedServer([{"status": "INTERNAL"}]) as broken:
+    with ScriptedServer([{"status": "INTERNAL"}] * 20) as broken:
         assert run(*flags, "--target", broken.address) == 1
     assert published(tmp_path / "out") == before
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["labels"]
+    assert_settled(tmp_path / "out")
 
 
 def test_rows_are_scored_once_however_often_the_result_is_used(tmp_path: Path) -> None:
@@ -307,26 +315,49 @@ def test_rows_are_scored_once_however_often_the_result_is_used(tmp_path: Path) -
 def test_a_row_whose_pair_was_not_scored_is_never_published(
     spark: SparkSession, tmp_path: Path, server: ServerProcess
 ) -> None:
+    config = ClientConfig(server.address)
+    with RelevanceClient(config) as client:
+        info = client.model()
     before = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", [("a", "b")])))
     after = spark.read.parquet(str(write_pairs(tmp_path / "b.parquet", [("a", "b"), ("c", "d")])))
-    settings = LabelSettings(input=["unused"], output="unused")
-    label_run = LabelRun(spark, settings, "id", lambda: server.address, lambda: None)
-    config, info = label_run._connect()
-    label_run._score(label_run._checked(before, info), config).write.parquet(str(tmp_path / "scored"))
+    night = Night(before, "query", "title", info)
+    score_pairs(night.new_pairs(None, 2), config).write.parquet(str(tmp_path / "scored"))
     scored = spark.read.parquet(str(tmp_path / "scored"))
-    assert label_run._labelled(before.columns, label_run._checked(before, info), scored, info).count() == 1
-    labelled = label_run._labelled(after.columns, label_run._checked(after, info), scored, info)
+    assert night.labelled(scored, "id").count() == 1
     with pytest.raises(Exception, match="USER_RAISED_EXCEPTION") as caught:
-        labelled.collect()
+        Night(after, "query", "title", info).labelled(scored, "id").collect()
     assert "the input changed during the run" in str(as_job_error(caught.value, []))
+
+
+def test_a_refused_row_meets_no_pair(spark: SparkSession, tmp_path: Path, server: ServerProcess) -> None:
+    with RelevanceClient(ClientConfig(server.address)) as client:
+        info = client.model()
+    frame = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", [(None, None), ("a", "b"), ("a", None)])))
+    night = Night(frame, "query", "title", info)
+    # Scores under the very hashes that refused rows would have.
+    query, title = column(frame, "query"), column(frame, "title")
+    scores = frame.select(
+        *(key.alias(name) for name, key in key_columns(query, title).items()),
+        *(F.lit(value).alias(name) for name, value in {"score": 0.5, "label": "x", "status": "OK"}.items()),
+        F.lit(None).cast("string").alias("error"),
+        F.current_timestamp().alias("scored_at"),
+    )
+    rows = sorted(night.labelled(scores, "id").collect(), key=lambda row: row["id"])
+    assert [(row["label"], row["error"]) for row in rows] == [
+        (None, "query is null; title is null"),
+        ("x", None),
+        (None, "title is null"),
+    ]
 
 
 def test_small_inputs_are_not_merged_into_one_task(spark: SparkSession, tmp_path: Path, server: ServerProcess) -> None:
     pairs = [(f"q{row}", f"t{row}") for row in range(100)]
-    file = write_pairs(tmp_path / "a.parquet", pairs)
-    settings = LabelSettings(input=[str(file)], output="unused", partitions=5)
-    run_ = LabelRun(spark, settings, "id", lambda: server.address, lambda: None)
-    config, info = run_._connect()
-    scored = run_._score(run_._checked(spark.read.parquet(str(file)), info), config)
-    assert scored.rdd.getNumPartitions() == 5
-    assert scored.count() == 100
+    frame = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", pairs)))
+    config = ClientConfig(server.address)
+    with RelevanceClient(config) as client:
+        night = Night(frame, "query", "title", client.model())
+    known = night.pairs().select(*KEYS).limit(10)
+    for new, rows in ((night.new_pairs(None, 5), 100), (night.new_pairs(known, 5), 90)):
+        scored = score_pairs(new, config)
+        assert scored.rdd.getNumPartitions() == 5
+        assert scored.count() == rows

@@ -8,10 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
@@ -21,63 +19,7 @@ from spark_jobs.embedded import EmbeddedServers
 from spark_jobs.errors import ServerLost
 from spark_jobs.java import java_home
 from tests.spark_jobs.conftest import write_pairs
-
-ROOT = Path(__file__).resolve().parents[2]
-MODULE = [sys.executable, "-m", "spark_jobs.label_pairs"]
-PATIENCE_S = 120
-
-
-class Job:
-    """A run in a process of its own."""
-
-    def __init__(self, flags: list[str], command: list[str] | None = None, **env: str) -> None:
-        self.process = psutil.Popen(
-            [*(command or MODULE), *flags, "--run-date", "2026-11-01", "--log-format", "json"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, **env},
-            start_new_session=True,
-        )
-
-    def wait_for(self, message: str) -> dict[str, Any]:
-        for line in self.process.stdout:
-            event: dict[str, Any] = json.loads(line)
-            if event["msg"] == message:
-                return event
-        raise AssertionError(f"ended without {message!r}: {self.process.stderr.read()}")
-
-    def servers(self) -> list[psutil.Process]:
-        return [child for child in self.process.children() if "grpc_server" in child.cmdline()]
-
-    def finish(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, out, err
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Job]]:
-    jobs: list[Job] = []
-
-    def start_job(*args: Any, **env: str) -> Job:
-        jobs.append(Job(*args, **env))
-        return jobs[-1]
-
-    yield start_job
-    for job in jobs:
-        if job.process.poll() is None:
-            os.killpg(job.process.pid, signal.SIGKILL)
-        job.process.communicate()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Poll for something that another process does."""
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
+from tests.support.job_process import PATIENCE_S, ROOT, Job, until
 
 
 @pytest.fixture
@@ -116,7 +58,7 @@ def test_a_run_with_embedded_servers_and_a_clean_terminal(
     assert [event["msg"] for event in events] == ["scoring", "publishing", "run finished"]
     table = pq.ParquetDataset(output / "labels").read()
     assert sorted(table.column("status").to_pylist()) == ["INVALID_ARGUMENT", "OK", "OK"]
-    assert [path.name for path in output.iterdir()] == ["labels"]
+    assert {path.name for path in output.iterdir()} <= {"labels", "scores", "reports"}
 
 
 def _which(tool: str) -> Path:
@@ -126,14 +68,14 @@ def _which(tool: str) -> Path:
 
 
 @pytest.mark.parametrize("trouble", ["SIGKILL to a server", "SIGINT"])
-def test_trouble_in_the_middle_of_scoring_leaves_nothing(
+def test_trouble_in_the_middle_of_scoring_publishes_nothing(
     start: Callable[..., Job], tmp_path: Path, night: Path, trouble: str
 ) -> None:
     output = tmp_path / "out"
     job = start(["--input", str(night), "--output", str(output), "--servers", "1", "--rows-per-rpc", "16"])
     job.wait_for("scoring")
     (server,) = job.servers()
-    until(lambda: list(output.glob("_staging-*/_temporary/**/part-*")))
+    until(lambda: list(output.glob("scores/**/_temporary/**/part-*")))
     if trouble == "SIGKILL to a server":
         server.kill()
         expected = (1, f"qtr label: embedded server {server.pid} was killed by signal 9 (SIGKILL)\n")
@@ -145,7 +87,9 @@ def test_trouble_in_the_middle_of_scoring_leaves_nothing(
     assert (status, err) == expected
     failure = json.loads(out.splitlines()[-1])
     assert (failure["msg"], failure["exit_code"]) == ("run failed", status)
-    assert not output.exists()
+    # Scores that tasks had committed are kept; nothing else is.
+    assert {path.name for path in output.iterdir()} <= {"scores"} if output.exists() else True
+    assert not list(output.rglob("_temporary"))
     assert not psutil.pid_exists(server.pid)
 
 

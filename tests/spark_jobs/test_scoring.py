@@ -135,14 +135,47 @@ def test_the_servers_own_row_limit_is_respected(config: ClientConfig) -> None:
     assert sorted(call["rows"] for call in calls) == [1, 3, 3, 3]
 
 
+@pytest.mark.parametrize("pair", [(None, "t"), ("q", "t")])
+def test_no_more_is_read_ahead_than_the_window_holds_whatever_the_rows(config: ClientConfig, pair: Pair) -> None:
+    taken = 0
+
+    def many() -> Iterator[pa.RecordBatch]:
+        nonlocal taken
+        for _ in range(200):
+            taken += 1
+            yield batch([pair] * 3)
+
+    ahead = []
+    for number, scored in enumerate(score_record_batches(many(), config), 1):
+        assert scored.num_rows == 3
+        ahead.append(taken - number)
+    assert len(ahead) == 200
+    assert max(ahead) <= 4 * config.in_flight
+
+
+def test_a_meter_is_told_once_what_was_done(config: ClientConfig) -> None:
+    told: list[dict[str, int]] = []
+
+    class Notes:
+        def add(self, **counts: int) -> None:
+            told.append(counts)
+
+    pairs: list[Pair] = [(f"q{row}", "t") for row in range(20)]
+    list(score_record_batches(iter([batch(pairs), batch([(None, "t")])]), config, meter=Notes()))
+    [counts] = told
+    assert (counts["rows"], counts["retries"]) == (21, 0)
+    assert 3 <= counts["calls"] <= 4  # of 7 rows each, and the one that asks for the model
+    assert counts["in_flight"] >= 1
+
+
 def test_no_rows_need_no_server() -> None:
     unreachable = ClientConfig("127.0.0.1:1")
     assert list(score_record_batches(iter([]), unreachable)) == []
 
 
 def test_a_label_that_the_model_does_not_have_is_not_believed(config: ClientConfig) -> None:
-
-    info = client_for(config).model()
+    with client_for(config) as client:
+        info = client.model()
     from grpc_client import BatchScores
     from spark_jobs.sheet import Sheet
 

@@ -11,10 +11,12 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from grpc_server.errors import DrainingError, LaneFullError, UnavailableError
+from grpc_server.auth import Callers
+from grpc_server.bounds import Arrivals, ByteBudget
+from grpc_server.entrance import Entrance, Room
+from grpc_server.errors import DrainingError, LaneFullError, ModelNotServedError
 from grpc_server.health import HealthServicer
-from grpc_server.interceptors import ObservingInterceptor
-from grpc_server.observer import Call, CallEnded, Observers
+from grpc_server.observer import CallEnded, CallStarted, Metadata, Method, Observers
 
 Context = grpc.aio.ServicerContext
 
@@ -23,19 +25,22 @@ Context = grpc.aio.ServicerContext
 class Ears(Observers):
     """Hears everything and lets a test wait for it."""
 
-    started: list[Call] = field(default_factory=list)
+    started: list[tuple[Method, Metadata]] = field(default_factory=list)
     ended: list[tuple[str, str, str | None]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def call_started(self, call: Call) -> CallEnded:
-        self.started.append(call)
-        self.changed.set()
-
-        def ended(code: str, reason: str | None) -> None:
-            self.ended.append((call.method, code, reason))
+    def method_served(self, method: Method) -> CallStarted:
+        def started(metadata: Metadata) -> CallEnded:
+            self.started.append((method, metadata))
             self.changed.set()
 
-        return ended
+            def ended(code: str, reason: str | None) -> None:
+                self.ended.append((method.name, code, reason))
+                self.changed.set()
+
+            return ended
+
+        return started
 
     async def until(self, true: Callable[[], bool]) -> None:
         while not true():
@@ -51,19 +56,16 @@ async def abort(request: bytes, context: Context) -> bytes:
     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
 
 
-async def refuse(error: UnavailableError, context: Context) -> bytes:
-    try:
-        raise error
-    except UnavailableError:
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "later")
-
-
 async def full(request: bytes, context: Context) -> bytes:
-    return await refuse(LaneFullError("full", 0.0), context)
+    raise LaneFullError("full", 0.0)
 
 
 async def draining(request: bytes, context: Context) -> bytes:
-    return await refuse(DrainingError("draining", 0.0), context)
+    raise DrainingError("draining", 0.0)
+
+
+async def unknown_model(request: bytes, context: Context) -> bytes:
+    raise ModelNotServedError("no such model")
 
 
 async def unavailable(request: bytes, context: Context) -> bytes:
@@ -94,16 +96,12 @@ async def break_off(request: bytes, context: Context) -> AsyncIterator[bytes]:
     await context.abort(grpc.StatusCode.DATA_LOSS, "gone")
 
 
-async def join(requests: AsyncIterator[bytes], context: Context) -> bytes:
-    return b"".join([request async for request in requests])
-
-
 async def echo(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
     async for request in requests:
         yield request
 
 
-UNARY = (answer, abort, full, draining, unavailable, set_status, fail, wait)
+UNARY = (answer, abort, full, draining, unknown_model, unavailable, set_status, fail, wait)
 
 
 @pytest.fixture
@@ -113,13 +111,18 @@ async def ears() -> Ears:
 
 @pytest.fixture
 async def channel(ears: Ears) -> AsyncIterator[grpc.aio.Channel]:
-    server = grpc.aio.server(interceptors=[ObservingInterceptor(ears)])
-    handlers = {each.__name__: grpc.unary_unary_rpc_method_handler(each) for each in UNARY}
-    handlers |= {each.__name__: grpc.unary_stream_rpc_method_handler(each) for each in (count, break_off)}
-    handlers["join"] = grpc.stream_unary_rpc_method_handler(join)
-    handlers["echo"] = grpc.stream_stream_rpc_method_handler(echo)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
-    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
+    room = Room(ByteBudget(1 << 20), Arrivals(4, 10))
+    server = grpc.aio.server()
+    entrance = Entrance(server, Callers(), work=room, probes=room, observer=ears)
+
+    def as_is(message: bytes) -> bytes:
+        return message
+
+    handlers = {each.__name__: grpc.unary_unary_rpc_method_handler(each, as_is, as_is) for each in UNARY}
+    handlers |= {each.__name__: grpc.unary_stream_rpc_method_handler(each, as_is, as_is) for each in (count, break_off)}
+    handlers["echo"] = grpc.stream_stream_rpc_method_handler(echo, as_is, as_is)
+    entrance.add_registered_method_handlers("test.Service", handlers)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), entrance.services)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -144,7 +147,8 @@ async def outcome(call: Awaitable[object]) -> str:
         ("draining", "UNAVAILABLE", "draining"),
         ("unavailable", "UNAVAILABLE", "unavailable"),
         ("set_status", "NOT_FOUND", "unknown_model"),
-        ("fail", "UNKNOWN", "unknown"),
+        ("unknown_model", "NOT_FOUND", "unknown_model"),
+        ("fail", "INTERNAL", "internal"),
     ],
 )
 async def test_the_observer_hears_what_the_caller_sees(
@@ -152,9 +156,9 @@ async def test_the_observer_hears_what_the_caller_sees(
 ) -> None:
     seen = await outcome(channel.unary_unary(f"/test.Service/{method}")(b"", metadata=[("x-request-id", "night-7")]))
     await ears.until(lambda: bool(ears.ended))
-    [call] = ears.started
-    assert (call.kind, call.service, call.method) == ("unary", "test.Service", method)
-    assert ("x-request-id", "night-7") in call.metadata
+    [(called, metadata)] = ears.started
+    assert called == Method("unary", "test.Service", method)
+    assert ("x-request-id", "night-7") in metadata
     assert ears.ended == [(method, code, reason)]
     assert seen == code
 
@@ -176,14 +180,13 @@ async def test_streams_pass_through_and_end_once(ears: Ears, channel: grpc.aio.C
             yield bytes([number])
 
     assert [each async for each in channel.unary_stream("/test.Service/count")(b"")] == [b"\0", b"\1", b"\2"]
-    assert await channel.stream_unary("/test.Service/join")(numbers()) == b"\0\1\2"
     assert [each async for each in channel.stream_stream("/test.Service/echo")(numbers())] == [b"\0", b"\1", b"\2"]
     broken = channel.unary_stream("/test.Service/break_off")(b"")
     assert await broken.read() == b"first"
     assert await outcome(broken.read()) == "DATA_LOSS"
-    await ears.until(lambda: len(ears.ended) == 4)
-    assert [call.kind for call in ears.started] == ["server_stream", "client_stream", "bidi_stream", "server_stream"]
-    assert [end[1] for end in ears.ended] == ["OK", "OK", "OK", "DATA_LOSS"]
+    await ears.until(lambda: len(ears.ended) == 3)
+    assert [method.kind for method, _ in ears.started] == ["server_stream", "bidi_stream", "server_stream"]
+    assert [end[1] for end in ears.ended] == ["OK", "OK", "DATA_LOSS"]
 
 
 async def test_a_watch_that_the_client_drops_ends_as_cancelled(ears: Ears, channel: grpc.aio.Channel) -> None:
@@ -192,12 +195,38 @@ async def test_a_watch_that_the_client_drops_ends_as_cancelled(ears: Ears, chann
     assert ears.ended == []
     watch.cancel()
     await ears.until(lambda: bool(ears.ended))
-    assert ears.started[0].kind == "server_stream"
+    assert ears.started[0][0].kind == "server_stream"
     assert ears.ended == [("Watch", "CANCELLED", "abandoned")]
 
 
 async def test_a_caller_cannot_make_up_names(ears: Ears, channel: grpc.aio.Channel) -> None:
     for number in range(3):
         assert await outcome(channel.unary_unary(f"/made.up/{number}")(b"")) == "UNIMPLEMENTED"
-    assert {(call.service, call.method) for call in ears.started} == {("unknown", "unknown")}
+    assert {(method.service, method.name) for method, _ in ears.started} == {("unknown", "unknown")}
     assert ears.ended == [("unknown", "UNIMPLEMENTED", None)] * 3
+
+
+@dataclass
+class Faulty(Ears):
+    """Breaks at every opportunity."""
+
+    def method_served(self, method: Method) -> CallStarted:
+        started = super().method_served(method)
+
+        def broken(metadata: Metadata) -> CallEnded:
+            started(metadata)
+            raise RuntimeError("no room for another series")
+
+        return broken
+
+
+async def test_an_observer_that_breaks_harms_neither_the_call_nor_another_observer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faulty, ears = Faulty(), Ears()
+    started = Observers(faulty, ears).method_served(Method("unary", "test.Service", "answer"))
+    for _ in range(3):
+        started(())("OK", None)
+    assert len(faulty.started) == 3
+    assert ears.ended == [("answer", "OK", None)] * 3
+    assert [record.message for record in caplog.records] == ["an observer failed; metrics or traces are incomplete"]

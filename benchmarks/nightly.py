@@ -1,0 +1,122 @@
+"""A night from command to published table: seconds by step, CPU seconds by program, memory over time.
+
+python -m benchmarks.nightly run NIGHT [--output out/bench] [--cores 2] [-- FLAGS OF qtr label]
+python -m benchmarks.nightly flat --rows 20000000 [--output out/flat]
+
+`run` labels a folder of Parquet files twice: into an output that is empty, and again, with every pair known. `flat`
+makes a night of a million rows at a time, labels it and says how the memory of the driver and of the workers went.
+`benchmarks.nightly_stages` says where each microsecond of a row goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from benchmarks.make_night import make_rows
+from benchmarks.processes import GROUPS, SERVERS, ProcessTree
+
+ROWS_AT_A_TIME = 1_000_000
+
+
+def label(
+    night: Path, output: Path, date: str, flags: list[str]
+) -> tuple[dict[str, Any], ProcessTree, dict[str, float]]:
+    """Run `qtr label` once; give its last event, what was sampled, and when it said what."""
+    command = [sys.executable, "-m", "spark_jobs.label_pairs", "--input", str(night), "--output", str(output)]
+    command += ["--run-date", date, "--log-format", "json", *flags]
+    moments: dict[str, float] = {}
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        ProcessTree(process.pid) as tree,
+    ):
+        assert process.stdout is not None
+        event: dict[str, Any] = {}
+        for line in process.stdout:
+            event = json.loads(line)
+            moments.setdefault(event["msg"], tree.now())
+            tree.sample()
+        process.wait()
+        moments["end"] = tree.now()
+    if process.returncode:
+        raise SystemExit(f"qtr label ended with {process.returncode}")
+    return event, tree, moments
+
+
+def describe(event: dict[str, Any], tree: ProcessTree, moments: dict[str, float]) -> None:
+    """Print one run."""
+    rows, pairs, seconds = event["rows"]["in"], event["pairs"], event["seconds"]
+    print(f"{rows:,} rows, {pairs['distinct']:,} distinct pairs, {pairs['new']:,} of them new")
+    print(f"  from command to published table, process started and ended: {moments['end']:.1f} s")
+    print("  seconds by step: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+    print(f"  rows/s while scoring: {event['rows_per_second']:,.0f}; pairs/s: {event['pairs_per_second'] or 0:,.0f}")
+    windows = {"whole run": (0.0, moments["end"]), "while scoring": (moments["scoring"], moments["publishing"])}
+    for name, window in windows.items():
+        used = tree.between(*window)
+        total = sum(used.values()) or 1.0
+        parts = ", ".join(f"{group} {used[group]:.1f}" for group in GROUPS)
+        print(f"  CPU seconds, {name}: {parts}; all but the servers {1 - used[SERVERS] / total:.0%} of {total:.1f}")
+    for group in GROUPS:
+        print(f"  memory, {group}: at most {max(one.rss.get(group, 0) for one in tree.samples):,.0f} MB")
+
+
+def flatness(tree: ProcessTree, moments: dict[str, float]) -> None:
+    """Print how memory went while scoring: the median of each fifth of the time."""
+    start, end = moments["scoring"], moments["publishing"]
+    for group in GROUPS:
+        fifths = []
+        for part in range(5):
+            low, high = (start + (end - start) * (part + step) / 5 for step in (0, 1))
+            fifths.append(
+                statistics.median([one.rss.get(group, 0) for one in tree.samples if low <= one.at < high] or [0])
+            )
+        print(f"  memory while scoring by fifths, {group}: " + ", ".join(f"{value:,.0f}" for value in fifths) + " MB")
+
+
+def make_flat_night(folder: Path, rows: int) -> None:
+    """Write a night of any size, a file for each million rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, start in enumerate(range(0, rows, ROWS_AT_A_TIME)):
+        file = folder / f"part-{part:03d}.parquet"
+        if not file.exists():
+            pq.write_table(make_rows(min(ROWS_AT_A_TIME, rows - start), seed=part + 1), file)
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=["run", "flat"])
+    parser.add_argument("night", type=Path, nargs="?")
+    parser.add_argument("--output", type=Path, default=Path("out/bench"))
+    parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--cores", type=int, default=2, help="cores that everything shares")
+    parser.add_argument("flags", nargs="*", help="for qtr label, after --")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
+    output: Path = arguments.output
+    shutil.rmtree(output / "run", ignore_errors=True)
+    if arguments.mode == "run":
+        if arguments.night is None:
+            parser.error("run needs a night: a folder of Parquet files")
+        for title in ("an empty output", "again, everything known"):
+            print(title)
+            describe(*label(arguments.night, output / "run", "2026-11-01", arguments.flags))
+        return
+    night = output / f"night-{arguments.rows}"
+    make_flat_night(night, arguments.rows)
+    outcome = label(night, output / "run", "2026-11-01", arguments.flags)
+    describe(*outcome)
+    flatness(*outcome[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""One run at a time for a date of an output.
+
+A run raises its own flag, a small file ``OUTPUT/_locks/run_date=…/<run id>.json``, and *then* looks for others'.
+Whoever sees another's takes its own down again. Of two runs, the one that looked last has seen the other's flag, so
+both can never go on; that both give way is possible, and each tries again after a moment of its own. Unlike a single
+lock file that is created exclusively, this needs nothing from the storage but that a listing shows what was written
+before it: local disks, HDFS, S3, GCS and ABFS all do. (Hadoop's ``create(overwrite=False)`` is exclusive on HDFS only.)
+And a dead run's flag has a name of its own, so deleting it can never delete that of a run which has just begun.
+
+A flag is alive as long as its file ``<run id>.alive`` is written again every `BEAT_S` seconds. It is dead after
+`LEASE_S` without, by the clock of the storage and not of some machine; or at once if its process is known to be gone,
+which can be told where it ran on this machine, in this process namespace, since this boot. A run that was taken for
+dead (stopped for minutes, or cut off from the storage) finds its flag missing and ends before it publishes. Between
+this last look and the renaming of a folder there are milliseconds which no file system can guard; what would be
+published then is a whole night all the same, never a mixture of two.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import random
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+
+from spark_jobs.errors import DateTaken, JobError
+from spark_jobs.storage import Storage
+
+BEAT_S = 5.0
+LEASE_S = 30.0
+_TRIES = 4
+
+
+class RunLock:
+    """The right to work on one date of one output, while it is entered.
+
+    Parameters
+    ----------
+    storage
+        Where the output is.
+    folder
+        Folder of the flags, for this date alone.
+    run_id
+        Names the flag.
+    what
+        What is locked, for messages: ``run_date 2026-11-01 of out``.
+    beat_s, lease_s
+        Seconds between signs of life, and without one until a flag is dead.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        folder: str,
+        run_id: str,
+        what: str,
+        *,
+        beat_s: float = BEAT_S,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._storage = storage
+        self._folder = folder
+        self._run_id = run_id
+        self._what = what
+        self._beat_s = beat_s
+        self._lease_s = lease_s
+        self._released = threading.Event()
+        self._lost = False
+        self._heart = threading.Thread(target=self._beat, name="lock", daemon=True)
+        self.dead: list[str] = []
+        """Ids of the dead runs whose flags were removed: what they had begun may be cleaned up."""
+
+    def __enter__(self) -> RunLock:
+        """Take it.
+
+        Raises
+        ------
+        DateTaken
+            If another run has it; the sentence says which.
+        """
+        for attempt in range(_TRIES):
+            self._raise_flag()
+            try:
+                holder = self._live_other()
+                if holder is None:
+                    self._heart.start()
+                    return self
+            except BaseException:
+                self._take_down(self._run_id)
+                raise
+            self._take_down(self._run_id)
+            if attempt + 1 < _TRIES:
+                time.sleep(random.uniform(0.05, 0.5))
+        raise DateTaken(
+            f"{self._what} is being labelled by another run: {holder}; a dead run gives the date free "
+            f"{self._lease_s:g} s after its last sign of life"
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self._released.set()
+        self._heart.join()
+        self._take_down(self._run_id)
+        self._storage.delete_if_empty(self._folder)
+        self._storage.delete_if_empty(self._folder.rsplit("/", 1)[0])
+
+    def trouble(self) -> JobError | None:
+        """Give the error that ends the run, once it has been taken for dead."""
+        return self._taken() if self._lost else None
+
+    def check(self) -> None:
+        """Make sure that the run still has the right.
+
+        Raises
+        ------
+        DateTaken
+            If it was taken for dead and another run may have begun.
+        """
+        if self._lost or not self._storage.exists(self._flag(self._run_id)):
+            raise self._taken()
+
+    def _taken(self) -> DateTaken:
+        return DateTaken(
+            f"{self._what} was taken over: this run gave no sign of life for {self._lease_s:g} s; nothing was published"
+        )
+
+    def _beat(self) -> None:
+        while not self._released.wait(self._beat_s):
+            try:
+                if not self._storage.exists(self._flag(self._run_id)):
+                    self._lost = True
+                    return
+                self._storage.write_text(self._alive(self._run_id), "")
+            except (Py4JError, OSError):
+                # The storage does not answer: perhaps it will at the next beat. If not, the last look before
+                # publishing fails as well.
+                continue
+
+    def _raise_flag(self) -> None:
+        owner = {
+            "run_id": self._run_id,
+            "user": _user(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "process": _process(os.getpid()),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        self._storage.write_text(self._flag(self._run_id), json.dumps(owner))
+        self._storage.write_text(self._alive(self._run_id), "")
+
+    def _live_other(self) -> str | None:
+        """Describe the run that has the lock; dead ones are taken down on the way."""
+        now = self._storage.modified_ms(self._alive(self._run_id))
+        for name in self._storage.names(self._folder):
+            run_id, kind = name.rpartition(".")[::2]
+            if kind != "json" or run_id == self._run_id:
+                continue
+            owner = _parsed(self._storage.read_text(self._flag(run_id)))
+            seen = self._storage.modified_ms(self._alive(run_id)) or self._storage.modified_ms(self._flag(run_id))
+            if seen is None or now is None:
+                continue  # it has just gone
+            silent_s = max(0.0, (now - seen) / 1000)
+            if silent_s <= self._lease_s and not _gone(owner):
+                return _described(run_id, owner, silent_s)
+            self._take_down(run_id)
+            self.dead.append(run_id)
+        return None
+
+    def _take_down(self, run_id: str) -> None:
+        self._storage.delete(self._flag(run_id))
+        self._storage.delete(self._alive(run_id))
+
+    def _flag(self, run_id: str) -> str:
+        return f"{self._folder}/{run_id}.json"
+
+    def _alive(self, run_id: str) -> str:
+        return f"{self._folder}/{run_id}.alive"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return str(os.getuid())
+
+
+def _process(pid: int) -> str | None:
+    """Name a process so that no other ever has the name: boot, process namespace, and when it began."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # The name of the program, in brackets, may hold spaces; the 20th field after it is the start, in clock ticks.
+        began = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()} {pid} {began}"
+    except (OSError, IndexError):
+        return None
+
+
+def _gone(owner: dict[str, Any]) -> bool:
+    """Whether a flag's process has certainly ended."""
+    name, here = owner.get("process"), _process(os.getpid())
+    if not isinstance(name, str) or here is None or name.split()[:2] != here.split()[:2]:
+        return False
+    return _process(int(owner["pid"])) != name
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    # Empty while it is being written.
+    try:
+        owner = json.loads(text)
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _described(run_id: str, owner: dict[str, Any], silent_s: float) -> str:
+    if not owner:
+        return f"{run_id}, last sign of life {silent_s:.0f} s ago"
+    who = f"{owner.get('user')}@{owner.get('host')}, process {owner.get('pid')}, since {owner.get('since')}"
+    return f"{run_id} ({who}, last sign of life {silent_s:.0f} s ago)"

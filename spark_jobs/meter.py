@@ -1,0 +1,57 @@
+"""What the tasks of a run tell the driver when they end. For display only: Spark counts a repeated task twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pyspark import SparkContext
+from pyspark.accumulators import Accumulator, AccumulatorParam
+
+
+class Work(NamedTuple):
+    """What was done.
+
+    Attributes
+    ----------
+    rows, calls, retries
+        Of all tasks that have ended.
+    in_flight
+        The limit on calls in flight of the task that ended last; 0 before there is one.
+    """
+
+    rows: int = 0
+    calls: int = 0
+    retries: int = 0
+    in_flight: int = 0
+
+
+class _Sum(AccumulatorParam[Work]):
+    def zero(self, value: Work) -> Work:  # noqa: ARG002
+        return Work()
+
+    def addInPlace(self, value1: Work, value2: Work) -> Work:  # noqa: N802
+        rows, calls, retries = (value1[field] + value2[field] for field in range(3))
+        return Work(rows, calls, retries, value2.in_flight or value1.in_flight)
+
+
+@dataclass(frozen=True)
+class TaskMeter:
+    """The `spark_jobs.scoring.Meter` of a run; travels to the executors.
+
+    Attributes
+    ----------
+    total
+        Grows on the driver as tasks end.
+    """
+
+    total: Accumulator[Work]
+
+    @classmethod
+    def of(cls, context: SparkContext) -> TaskMeter:
+        """Make one that starts at nothing."""
+        return cls(context.accumulator(Work(), _Sum()))
+
+    def add(self, *, rows: int, calls: int, retries: int, in_flight: int) -> None:
+        """Take in one task."""
+        self.total.add(Work(rows, calls, retries, in_flight))

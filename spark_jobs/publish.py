@@ -1,0 +1,96 @@
+"""Publishing a night: written aside, looked at, then put in place in one step.
+
+Labelled rows are written to ``OUTPUT/_staging/run_date=…/labels``, which readers never open. What goes wrong until
+then, a full disk for example, leaves ``OUTPUT/labels`` as it was; and whoever judges the night (row counts, quality
+gates) judges the very files that will be published. Then the folder is renamed to ``OUTPUT/labels/run_date=…``. A night
+that is published again is moved aside first: two renames, each of which a file system does as one step. A run killed
+between the two is mended by the next one of its date, which finds the old folder aside and none in place.
+
+Spark's dynamic partition overwrite also writes aside and renames, but it deletes the old partition first, file by file,
+and commits before anybody could look. It is what commits here for every other format, and for tables.
+
+On an object store a rename copies file by file: use a table format there, such as Delta or Iceberg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from spark_jobs.storage import Storage
+from spark_jobs.tables import Table
+
+
+class Publication:
+    """One date's labels on their way; nobody else may work on the date at the time.
+
+    Parameters
+    ----------
+    spark
+        The session.
+    labels
+        Where they go.
+    staging
+        Folder for what is under way, for this date alone.
+    run_date
+        The partition.
+    """
+
+    def __init__(self, spark: SparkSession, labels: Table, staging: str, run_date: date) -> None:
+        self._spark = spark
+        self._storage = Storage(spark)
+        self._labels = labels
+        self._staging = staging
+        self._staged = f"{staging}/labels"
+        self._replaced = f"{staging}/replaced"
+        self._run_date = run_date
+        self._partition = f"{labels.name}/run_date={run_date}"
+
+    @property
+    def place(self) -> str:
+        """Where the partition is, or will be."""
+        return f"{self._labels.name} where run_date = {self._run_date}" if self._labels.named else self._partition
+
+    def stage(self, labelled: DataFrame) -> DataFrame:
+        """Write rows aside, in place of what was there, and give them as they were written, with `run_date`."""
+        labelled.write.mode("overwrite").parquet(self._staged)
+        return self._spark.read.parquet(self._staged).withColumn("run_date", F.lit(self._run_date))
+
+    def commit(self, staged: DataFrame, still_ours: Callable[[], None]) -> None:
+        """Put what `stage` wrote in its place.
+
+        Parameters
+        ----------
+        staged
+            What `stage` gave.
+        still_ours
+            Called just before; raises if the run has lost its right to publish.
+        """
+        if not self._labels.plain_files:
+            still_ours()
+            self._labels.overwrite_partitions(staged, ("run_date",))
+            return
+        old = self._storage.exists(self._partition)
+        still_ours()
+        if old:
+            self._storage.rename(self._partition, self._replaced)
+        self._storage.rename(self._staged, self._partition)
+
+    def clean(self) -> None:
+        """Put back what a run had moved aside without putting something in its place, and delete what is aside.
+
+        Called before a run, for what a dead one left, and after it.
+        """
+        try:
+            if self._storage.exists(self._replaced) and not self._storage.exists(self._partition):
+                self._storage.rename(self._replaced, self._partition)
+            self._storage.delete(self._staging)
+        except (Py4JError, OSError):
+            # Spark's process is gone. What may be somebody's published night stays where it is, for the next run.
+            self._storage.delete(self._staged)
+            self._storage.delete_if_empty(self._staging)
+        self._storage.delete_if_empty(self._staging.rsplit("/", 1)[0])

@@ -1,0 +1,117 @@
+"""One run at a time, also when runs die, freeze or begin at the same moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.errors import DateTaken
+from spark_jobs.lock import RunLock, _process
+from spark_jobs.storage import Storage
+
+
+@pytest.fixture
+def storage(spark: SparkSession) -> Storage:
+    return Storage(spark)
+
+
+def lock(storage: Storage, folder: Path, run_id: str, **timing: float) -> RunLock:
+    return RunLock(storage, str(folder / "locks" / "day"), run_id, "the day", **timing)
+
+
+def test_the_second_is_told_who_has_it_and_gets_it_afterwards(storage: Storage, tmp_path: Path) -> None:
+    with lock(storage, tmp_path, "first") as first:
+        first.check()
+        assert first.trouble() is None
+        with pytest.raises(DateTaken) as caught, lock(storage, tmp_path, "second"):
+            pass
+        for part in ("the day is being labelled by another run: first", f"process {os.getpid()}", "s ago"):
+            assert part in str(caught.value)
+        assert caught.value.exit_code == 4
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_process_is_gone_is_dead_at_once(storage: Storage, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        name = _process(process.pid)
+        assert name is not None
+        flag = tmp_path / "locks" / "day" / "dead.json"
+        flag.parent.mkdir(parents=True)
+        flag.write_text(json.dumps({"pid": process.pid, "process": name}))
+        with pytest.raises(DateTaken, match="dead"), lock(storage, tmp_path, "second"):
+            pass
+        process.communicate(b"\n")
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["dead"]
+        assert not flag.exists()
+
+
+@pytest.mark.parametrize("process", [None, "another-boot pid:[1] 1 1", f"{os.getpid()} of another machine"])
+def test_a_run_elsewhere_is_dead_only_after_its_lease(storage: Storage, tmp_path: Path, process: str | None) -> None:
+    flag = tmp_path / "locks" / "day" / "far.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text(json.dumps({"pid": 1, "process": process}))
+    with pytest.raises(DateTaken, match="far"), lock(storage, tmp_path, "second"):
+        pass
+    os.utime(flag, (0, 0))
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["far"]
+
+
+def test_a_flag_that_is_just_being_written_counts(storage: Storage, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "young.json"
+    flag.parent.mkdir(parents=True)
+    flag.touch()
+    with pytest.raises(DateTaken, match="young"), lock(storage, tmp_path, "second"):
+        pass
+
+
+def test_a_living_run_gives_signs_of_life_and_notices_its_loss(storage: Storage, tmp_path: Path) -> None:
+    with lock(storage, tmp_path, "first", beat_s=0.01) as first:
+        alive = tmp_path / "locks" / "day" / "first.alive"
+        before = alive.stat().st_mtime_ns
+        while alive.stat().st_mtime_ns == before:
+            pass
+        (tmp_path / "locks" / "day" / "first.json").unlink()
+        with pytest.raises(DateTaken, match="taken over"):
+            first.check()
+        while first.trouble() is None:
+            pass
+
+
+def test_of_many_that_begin_at_once_never_two_have_it(storage: Storage, tmp_path: Path) -> None:
+    inside, most, taken = 0, 0, 0
+    counting, start = threading.Lock(), threading.Barrier(6)
+
+    def begin(run_id: str) -> None:
+        nonlocal inside, most, taken
+        for round_ in range(3):
+            start.wait()
+            try:
+                with lock(storage, tmp_path, f"{run_id}-{round_}"):
+                    with counting:
+                        inside += 1
+                        most = max(most, inside)
+                        taken += 1
+                    storage.names(str(tmp_path))
+                    with counting:
+                        inside -= 1
+            except DateTaken:
+                pass
+
+    threads = [threading.Thread(target=begin, args=(f"run{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert taken >= 1

@@ -1,0 +1,54 @@
+"""Rates and times to go, by a clock of our own."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_jobs.pace import Pace
+
+
+def test_rate_and_time_to_go() -> None:
+    pace = Pace(100.0)
+    assert pace.read(100.0, 0, 1000).eta_s is None
+    reading = pace.read(102.0, 200, 1000)
+    assert (reading.rows, reading.rows_per_s, reading.eta_s) == (200, 100.0, 8.0)
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    pace = Pace(0.0)
+    for second in range(1, 101):
+        pace.read(second, 10 * second, None)
+    for second in range(1, 31):
+        reading = pace.read(100 + second, 1000 + 100 * second, None)
+    assert reading.rows_per_s == pytest.approx(100)
+    assert reading.eta_s is None
+
+
+def test_a_count_never_falls_and_the_total_is_never_below_it() -> None:
+    pace = Pace(0.0)
+    pace.read(1.0, 50, 100)
+    reading = pace.read(2.0, 20, 30)
+    assert (reading.rows, reading.total, reading.eta_s) == (50, 50, 0.0)
+
+
+def test_a_standstill_has_no_end_in_sight() -> None:
+    pace = Pace(0.0)
+    for second in range(1, 60):
+        reading = pace.read(second, 10, 100)
+    assert (reading.rows_per_s, reading.eta_s) == (0.0, None)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=2000))
+def test_the_history_is_bounded_and_adds_up_to_all_rows(steps: list[int]) -> None:
+    pace, rows = Pace(0.0), 0
+    for second, more in enumerate(steps, 1):
+        rows += more
+        pace.read(second, rows, None)
+    points = pace.history()
+    assert len(points) <= 240
+    lengths = [now.seconds - before for now, before in zip(points, [0.0, *(p.seconds for p in points)], strict=False)]
+    assert all(length > 0 for length in lengths)
+    total = sum(point.rows_per_s * length for point, length in zip(points, lengths, strict=True))
+    assert total == pytest.approx(rows, abs=0.06 * len(steps) + 1e-6)

@@ -1,0 +1,85 @@
+"""A published night is whole, whatever happens on the way."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.errors import DateTaken
+from spark_jobs.publish import Publication
+from spark_jobs.tables import Table
+
+DAY = date(2026, 11, 1)
+
+
+@pytest.fixture
+def publication(spark: SparkSession, tmp_path: Path) -> Publication:
+    return Publication(spark, Table(str(tmp_path / "labels")), str(tmp_path / "_staging" / "day"), DAY)
+
+
+def publish(publication: Publication, spark: SparkSession, value: int) -> None:
+    publication.commit(publication.stage(spark.range(value, value + 3)), lambda: None)
+    publication.clean()
+
+
+def ids(folder: Path) -> list[int]:
+    return sorted(pq.read_table(folder / "labels" / f"run_date={DAY}").column("id").to_pylist())
+
+
+def test_a_night_takes_the_place_of_an_older_one(publication: Publication, spark: SparkSession, tmp_path: Path) -> None:
+    for value in (0, 10):
+        publish(publication, spark, value)
+        assert ids(tmp_path) == [value, value + 1, value + 2]
+        assert [path.name for path in tmp_path.iterdir()] == ["labels"]
+        assert [path.name for path in (tmp_path / "labels").iterdir()] == [f"run_date={DAY}"]
+
+
+def test_staged_rows_are_seen_by_nobody(publication: Publication, spark: SparkSession, tmp_path: Path) -> None:
+    publish(publication, spark, 0)
+    staged = publication.stage(spark.range(10, 13))
+    assert sorted(row.id for row in staged.collect()) == [10, 11, 12]
+    assert {row.run_date for row in staged.collect()} == {DAY}
+    assert ids(tmp_path) == [0, 1, 2]
+    publication.clean()
+    assert ids(tmp_path) == [0, 1, 2]
+
+
+def test_a_run_that_lost_its_lock_publishes_nothing(
+    publication: Publication, spark: SparkSession, tmp_path: Path
+) -> None:
+    publish(publication, spark, 0)
+
+    def lost() -> None:
+        raise DateTaken("lost")
+
+    with pytest.raises(DateTaken):
+        publication.commit(publication.stage(spark.range(10, 13)), lost)
+    publication.clean()
+    assert ids(tmp_path) == [0, 1, 2]
+
+
+def test_a_run_killed_between_the_two_renames_is_mended(
+    publication: Publication, spark: SparkSession, tmp_path: Path
+) -> None:
+    publish(publication, spark, 0)
+    publication.stage(spark.range(10, 13))
+    (tmp_path / "labels" / f"run_date={DAY}").rename(tmp_path / "_staging" / "day" / "replaced")
+    publication.clean()
+    assert ids(tmp_path) == [0, 1, 2]
+    assert not (tmp_path / "_staging").exists()
+
+
+def test_a_second_rename_that_fails_leaves_the_older_night(
+    publication: Publication, spark: SparkSession, tmp_path: Path
+) -> None:
+    publish(publication, spark, 0)
+    staged = publication.stage(spark.range(10, 13))
+    (tmp_path / "_staging" / "day" / "labels").rename(tmp_path / "gone")
+    with pytest.raises(Exception, match="labels"):
+        publication.commit(staged, lambda: None)
+    publication.clean()
+    assert ids(tmp_path) == [0, 1, 2]

@@ -1,0 +1,48 @@
+"""The same job on a standalone cluster: a master, two workers, executors in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.spark_jobs.conftest import write_pairs
+from tests.support.job_process import Job
+from tests.support.scripted_server import ScriptedServer, score_of
+from tests.support.standalone_cluster import StandaloneCluster
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneCluster]:
+    with StandaloneCluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+def test_a_night_on_two_workers_and_the_next_one(
+    cluster: StandaloneCluster, start: Callable[..., Job], tmp_path: Path, scripted: ScriptedServer
+) -> None:
+    command, env = cluster.submit()
+    pairs = [(f"query {row % 50}", f"title {row % 700}") for row in range(1000)]
+    file = write_pairs(tmp_path / "night.parquet", pairs)
+    flags = ["--input", str(file), "--output", str(tmp_path / "out"), "--target", scripted.address]
+    assert start(flags, command, **env).finish()[::2] == (0, "")
+    table = pq.read_table(tmp_path / "out" / "labels" / "run_date=2026-11-01")
+    rows = sorted(table.to_pylist(), key=lambda row: row["id"])
+    assert [(row["query"], row["title"], row["score"]) for row in rows] == [
+        (query, title, score_of(query, title)) for query, title in pairs
+    ]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"labels", "scores", "reports"}
+
+
+def test_servers_of_its_own_are_refused_on_a_cluster(
+    cluster: StandaloneCluster, start: Callable[..., Job], tmp_path: Path
+) -> None:
+    command, env = cluster.submit()
+    file = write_pairs(tmp_path / "night.parquet", [("a", "b")])
+    # spark-submit gives both streams as one.
+    status, out, _ = start(["--input", str(file), "--output", str(tmp_path / "out")], command, **env).finish()
+    assert status == 2
+    assert f"qtr label: --target is required with the master {cluster.master}: " in out
+    assert not (tmp_path / "out").exists()

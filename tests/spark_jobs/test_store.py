@@ -1,0 +1,241 @@
+"""The score store through whole runs: only new work, kept over failures, and never a row twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from grpc_client import ClientConfig, ModelInfo, RelevanceClient
+from spark_jobs.keys import KEYS
+from spark_jobs.label_pairs import main
+from spark_jobs.night import Night
+from spark_jobs.store import ScoreStore
+from spark_jobs.tables import Table, is_table_name
+from tests.spark_jobs.conftest import Text, write_pairs
+from tests.support.scripted_server import ScriptedServer, score_of
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+REFUSING = {"status": "PERMISSION_DENIED"}
+
+
+@pytest.fixture
+def label(tmp_path: Path) -> Callable[..., int]:
+    """Run a night on a server of its own; gives how many pairs the server scored."""
+
+    def run(
+        pairs: list[tuple[Text, Text]],
+        *flags: str,
+        night: str = "01",
+        status: int = 0,
+        script: list[dict[str, Any]] | None = None,
+        version: str = "1",
+    ) -> int:
+        file = write_pairs(tmp_path / f"night-{night}.parquet", pairs)
+        common = ["--input", str(file), "--output", str(tmp_path / "out"), "--run-date", f"2026-11-{night}"]
+        with ScriptedServer(script, version=version) as server:
+            assert main([*common, "--target", server.address, "--log-format", "json", *flags]) == status
+            calls = server.finished_calls()
+        return sum(call["rows"] for call in calls if call["method"] == "ScoreBatch")
+
+    return run
+
+
+def pairs_of(count: int, first: int = 0) -> list[tuple[Text, Text]]:
+    return [(f"query {row % 10}", f"title {row}") for row in range(first, first + count)]
+
+
+def labels(output: Path, night: str = "01") -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.ParquetDataset(output / "labels" / f"run_date=2026-11-{night}").read().to_pylist()
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def assert_right(rows: list[dict[str, Any]], pairs: list[tuple[Text, Text]]) -> None:
+    """Each row once, with the score of its own pair."""
+    assert [row["id"] for row in rows] == list(range(len(pairs)))
+    for row, (query, title) in zip(rows, pairs, strict=True):
+        assert (row["query"], row["title"]) == (query, title)
+        assert row["score"] == score_of(str(query), str(title))
+
+
+def test_night_two_scores_only_the_pairs_that_are_new(label: Callable[..., int], tmp_path: Path) -> None:
+    one, two = pairs_of(60), pairs_of(60, first=40)
+    assert label(one + one[:5]) == 60
+    assert label(two, night="02") == 40
+    assert_right(labels(tmp_path / "out", "02"), two)
+    assert_right(labels(tmp_path / "out"), one + one[:5])
+    assert label(two, night="02") == 0
+    assert_right(labels(tmp_path / "out", "02"), two)
+
+
+def test_another_model_version_scores_again_and_keeps_the_old_scores(label: Callable[..., int], tmp_path: Path) -> None:
+    pairs = pairs_of(20)
+    assert [label(pairs, version=version) for version in ("1", "2", "1")] == [20, 20, 0]
+    assert {row["model_version"] for row in labels(tmp_path / "out")} == {"1"}
+    assert sorted(path.name for path in (tmp_path / "out" / "scores" / "model_name=scripted").iterdir()) == [
+        "model_version=1-000000000000",
+        "model_version=2-000000000000",
+    ]
+
+
+def test_what_the_model_refuses_is_known_too(label: Callable[..., int], tmp_path: Path) -> None:
+    pairs: list[tuple[Text, Text]] = [("query", ""), ("query", "title"), (None, "title")]
+    assert [label(pairs, night=night) for night in ("01", "02")] == [2, 0]
+    assert [row["error"] for row in labels(tmp_path / "out", "02")] == ["title is empty", None, "query is null"]
+
+
+def test_a_failed_run_keeps_what_its_tasks_committed(label: Callable[..., int], tmp_path: Path) -> None:
+    pairs = pairs_of(400)
+    flags = ["--rows-per-rpc", "5", "--partitions", "10", "--in-flight", "1"]
+    label(pairs, *flags, script=[{}] * 45 + [REFUSING] * 100, status=1)
+    assert not (tmp_path / "out" / "labels").exists()
+    assert not list((tmp_path / "out").rglob("_temporary"))
+    kept = pq.read_table(tmp_path / "out" / "scores").num_rows
+    assert 0 < kept < 400
+    assert label(pairs, *flags) == 400 - kept
+    assert_right(labels(tmp_path / "out"), pairs)
+
+
+def test_a_pair_that_is_in_the_store_twice_does_not_become_two_rows(label: Callable[..., int], tmp_path: Path) -> None:
+    pairs = pairs_of(30)
+    label(pairs)
+    [batch] = (tmp_path / "out" / "scores").rglob("batch=*")
+    shutil.copytree(batch, batch.with_name("batch=again"))
+    assert label(pairs, night="02") == 0
+    assert_right(labels(tmp_path / "out", "02"), pairs)
+
+
+def test_compaction_leaves_one_batch_with_each_pair_once(label: Callable[..., int], tmp_path: Path) -> None:
+    first, second = pairs_of(30), pairs_of(30, first=10)
+    label(first)
+    [batch] = (tmp_path / "out" / "scores").rglob("batch=*")
+    shutil.copytree(batch, batch.with_name("batch=again"))
+    assert label(second, "--compact", night="02") == 10
+    [batch] = (tmp_path / "out" / "scores").rglob("batch=*")
+    assert pq.read_table(batch).num_rows == 40
+    assert len(list(batch.glob("*.parquet"))) == 1
+    assert label(second, night="03") == 0
+    assert_right(labels(tmp_path / "out", "03"), second)
+
+
+@pytest.mark.parametrize("kind", ["tables", "orc"])
+def test_tables_and_other_formats(label: Callable[..., int], tmp_path: Path, spark: SparkSession, kind: str) -> None:
+    one, two = pairs_of(20), pairs_of(20, first=15)
+    flags = {
+        "tables": ["--store", "night_scores", "--labels", "night_labels"],
+        "orc": ["--format", "orc"],
+    }[kind]
+
+    def read(name: str) -> DataFrame:
+        return spark.table(f"night_{name}") if kind == "tables" else spark.read.orc(str(tmp_path / "out" / name))
+
+    assert [label(one, *flags), label(two, *flags, night="02"), label(two, *flags, night="02")] == [20, 15, 0]
+    assert read("scores").count() == 35
+    rows = [row.asDict() for row in read("labels").collect()]
+    assert Counter(str(row["run_date"]) for row in rows) == {"2026-11-01": 20, "2026-11-02": 20}
+    assert_right(sorted((row for row in rows if str(row["run_date"]) == "2026-11-02"), key=lambda row: row["id"]), two)
+    # Nothing waits any more, and what failed in between is not lost.
+    assert not list((tmp_path / "out").glob("_*"))
+    refused = [{}] * 3 + [REFUSING] * 50
+    label(
+        pairs_of(80), *flags, "--rows-per-rpc", "5", "--partitions", "8", "--in-flight", "1", script=refused, status=1
+    )
+    kept = sum(pq.read_table(path).num_rows for path in (tmp_path / "out" / "_scored").rglob("*.parquet"))
+    assert label(pairs_of(80), *flags) == 45 - kept
+    assert read("scores").count() == 80
+    for name in ("scores", "labels"):
+        spark.sql(f"DROP TABLE IF EXISTS night_{name}")
+
+
+def test_the_input_may_be_a_table(label: Callable[..., int], tmp_path: Path, spark: SparkSession) -> None:
+    spark.createDataFrame([(0, "kettle", "red kettle")], "id int, query string, title string").createOrReplaceTempView(
+        "asked_pairs"
+    )
+    with ScriptedServer() as server:
+        flags = ["--output", str(tmp_path / "out"), "--run-date", "2026-11-01", "--target", server.address]
+        assert main(["--input", "asked_pairs", *flags]) == 0
+    assert_right(labels(tmp_path / "out"), [("kettle", "red kettle")])
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("scores", True),
+        ("shop.scores", True),
+        ("lake.shop.scores", True),
+        ("out/scores", False),
+        ("./scores", False),
+        ("s3a://bucket/scores", False),
+        ("a.b.c.d", False),
+    ],
+)
+def test_what_is_a_table_name(text: str, named: bool) -> None:
+    assert is_table_name(text) is named
+    assert Table(text).plain_files is not named
+
+
+@pytest.fixture
+def info(scripted: ScriptedServer) -> ModelInfo:
+    with RelevanceClient(ClientConfig(scripted.address)) as client:
+        return client.model()
+
+
+def test_what_failed_for_a_moment_is_published_and_tried_again(
+    spark: SparkSession, tmp_path: Path, info: ModelInfo
+) -> None:
+    frame = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", pairs_of(3))))
+    night = Night(frame, "query", "title", info)
+    failed = {"title 0": "INTERNAL", "title 1": "OK", "title 2": "INVALID_ARGUMENT"}
+    status = F.create_map(*(F.lit(text) for item in failed.items() for text in item))[F.col("title")]
+
+    def answered(pairs: DataFrame, status: Any) -> DataFrame:
+        results = {"score": F.lit(0.5).cast("float"), "label": F.lit("relevant"), "status": status}
+        results |= {"error": F.lit(None).cast("string"), "scored_at": F.current_timestamp()}
+        return pairs.withColumns(results)
+
+    def store(run_id: str) -> ScoreStore:
+        return ScoreStore(spark, Table(str(tmp_path / "scores")), str(tmp_path / "waiting"), info, run_id)
+
+    first = store("first")
+    assert first.known() is None
+    first.append(answered(night.new_pairs(None, 1), status))
+    assert night.labelled(first.scores(), "first").count() == 3
+    second = store("second")
+    known = second.known()
+    assert known is not None
+    new = night.new_pairs(known, 1)
+    assert [row.title for row in new.collect()] == ["title 0"]
+    second.append(answered(new, F.lit("OK")))
+    for unique in (False, True):
+        rows = night.labelled(second.scores(unique=unique), "second").collect()
+        assert sorted((row.title, row.status) for row in rows) == sorted((failed | {"title 0": "OK"}).items())
+
+
+def test_a_model_with_an_unusual_name_has_a_folder(spark: SparkSession, tmp_path: Path, info: ModelInfo) -> None:
+    strange = ModelInfo(type(info.ref)("a/b=c: d", "1%2"), "", info.labels, info.threshold, info.limits)
+    rows = spark.createDataFrame([(1, 2, "q", "t")], "title_key long, pair_key long, query string, title string")
+    rows = rows.withColumns(
+        {"score": F.lit(0.5), "label": F.lit("x"), "status": F.lit("OK"), "error": F.lit(None).cast("string")}
+        | {"scored_at": F.current_timestamp()}
+    )
+    for model, known in ((strange, 1), (info, None)):
+        store = ScoreStore(spark, Table(str(tmp_path / "scores")), "unused", model, "id")
+        if model is strange:
+            store.append(rows.withColumn("score", F.col("score").cast("float")))
+        keys = store.known()
+        assert (None if keys is None else keys.count()) == known
+    read = spark.read.parquet(str(tmp_path / "scores"))
+    assert [(row.model_name, row.model_version) for row in read.select("model_name", "model_version").collect()] == [
+        ("a/b=c: d", "1%2")
+    ]
+    assert set(KEYS) < set(read.columns)
+    assert pa.types.is_int64(pq.read_schema(next((tmp_path / "scores").rglob("*.parquet"))).field(KEYS[0]).type)
