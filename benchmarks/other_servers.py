@@ -2,10 +2,11 @@
 
 python -m benchmarks.other_servers NIGHT_FOLDER --python VENV/bin/python [--pairs 100000] [--runs 3]
 
-`VENV` is an environment with mosec, litserve, mlserver and what the model needs (numpy, onnxruntime, tokenizers,
-pydantic), and without this project: it is put on the path. Each server runs the same graphs on one thread; see
-`benchmarks/others/`. Bulk is 256 pairs a call and 8 in flight, a title's pairs together; single pairs come one at a
-time on one connection. CPU is that of the server and all its processes.
+`VENV` is an environment with mosec, litserve or mlserver and what the model needs (numpy, onnxruntime, tokenizers,
+pydantic), and without this project: it is put on the path. Those three do not get on with each other's dependencies;
+`--servers` measures some of them at a time. Each server runs the same graphs on one thread; see `benchmarks/others/`.
+Bulk is 256 pairs a call and 8 in flight, a title's pairs together; single pairs come one at a time on one connection.
+CPU is that of the server and all its processes.
 """
 
 from __future__ import annotations

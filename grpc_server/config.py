@@ -93,6 +93,12 @@ class ServerSettings(ProgramSettings):
     cache_bytes: int = Field(
         default=64 << 20, ge=0, description="Memory for what is kept per text (token ids, model state)."
     )
+    score_cache_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory for the scores of pairs that were asked before, for each model version; 0 keeps none. "
+        "Worth it where the same pairs are asked again; a nightly run asks each once.",
+    )
     drain_seconds: float = Field(
         default=30.0, gt=0, description="Time that accepted calls have to finish after SIGTERM or SIGINT."
     )

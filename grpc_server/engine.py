@@ -15,7 +15,7 @@ import math
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, perf_counter
 from typing import Protocol
 
@@ -23,9 +23,10 @@ from grpc_server.answer import Answer, cut, join
 from grpc_server.cutting import cut_to_budget
 from grpc_server.errors import DeadlineError, ScoringError
 from grpc_server.models import ServedModels
-from grpc_server.observer import NOBODY, BatchReport, Observer, TextUse
+from grpc_server.observer import NOBODY, BatchReport, CacheUse, Observer
 from grpc_server.pace import ObservedPace
 from grpc_server.queue import Dropped, Lane, Work, WorkQueue
+from grpc_server.score_cache import ScoreCache
 from relevance_model import Pairs, Scorer, Scores
 
 log = logging.getLogger(__name__)
@@ -76,13 +77,15 @@ class Engine:
         Told of requests and batches.
     doorstep
         What is known of calls that are on their way in.
+    score_cache_bytes
+        See :class:`~grpc_server.score_cache.ScoreCache`.
 
     Attributes
     ----------
     models
         As given.
-    queue
-        Where work waits; for looking, not for touching.
+    queue, score_cache
+        Where work waits, and what is kept of it; for looking, not for touching.
     broken
         Set when nothing will be scored any more because of a fault in the engine itself; the log has the cause.
     """
@@ -95,8 +98,10 @@ class Engine:
         batch_tokens: int,
         observer: Observer = NOBODY,
         doorstep: Doorstep | None = None,
+        score_cache_bytes: int = 0,
     ) -> None:
         self.models = models
+        self.score_cache = ScoreCache(score_cache_bytes)
         self._observer = observer
         self._batch_tokens = batch_tokens
         self._pace = ObservedPace()
@@ -239,8 +244,9 @@ class Engine:
         assert isinstance(scorer, Scorer)
         started = perf_counter()
         before = _text_counts(scorer)
-        result = scorer.score(Pairs.concat([work.pairs for work in batch]))
-        self._observer.batch_scored(_report(batch, scorer, result, before, perf_counter() - started))
+        result, kept = self.score_cache.score(scorer, Pairs.concat([work.pairs for work in batch]))
+        report = _report(batch, scorer, result, before, perf_counter() - started)
+        self._observer.batch_scored(replace(report, scores=kept) if kept.hits or kept.misses else report)
         answers: list[Answer] = []
         start = 0
         for work in batch:
@@ -290,13 +296,13 @@ def _let_go(waiter: asyncio.Future[Answer] | None) -> None:
         waiter.exception()  # that another part failed is known; asyncio would complain that nobody asked
 
 
-def _text_counts(scorer: Scorer) -> dict[str, TextUse]:
+def _text_counts(scorer: Scorer) -> dict[str, CacheUse]:
     columns = {"query": scorer.queries.cache, "title": scorer.titles.cache}
-    return {name: TextUse(cache.hits, cache.misses) for name, cache in columns.items()}
+    return {name: CacheUse(cache.hits, cache.misses) for name, cache in columns.items()}
 
 
 def _report(
-    batch: list[Work], scorer: Scorer, result: Scores, before: dict[str, TextUse], seconds: float
+    batch: list[Work], scorer: Scorer, result: Scores, before: dict[str, CacheUse], seconds: float
 ) -> BatchReport:
     after = _text_counts(scorer)
     manifest = scorer.bundle.manifest
@@ -312,7 +318,8 @@ def _report(
         infer_seconds=result.infer_seconds,
         queue_seconds=[work.taken - work.enqueued for work in batch],
         texts={
-            name: TextUse(use.hits - before[name].hits, use.misses - before[name].misses) for name, use in after.items()
+            name: CacheUse(use.hits - before[name].hits, use.misses - before[name].misses)
+            for name, use in after.items()
         },
         contexts=[work.context for work in batch],
     )

@@ -50,6 +50,8 @@ class Metrics:
         self._rows = self._counter("qtr_rows", "Rows that were taken in, by what became of them.", "outcome")
         self._hits = self._counter("qtr_text_cache_hits", "Texts found in the cache.", "column")
         self._misses = self._counter("qtr_text_cache_misses", "Texts encoded because they were not cached.", "column")
+        self._score_hits = self._counter("qtr_score_cache_hits", "Pairs found in the score cache.")
+        self._score_misses = self._counter("qtr_score_cache_misses", "Pairs looked for in the score cache in vain.")
         self._rejected = self._counter("qtr_rejected", "Requests that ended without an answer, by reason.", "reason")
         # A series that does not exist until its first event hides that event from a rate.
         self._waited = {lane.value: self._queue.labels(lane.value) for lane in Lane}
@@ -104,6 +106,8 @@ class Metrics:
             hits, misses = self._texts[column]
             hits.inc(use.hits)
             misses.inc(use.misses)
+        self._score_hits.inc(report.scores.hits)
+        self._score_misses.inc(report.scores.misses)
 
     def rows_lost(self, rows: int, outcome: str) -> None:
         """Count the rows."""
@@ -142,6 +146,9 @@ class _EngineState(Collector):
             capacity.add_metric([name], column.cache.capacity)
         yield entries
         yield capacity
+        scores = self._engine.score_cache
+        yield _gauge("qtr_score_cache_entries", "Scores of the model that are kept.", scores.entries(scorer))
+        yield _gauge("qtr_score_cache_capacity", "Scores of one model that fit.", scores.capacity)
         manifest = scorer.bundle.manifest
         model = GaugeMetricFamily(
             "qtr_model_info", "The model that answers by default.", labels=["name", "version", "sha256"]

@@ -50,8 +50,8 @@ UNKNOWN_METHOD = Method("unary", "unknown", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
-class TextUse:
-    """How often a batch met texts of one column that were cached (``hits``), and that were not (``misses``)."""
+class CacheUse:
+    """How often a batch met what a cache held (``hits``), and what it did not hold (``misses``)."""
 
     hits: int
     misses: int
@@ -77,6 +77,8 @@ class BatchReport:
         How long each piece of work had waited.
     texts
         Use of the text cache, by column.
+    scores
+        Use of the score cache; nothing if there is none.
     contexts
         For each piece of work, the context of the call that it belongs to.
     """
@@ -91,8 +93,9 @@ class BatchReport:
     encode_seconds: float
     infer_seconds: float
     queue_seconds: Sequence[float]
-    texts: Mapping[str, TextUse]
+    texts: Mapping[str, CacheUse]
     contexts: Sequence[Context]
+    scores: CacheUse = CacheUse(0, 0)
 
 
 class Observer(Protocol):

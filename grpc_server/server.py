@@ -119,6 +119,7 @@ def _load(settings: ServerSettings, observer: Observer, doorstep: Doorstep) -> t
         batch_tokens=settings.batch_tokens,
         observer=observer,
         doorstep=doorstep,
+        score_cache_bytes=settings.score_cache_bytes,
     )
     return engine, BundleReloader(path, models, make_scorer)
 

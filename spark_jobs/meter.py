@@ -14,12 +14,13 @@ class Work(NamedTuple):
 
     Attributes
     ----------
-    rows, calls, retries
+    tasks, rows, calls, retries
         Of all tasks that have ended.
     in_flight
         The limit on calls in flight of the task that ended last; 0 before there is one.
     """
 
+    tasks: int = 0
     rows: int = 0
     calls: int = 0
     retries: int = 0
@@ -31,8 +32,8 @@ class _Sum(AccumulatorParam[Work]):
         return Work()
 
     def addInPlace(self, value1: Work, value2: Work) -> Work:  # noqa: N802
-        rows, calls, retries = (value1[field] + value2[field] for field in range(3))
-        return Work(rows, calls, retries, value2.in_flight or value1.in_flight)
+        tasks, rows, calls, retries = (value1[field] + value2[field] for field in range(4))
+        return Work(tasks, rows, calls, retries, value2.in_flight or value1.in_flight)
 
 
 @dataclass(frozen=True)
@@ -54,4 +55,4 @@ class TaskMeter:
 
     def add(self, *, rows: int, calls: int, retries: int, in_flight: int) -> None:
         """Take in one task."""
-        self.total.add(Work(rows, calls, retries, in_flight))
+        self.total.add(Work(1, rows, calls, retries, in_flight))

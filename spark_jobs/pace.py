@@ -28,7 +28,7 @@ class Reading:
     rows, total
         Rows done, and in all; the total is an estimate unless everything is done, `None` before there is one.
     rows_per_s
-        Over the last 20 seconds.
+        Over the last 20 seconds, less those before the first row.
     eta_s
         Seconds until the last row, `None` if that cannot be told.
     """
@@ -57,14 +57,16 @@ class Pace:
     def read(self, now: float, rows: int, total: int | None) -> Reading:
         """Take in that `rows` are done `now`; a count that seems to fall is taken for the last one."""
         rows = max(rows, self._recent[-1][1])
-        if now > self._recent[-1][0]:
+        if not rows:
+            # What comes before the first row, such as deduplication, is no slow start of scoring.
+            self._recent = deque([(now, 0)])
+        elif now > self._recent[-1][0]:
             self._recent.append((now, rows))
             while len(self._recent) > 2 and now - self._recent[1][0] >= _WINDOW_S:
                 self._recent.popleft()
             if rows != self._history[-1][1]:
-                if len(self._history) == 1 and len(self._recent) > 2:
-                    # What came before the first row is no slow start, but something else.
-                    self._history.append((self._recent[-2][0], 0))
+                if len(self._history) == 1 and self._recent[0][0] > self._started:
+                    self._history.append(self._recent[0])
                 self._history.append((now, rows))
                 if len(self._history) > 2 * _POINTS:
                     # Every second one is dropped, so that a long night has as many points as a short one.

@@ -79,6 +79,7 @@ class Watch:
         self._lock = threading.Lock()
         self._step: str | None = None
         self._pace: Pace | None = None
+        self._total: int | None = None
 
     def begin(self, step: str) -> None:
         """Look at another step from now on."""
@@ -89,12 +90,12 @@ class Watch:
 
     def end(self) -> None:
         """Look once more, at the end of a step."""
-        self.look()
+        self.look(ended=True)
         with self._lock:
             self._step = None
 
-    def look(self) -> None:
-        """Read the state of things, and show it."""
+    def look(self, *, ended: bool = False) -> None:
+        """Read the state of things, and show it; at the end of a step, all its rows are done."""
         step = self._step
         if step is None:
             return
@@ -107,8 +108,9 @@ class Watch:
             reading = None
             if step == SCORE and self._pace is not None:
                 # Partitions are cut by a hash, so the tasks that have ended speak for the others.
-                total = round(work.rows / tasks.done * tasks.total) if work.rows and tasks.done else None
-                reading = self._pace.read(self._clock(), rows, total if tasks.total else rows)
+                if work.rows and tasks.total:
+                    self._total = round(work.rows / work.tasks * tasks.total)
+                reading = self._pace.read(self._clock(), rows, rows if ended else self._total)
             self._display.show(step, tasks, reading, work)
 
     def throughput(self) -> tuple[Point, ...]:
@@ -199,7 +201,7 @@ class Progress:
     live
         Whether to show a line on the terminal, rather than log events.
     begun
-        When the command was given, by `time.monotonic`; now if absent.
+        When the command was given, by `time.monotonic`; the step ``start`` has lasted since then. Now if absent.
 
     Attributes
     ----------
@@ -216,6 +218,8 @@ class Progress:
         self.partitions: Partitions | None = None
         self.meter = TaskMeter.of(spark.sparkContext)
         self._begun = time.monotonic() if begun is None else begun
+        if begun is not None:
+            self.seconds["start"] = self.total_s
         self.started = time.time() - self.total_s
         self._context = spark.sparkContext
         self._status = SparkStatus(spark)

@@ -218,7 +218,7 @@ class RunReport:
         samples = (row for rows in self.judged.samples.values() for row in rows)
         shown = [row for row in samples if row.score is not None and row.query and row.title]
         if shown:
-            console.print(_sample_table(shown))
+            console.print(_sample_table(sorted(shown, key=lambda row: row.score or 0.0)))
 
 
 def _headline(report: RunReport) -> Text:

@@ -1,6 +1,4 @@
-"""LitServe: FastAPI in one process, the model in a worker process."""
-
-from __future__ import annotations
+"""LitServe: FastAPI in one process, the model in another. FastAPI reads the annotations: they must be types."""
 
 import litserve  # type: ignore[import-not-found]
 
@@ -14,8 +12,8 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
         """Load it."""
         self._model = Model()
 
-    def decode_request(self, request: dict[str, list[str]]) -> Columns:
-        """Take it as it is; FastAPI reads the annotation."""
+    def decode_request(self, request: Columns) -> Columns:
+        """Take it as it is."""
         return request
 
     def batch(self, inputs: list[Columns]) -> list[Columns]:

@@ -18,7 +18,7 @@ from grpc_server.cutting import estimate_tokens
 from grpc_server.engine import Engine
 from grpc_server.metrics import Metrics
 from grpc_server.models import ServedModels
-from grpc_server.observer import BatchReport, Method, TextUse
+from grpc_server.observer import BatchReport, CacheUse, Method
 from grpc_server.queue import Lane
 from relevance_model import Bundle, Pairs, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
@@ -95,6 +95,18 @@ def test_a_server_counts_what_its_callers_saw(start_server: StartServer, student
     assert seen.value("process_resident_memory_bytes") > 1 << 20
 
 
+def test_a_server_that_keeps_scores_counts_their_use(start_server: StartServer) -> None:
+    server = start_server("--score-cache-bytes", "1000000")
+    stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
+    request = pb.ScoreRequest(query="green boots", titles=["Red canvas sneakers", "USB cable 2 m"])
+    first, again = (stub.Score(request, timeout=30) for _ in range(2))
+    assert list(first.results) == list(again.results)
+    seen = read_metrics(server.metrics_address)
+    assert seen.value("qtr_score_cache_misses_total") == seen.value("qtr_score_cache_hits_total") == 2
+    assert seen.value("qtr_score_cache_entries") == 2
+    assert seen.value("qtr_text_cache_misses_total", column="title") == 2
+
+
 def rows(count: int) -> Pairs:
     return Pairs.from_columns([f"query {i}" for i in range(count)], [f"title {i}" for i in range(count)])
 
@@ -158,7 +170,7 @@ def test_two_servers_in_one_process_share_nothing() -> None:
     one, other = Metrics(), Metrics()
     one.method_served(Method("unary", "s", "m"))(())("OK", None)
     one.batch_scored(
-        BatchReport("m", "1", "bulk", 8, 1, 99, 0.3, 0.1, 0.2, [0.5, 0.6], {"query": TextUse(3, 4)}, contexts=[])
+        BatchReport("m", "1", "bulk", 8, 1, 99, 0.3, 0.1, 0.2, [0.5, 0.6], {"query": CacheUse(3, 4)}, contexts=[])
     )
     assert shown(one).value("qtr_batch_tokens_sum") == 99
     assert shown(one).value("qtr_queue_seconds_sum", lane="bulk") == pytest.approx(1.1)

@@ -16,6 +16,14 @@ def test_rate_and_time_to_go() -> None:
     assert (reading.rows, reading.rows_per_s, reading.eta_s) == (200, 100.0, 8.0)
 
 
+def test_what_comes_before_the_first_row_slows_nothing_down() -> None:
+    pace = Pace(0.0)
+    for second in range(1, 11):
+        assert pace.read(second, 0, None).rows_per_s == 0
+    assert pace.read(12.0, 200, 1000).rows_per_s == 100
+    assert [(point.seconds, point.rows_per_s) for point in pace.history()] == [(10.0, 0.0), (12.0, 100.0)]
+
+
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     pace = Pace(0.0)
     for second in range(1, 101):

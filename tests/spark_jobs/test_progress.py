@@ -61,15 +61,19 @@ def test_the_total_is_what_the_ended_tasks_say() -> None:
     state.watch.begin("score")
     state.now, state.done, state.rows = 2.0, Tasks(0, 8), 300
     state.watch.look()
-    state.now, state.done, state.rows, state.work = 4.0, Tasks(2, 8), 700, Work(500, 4, 1, 3)
+    state.now, state.done, state.rows, state.work = 4.0, Tasks(2, 8), 700, Work(2, 500, 4, 1, 3)
     state.watch.look()
-    state.now, state.done, state.work = 10.0, Tasks(0, 0), Work(2010, 16, 1, 3)
+    state.now, state.done, state.rows = 6.0, Tasks(0, 0), 1500
+    state.watch.look()
+    state.now, state.work = 10.0, Work(8, 2010, 16, 1, 3)
     state.watch.end()
-    first, second, last = (reading for _, _, reading, _ in state.shown)
+    first, second, third, last = (reading for _, _, reading, _ in state.shown)
+    assert third is not None
+    assert (third.rows, third.total) == (1500, 2000)
     assert first == Reading(300, None, 150.0, None)
     assert second == Reading(700, 2000, 175.0, pytest.approx(1300 / 175))
     assert (last.rows, last.total) == (2010, 2010) if last else False
-    assert [point.seconds for point in state.watch.throughput()] == [2.0, 4.0, 10.0]
+    assert [point.seconds for point in state.watch.throughput()] == [2.0, 4.0, 6.0, 10.0]
 
 
 @pytest.fixture
@@ -92,7 +96,7 @@ def test_events_are_seconds_apart_and_the_last_one_always_comes(event_log: io.St
     for state.now in (1.0, 4.9, 5.0, 7.0, 10.0):
         events.show("read", Tasks(1, 4), None, Work())
     assert event_log.getvalue().count("\n") == 2
-    events.show("score", Tasks(4, 4), Reading(99, 99, 33.3, 0.0), Work(99, 3, 1, 2))
+    events.show("score", Tasks(4, 4), Reading(99, 99, 33.3, 0.0), Work(4, 99, 3, 1, 2))
     line = event_log.getvalue().splitlines()[-1]
     for part in ('"step": "score"', '"rows_done": 99', '"rows_per_s": 33', '"in_flight": 2', '"retries": 1'):
         assert part in line
@@ -108,7 +112,7 @@ def test_the_live_line_goes_away_and_log_lines_stay_whole(
     before = handler.stream
     line = LiveLine(Console(force_terminal=True, width=120))
     try:
-        line.show("score", Tasks(2, 8), Reading(700, 2000, 175.0, 7.4), Work(500, 4, 2, 3))
+        line.show("score", Tasks(2, 8), Reading(700, 2000, 175.0, 7.4), Work(2, 500, 4, 2, 3))
         logging.getLogger("spark_jobs").info("something happened")
     finally:
         line.close()
@@ -122,7 +126,7 @@ def test_the_live_line_goes_away_and_log_lines_stay_whole(
 def test_the_live_lines_words() -> None:
     out = io.StringIO()
     line = LiveLine(Console(file=out, force_terminal=True, width=140))
-    line.show("score", Tasks(2, 8), Reading(700, 2000, 175.0, 7.4), Work(500, 4, 2, 3))
+    line.show("score", Tasks(2, 8), Reading(700, 2000, 175.0, 7.4), Work(2, 500, 4, 2, 3))
     line.close()
     assert "700 of 2,000 rows · 175/s · 7.4 s left · 3 in flight · 2 retries" in out.getvalue()
 
@@ -147,7 +151,7 @@ def test_tasks_report_rows_calls_and_the_limit(spark: SparkSession, config: Clie
         with progress.step("score", "some pairs"):
             score_pairs(pairs.repartition(3), config, meter=progress.meter).write.parquet(str(tmp_path / "scored"))
         work, found = progress.meter.total.value, progress.partitions
-    assert work.rows == 100
+    assert (work.tasks, work.rows) == (3, 100)
     assert work.calls >= 100 / 7
     assert work.in_flight >= 1
     assert found is not None
