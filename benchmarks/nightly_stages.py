@@ -102,7 +102,10 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
     write = measured(tree, lambda: stored.write.mode("overwrite").parquet(f"{to}/written")).total()
     join = measured(tree, discard(joined)).total()
     publish = measured(tree, lambda: joined.write.mode("overwrite").parquet(f"{to}/published")).total()
-    anti = measured(tree, discard(night.new_pairs(scores.select(*KEYS), partitions))).total()
+    # A semi-join does the anti-join's work and hands on the same rows as before.
+    distinct = night.pairs().repartition(partitions, KEYS[0]).distinct()
+    known = distinct.join(scores.select(*KEYS), list(KEYS), "left_semi").sortWithinPartitions(*KEYS)
+    anti = measured(tree, discard(known)).total()
     sample = [(row.query, row.title) for row in scores.select("query", "title").limit(_SAMPLE).collect()]
     encode, infer = (seconds * count for seconds in scorer_cost(sample))
     table = {

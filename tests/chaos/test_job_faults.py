@@ -26,6 +26,9 @@ from tests.support.standalone_cluster import StandaloneCluster
 
 ROWS = 24_000
 KILLS = 10
+
+# Ten kills are a dozen starts of Spark.
+pytestmark = pytest.mark.timeout(600)
 SLOW = ["--rows-per-rpc", "24", "--in-flight", "1"]
 
 
@@ -100,6 +103,7 @@ class Reader(threading.Thread):
         self.join()
 
 
+@pytest.mark.timeout(600)  # a dozen runs, each with a Java of its own
 def test_the_driver_killed_at_ten_random_moments(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
     output = tmp_path / "out"
     begun = time.monotonic()
@@ -116,7 +120,7 @@ def test_the_driver_killed_at_ten_random_moments(start: Callable[..., Job], flag
             subprocess.run(["rm", "-rf", str(output / "scores"), str(output / "labels")], check=True)
             kept = set()
         job = start(flags)
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(psutil.TimeoutExpired):
             job.process.wait(timeout=moments.uniform(0.2, 1.0) * whole_s)
         if job.process.poll() is None:
             job.kill(whole=kill % 2 == 0)
