@@ -26,10 +26,10 @@ from tests.support.standalone_cluster import StandaloneCluster
 
 ROWS = 24_000
 KILLS = 10
+SLOW = ["--rows-per-rpc", "24", "--in-flight", "1"]
 
 # Ten kills are a dozen starts of Spark.
 pytestmark = pytest.mark.timeout(600)
-SLOW = ["--rows-per-rpc", "24", "--in-flight", "1"]
 
 
 def pair_of(row: int) -> tuple[str, str]:

@@ -46,7 +46,7 @@ class Job:
 
     def python_workers(self) -> list[psutil.Process]:
         """Processes of Spark's that run our code: children of its daemon."""
-        daemons = [child for child in self.process.children(recursive=True) if "pyspark.daemon" in _words(child)]
+        daemons = [child for child in self.process.children(recursive=True) if "pyspark.daemon" in words(child)]
         return [worker for daemon in daemons for worker in daemon.children()]
 
     def finish(self) -> tuple[int, str, str]:
@@ -82,7 +82,8 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def _words(process: psutil.Process) -> list[str]:
+def words(process: psutil.Process) -> list[str]:
+    """Give its command line; of one that has ended there is none."""
     try:
         return list(process.cmdline())
     except psutil.NoSuchProcess:

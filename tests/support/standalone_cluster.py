@@ -14,6 +14,7 @@ import psutil
 import pyspark
 
 from spark_jobs.java import java_home
+from tests.support.job_process import words
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent
@@ -55,7 +56,7 @@ class StandaloneCluster:
     def executors(self) -> list[psutil.Process]:
         """Give the processes that run tasks."""
         children = (child for daemon in self._daemons for child in daemon.process.children())
-        return [child for child in children if any("CoarseGrainedExecutorBackend" in word for word in child.cmdline())]
+        return [child for child in children if any("CoarseGrainedExecutorBackend" in word for word in words(child))]
 
     def submit(self) -> tuple[list[str], dict[str, str]]:
         """Give the command that submits our job, without its flags, and the environment it needs."""
