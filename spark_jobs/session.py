@@ -112,8 +112,9 @@ def _settings_of_this_machine() -> dict[str, str]:
         "spark.master": f"local[{cores},2]",
         "spark.driver.memory": "2g",
         # A run of a minute never earns back what the optimising compiler costs: without it, Spark's process took 20 s
-        # of CPU for half a million rows instead of 37, and no more a row once it was warm (most of a row's cost is in
-        # sorting, compression and copying). G1's background threads compete with the servers, too.
+        # of CPU for half a million rows instead of 37, and in reading, shuffling and joining no more a row once it was
+        # warm. (What it costs in the writing of a night of many millions was not measured.) G1's background threads
+        # compete with the servers, too.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC",
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
