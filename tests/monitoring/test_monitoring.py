@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,13 @@ import yaml
 from grpc_server.config import ServerSettings
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
+from tests.support.promtool import promtool
 from tests.support.scrape import Scrape, read_metrics
 from tests.support.server_process import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "k8s" / "components" / "monitoring"
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
-CASES = ROOT / "tests" / "monitoring" / "alert_cases.yaml"
 
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
 RULES: list[dict[str, Any]] = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
@@ -37,13 +35,6 @@ SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}")
 OURS = re.compile(r"\b(?:qtr|grpc_server|process)_\w+")
 # Prometheus adds these to whatever it scrapes.
 TARGET_LABELS = {"job", "instance"}
-
-
-def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed (Debian: apt install prometheus)")
-    return subprocess.run([found, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -132,34 +123,6 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(rule: dict[str, Any]) -> Non
 def test_every_alert_on_the_page_exists() -> None:
     headings = re.findall(r"^### (Qtr\w+)$", PAGE, re.MULTILINE)
     assert headings == [rule["alert"] for rule in RULES]
-
-
-def test_promtool_accepts_the_rules() -> None:
-    result = promtool("check", "rules", MONITORING / "alerts.yaml")
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_the_alerts_fire_when_they_should_and_only_then() -> None:
-    result = promtool("test", "rules", CASES)
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
-    outcomes: dict[str, set[bool]] = {}
-    for story in yaml.safe_load(CASES.read_text())["tests"]:
-        for case in story["alert_rule_test"]:
-            outcomes.setdefault(case["alertname"], set()).add(bool(case["exp_alerts"]))
-    assert outcomes == {rule["alert"]: {True, False} for rule in RULES}
-
-
-@pytest.mark.parametrize("wrong_expression", ["vector(1) == 2", "vector(1)"], ids=["silent", "always"])
-def test_the_cases_notice_an_alert_that_is_wrong(tmp_path: Path, wrong_expression: str) -> None:
-    cases = CASES.read_text().replace("../../k8s/components/monitoring/alerts.yaml", "alerts.yaml")
-    (tmp_path / "cases.yaml").write_text(cases)
-    for wrong in RULES:
-        rules = [{**rule, "expr": wrong_expression} if rule is wrong else rule for rule in RULES]
-        (tmp_path / "alerts.yaml").write_text(yaml.safe_dump({"groups": [{"name": "qtr", "rules": rules}]}))
-        assert promtool("test", "rules", tmp_path / "cases.yaml").returncode != 0, wrong["alert"]
 
 
 def test_promtool_understands_every_panel(tmp_path: Path) -> None:
