@@ -13,6 +13,9 @@ which can be told where it ran on this machine, in this process namespace, since
 dead (stopped for minutes, or cut off from the storage) finds its flag missing and ends before it publishes. Between
 this last look and the renaming of a folder there are milliseconds which no file system can guard; what would be
 published then is a whole night all the same, never a mixture of two.
+
+Who takes a date over notes in its own flag whose flags it takes down: should it die before it has cleaned up after
+them, the next one knows of all of them.
 """
 
 from __future__ import annotations
@@ -75,7 +78,7 @@ class RunLock:
         self._lost = False
         self._heart = threading.Thread(target=self._beat, name="lock", daemon=True)
         self.dead: list[str] = []
-        """Ids of the dead runs whose flags were removed: what they had begun may be cleaned up."""
+        """Ids of the dead runs that had the lock before: what they had begun may be cleaned up."""
 
     def __enter__(self) -> RunLock:
         """Take it.
@@ -88,8 +91,9 @@ class RunLock:
         for attempt in range(_TRIES):
             self._raise_flag()
             try:
-                holder = self._live_other()
+                holder, flags = self._others()
                 if holder is None:
+                    self._inherit(flags)
                     self._heart.start()
                     return self
             except BaseException:
@@ -151,13 +155,16 @@ class RunLock:
             "pid": os.getpid(),
             "process": _process(os.getpid()),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "dead": self.dead,
         }
         self._storage.write_text(self._flag(self._run_id), json.dumps(owner))
         self._storage.write_text(self._alive(self._run_id), "")
 
-    def _live_other(self) -> str | None:
-        """Describe the run that has the lock; dead ones are taken down on the way."""
+    def _others(self) -> tuple[str | None, list[str]]:
+        """Describe the run that has the lock, and find the flags of dead ones, whose ids are noted in `dead`."""
         now = self._storage.modified_ms(self._alive(self._run_id))
+        flags: list[str] = []
+        dead: list[str] = []
         for name in self._storage.names(self._folder):
             run_id, kind = name.rpartition(".")[::2]
             if kind != "json" or run_id == self._run_id:
@@ -168,10 +175,18 @@ class RunLock:
                 continue  # it has just gone
             silent_s = max(0.0, (now - seen) / 1000)
             if silent_s <= self._lease_s and not _gone(owner):
-                return _described(run_id, owner, silent_s)
+                return _described(run_id, owner, silent_s), []
+            flags.append(run_id)
+            dead += [*owner.get("dead", []), run_id]
+        self.dead = list(dict.fromkeys(dead))
+        return None, flags
+
+    def _inherit(self, flags: list[str]) -> None:
+        if flags:
+            # Before the flags are gone: killed in between, the next run sees both.
+            self._raise_flag()
+        for run_id in flags:
             self._take_down(run_id)
-            self.dead.append(run_id)
-        return None
 
     def _take_down(self, run_id: str) -> None:
         self._storage.delete(self._flag(run_id))

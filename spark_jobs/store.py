@@ -175,14 +175,16 @@ class ScoreStore:
     @contextmanager
     def batch(self, dead: Iterable[str]) -> Iterator[None]:
         """Clean up after dead runs, by their ids; and after this one, should it fail."""
-        for run_id in dead:
-            self._files.discard_unfinished(run_id)
+        dead = list(dead)
+        self._discard(dead)
         try:
             yield
         except BaseException:
             self._storage.wait_for_writers()
-            self._files.discard_unfinished(self._run_id)
+            self._discard([self._run_id])
             raise
+        # The Java of a driver that was killed lives on for a moment, and may have gone on writing.
+        self._discard(dead)
 
     def append(self, rows: DataFrame) -> DataFrame:
         """Add rows of `ROW`, but for `run_id`, and give what the run has added."""
@@ -228,6 +230,10 @@ class ScoreStore:
         """Make few files of a Parquet folder's many; nobody else may use it at the time."""
         if self._table is None:
             self._files.compact(f"{self._run_id}-compact")
+
+    def _discard(self, run_ids: Iterable[str]) -> None:
+        for run_id in run_ids:
+            self._files.discard_unfinished(run_id)
 
     def _rows(self) -> DataFrame | None:
         parts = [rows for rows in (self._files.read(), self._in_table()) if rows is not None]

@@ -67,6 +67,35 @@ def test_a_run_elsewhere_is_dead_only_after_its_lease(storage: Storage, tmp_path
         assert second.dead == ["far"]
 
 
+def test_who_comes_after_two_dead_runs_knows_of_both(storage: Storage, tmp_path: Path) -> None:
+    folder = tmp_path / "locks" / "day"
+    folder.mkdir(parents=True)
+
+    def die(run_id: str, **owner: list[str]) -> None:
+        (folder / f"{run_id}.json").write_text(json.dumps({"pid": 1, **owner}))
+        os.utime(folder / f"{run_id}.json", (0, 0))
+
+    die("first")
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["first"]
+        noted = json.loads((folder / "second.json").read_text())
+        assert noted["dead"] == ["first"], "should it die before it has cleaned up"
+    folder.mkdir(parents=True)
+    die("second", dead=noted["dead"])
+    with lock(storage, tmp_path, "third") as third:
+        assert third.dead == ["first", "second"]
+
+
+def test_who_gives_way_leaves_the_flags_of_the_dead(storage: Storage, tmp_path: Path) -> None:
+    with lock(storage, tmp_path, "alive"):
+        dead = tmp_path / "locks" / "day" / "adead.json"
+        dead.write_text(json.dumps({"pid": 1}))
+        os.utime(dead, (0, 0))
+        with pytest.raises(DateTaken, match="alive"), lock(storage, tmp_path, "second"):
+            pass
+        assert dead.exists()
+
+
 def test_a_flag_that_is_just_being_written_counts(storage: Storage, tmp_path: Path) -> None:
     flag = tmp_path / "locks" / "day" / "young.json"
     flag.parent.mkdir(parents=True)
