@@ -11,10 +11,15 @@ from collections.abc import Sequence
 from grpc_server.config import ServerSettings
 from qtr import logs
 
+# The engine's thread needs the interpreter back after each run of a graph. While callers keep the event loop busy, as
+# in an overload, it would wait up to CPython's 5 ms for that: as long as several runs take.
+_SWITCH_SECONDS = 5e-4
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until told to stop; return the exit status."""
     settings = ServerSettings.parse(sys.argv[1:] if argv is None else argv)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     logs.configure(settings.log_format, settings.log_level)
     # Before grpc is imported: without it gRPC's core writes a line to stderr for every TLS handshake that fails.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -47,7 +47,7 @@ class ServerSettings(ProgramSettings):
         default=8192,
         ge=1,
         description="Estimated tokens that one batch may gather across requests. A larger batch groups lengths better, "
-        "but keeps a person waiting longer behind it.",
+        "but keeps a person waiting longer behind it; while people ask, bulk batches are a quarter of it.",
     )
     max_rows: int = Field(default=4096, ge=1, description="Rows that one request may hold.")
     max_queued_tokens: int = Field(

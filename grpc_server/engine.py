@@ -71,8 +71,8 @@ class Engine:
     models
         What is served.
     max_queued_tokens, batch_tokens
-        See :class:`~grpc_server.queue.WorkQueue`. A request of more than ``batch_tokens`` is cut into several pieces of
-        work, so that it cannot keep a person waiting for longer than one batch.
+        See :class:`~grpc_server.queue.WorkQueue`. A request of more than a batch's tokens is cut into several pieces
+        of work, so that it cannot keep a person waiting for longer than one batch.
     observer
         Told of requests and batches.
     doorstep
@@ -103,7 +103,6 @@ class Engine:
         self.models = models
         self.score_cache = ScoreCache(score_cache_bytes)
         self._observer = observer
-        self._batch_tokens = batch_tokens
         self._pace = ObservedPace()
         self.queue = WorkQueue(
             max_tokens=max_queued_tokens, batch_tokens=batch_tokens, pace=self._pace, on_drop=self._dropped
@@ -154,7 +153,7 @@ class Engine:
         context = copy_context()
         parts = [
             _Part(part, tokens, lane, scorer, until, request_id, context, waiter=self._loop.create_future())
-            for part, tokens in cut_to_budget(pairs, self._batch_tokens)
+            for part, tokens in cut_to_budget(pairs, self.queue.budget(lane))
         ]
         little = lane is Lane.INTERACTIVE and self._little_seconds <= _LITTLE_SECONDS
         try:

@@ -5,14 +5,16 @@ more waiting when it comes back, so batches grow with load. Work is bounded when
 can use any more (caller gone, deadline passed or out of reach) is dropped when it is taken, before it costs anything.
 
 People come before jobs: the interactive lane is served first, and each lane has a bound of its own, so that a nightly
-run can neither delay nor crowd out a person. The bulk lane cannot starve: once its head has waited for
-``starvation_seconds``, it gets every other batch.
+run can neither delay nor crowd out a person. While people ask, jobs go in smaller batches, or a person would wait for a
+large one to end. The bulk lane cannot starve: once its head has waited for ``starvation_seconds``, it gets every other
+batch.
 
 Pure: it knows threads and a clock, and nothing of gRPC or the model.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,10 +22,14 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from grpc_server.errors import DrainingError, LaneFullError
 from relevance_model import Pairs
+
+# For so long after a person asked, a batch of the bulk lane is a fraction of what it may be.
+_COMPANY_SECONDS: Final = 5.0
+_COMPANY_FRACTION: Final = 4
 
 
 class Lane(Enum):
@@ -132,6 +138,7 @@ class WorkQueue:
         self._tokens = dict.fromkeys(Lane, 0)
         self._requests = dict.fromkeys(Lane, 0)
         self._last_taken = Lane.BULK
+        self._person_came = -math.inf
         self._closed = False
         self._idle = False
         self._held = False
@@ -149,6 +156,11 @@ class WorkQueue:
     def closed(self) -> bool:
         """Whether new work is refused."""
         return self._closed
+
+    def budget(self, lane: Lane) -> int:
+        """Return the estimated tokens of a batch of ``lane`` at the moment; a larger request is best cut before."""
+        company = lane is Lane.BULK and self._clock() - self._person_came < _COMPANY_SECONDS
+        return max(1, self._batch_tokens // _COMPANY_FRACTION) if company else self._batch_tokens
 
     def offer(self, parts: Sequence[Work], *, hold: bool = False) -> None:
         """Take in all parts of one request, or none of them.
@@ -176,6 +188,8 @@ class WorkQueue:
                 reason = f"about {waiting} {lane.value} tokens wait, the limit is {self.max_tokens}"
                 raise LaneFullError(reason, self._pace.seconds_for(waiting))
             now = self._clock()
+            if lane is Lane.INTERACTIVE:
+                self._person_came = now
             for part in parts:
                 part.enqueued = now
             parts[-1].last = True
@@ -245,14 +259,14 @@ class WorkQueue:
     def _next_batch(self) -> tuple[list[Work], list[tuple[Work, Dropped]]]:
         now = self._clock()
         lane = self._next_lane(now)
-        waiting = self._waiting[lane]
+        waiting, budget = self._waiting[lane], self.budget(lane)
         batch: list[Work] = []
         dropped: list[tuple[Work, Dropped]] = []
         tokens = 0
         while waiting:
             work = waiting[0]
             reason = self._unusable(work, now)
-            fits = not batch or (work.group is batch[0].group and tokens + work.tokens <= self._batch_tokens)
+            fits = not batch or (work.group is batch[0].group and tokens + work.tokens <= budget)
             if reason is None and not fits:
                 break
             waiting.popleft()

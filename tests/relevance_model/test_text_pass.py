@@ -11,7 +11,7 @@ import pytest
 from relevance_model import Bundle, BundleError, Graphs, Scorer, write_bundle
 from relevance_model.graph import Graph
 from relevance_model.text_cache import TextCache
-from relevance_model.text_pass import TextPass
+from relevance_model.text_pass import TextPass, cut_by_length
 from tests.support.small_bundles import STATE, twin_encoder
 
 
@@ -34,6 +34,24 @@ def test_every_row_gets_its_own_state(tmp_path: Path, micro_batch: int) -> None:
     TextPass(graph, [first, second], micro_batch=micro_batch).run([first_rows, second_rows])
     assert first.states[first_rows].tolist() == [[sum(ids), len(ids)] for ids in texts[0]]
     assert second.states[second_rows].tolist() == [[sum(ids), len(ids)] for ids in texts[1]]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "most", "runs"),
+    [
+        ([], 4, []),
+        ([5], 4, [(0, 1)]),
+        ([3, 3, 3, 3, 3], 2, [(0, 2), (2, 4), (4, 5)]),
+        ([4, 30], 8, [(0, 2)]),
+        # Eight short ones do not read along to the end of a long one.
+        ([4] * 8 + [12], 32, [(0, 8), (8, 9)]),
+        ([4] * 8 + [6, 7], 32, [(0, 10)]),
+    ],
+)
+def test_texts_are_cut_where_reading_along_costs_more_than_a_run(
+    lengths: list[int], most: int, runs: list[tuple[int, int]]
+) -> None:
+    assert list(cut_by_length(lengths, most)) == runs
 
 
 def test_one_graph_for_both_columns_scores_as_two_do(tmp_path: Path) -> None:
