@@ -44,10 +44,10 @@ class ServerSettings(ProgramSettings):
         description="Rows of one forward pass. More is not faster once a step's matrices leave the core's cache.",
     )
     batch_tokens: int = Field(
-        default=8192,
+        default=32768,
         ge=1,
         description="Estimated tokens that one batch may gather across requests. A larger batch groups lengths better, "
-        "but keeps a person waiting longer behind it; while people ask, bulk batches are a quarter of it.",
+        "but keeps the first person waiting longer behind it; while people ask, bulk batches are of 2048 at most.",
     )
     max_rows: int = Field(default=4096, ge=1, description="Rows that one request may hold.")
     max_queued_tokens: int = Field(

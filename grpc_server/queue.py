@@ -27,9 +27,9 @@ from typing import Final, Protocol
 from grpc_server.errors import DrainingError, LaneFullError
 from relevance_model import Pairs
 
-# For so long after a person asked, a batch of the bulk lane is a fraction of what it may be.
+# For so long after a person asked, a batch of the bulk lane is no larger than this: some milliseconds of work.
 _COMPANY_SECONDS: Final = 5.0
-_COMPANY_FRACTION: Final = 4
+_COMPANY_TOKENS: Final = 2048
 
 
 class Lane(Enum):
@@ -160,7 +160,7 @@ class WorkQueue:
     def budget(self, lane: Lane) -> int:
         """Return the estimated tokens of a batch of ``lane`` at the moment; a larger request is best cut before."""
         company = lane is Lane.BULK and self._clock() - self._person_came < _COMPANY_SECONDS
-        return max(1, self._batch_tokens // _COMPANY_FRACTION) if company else self._batch_tokens
+        return min(self._batch_tokens, _COMPANY_TOKENS) if company else self._batch_tokens
 
     def offer(self, parts: Sequence[Work], *, hold: bool = False) -> None:
         """Take in all parts of one request, or none of them.

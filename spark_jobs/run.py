@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from grpc_client import ClientConfig, ModelInfo, RelevanceClient, RetryPolicy
 from spark_jobs.errors import InputError, JobError, RunFailed
 from spark_jobs.gates import failures_allowed, with_changes
+from spark_jobs.keys import KEYS
 from spark_jobs.lock import RunLock
 from spark_jobs.night import Night
 from spark_jobs.progress import Progress
@@ -127,7 +128,7 @@ class LabelRun:
         with step("score"), store.batch(self._lock.dead):
             known = store.known()
             new = night.new_pairs(known, scoring_partitions(self.spark, settings, rows_in))
-            added = store.append(score_pairs(new, config, meter=self._progress.meter))
+            added = store.append(score_pairs(new, config, keep=KEYS, meter=self._progress.meter))
         self._scored()
         log.info("publishing", extra={"run_id": self.run_id, "output": self._publication.place})
         with step("join"):

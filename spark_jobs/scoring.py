@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -43,6 +43,7 @@ def score_record_batches(
     *,
     query_column: str = "query",
     title_column: str = "title",
+    keep: Sequence[str] | None = None,
     meter: Meter | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Score Arrow batches, a bounded number of calls at a time.
@@ -53,19 +54,21 @@ def score_record_batches(
     Parameters
     ----------
     batches
-        Batches with two string columns; all other columns pass through.
+        Batches with two string columns, and any others.
     config
         Where and how to call.
     query_column, title_column
         Names of the two columns.
+    keep
+        Names of the columns that pass through; all if absent.
     meter
         Told once, at the end, what was done.
 
     Yields
     ------
     pyarrow.RecordBatch
-        The input batch with the columns of `spark_jobs.schema.RESULT_ARROW` appended, row for row. A row that cannot be
-        scored has a status and a reason; it never ends the iteration.
+        What is kept of the input batch, then the columns of `spark_jobs.schema.RESULT_ARROW`, row for row. A row that
+        cannot be scored has a status and a reason; it never ends the iteration.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def score_record_batches(
                     sheet.add(answer, client.model_named(answer.model) if answer.model else sheet.info)
                 if sheet.complete:
                     rows += sheet.batch.num_rows
-                    yield sheet.finished()
+                    yield sheet.finished(keep)
         finally:
             window.close()
             if meter is not None:
@@ -130,6 +133,7 @@ def score_pairs(
     *,
     query_column: str = "query",
     title_column: str = "title",
+    keep: Sequence[str] | None = None,
     meter: Meter | None = None,
 ) -> DataFrame:
     """Append the service's answers to a DataFrame of pairs.
@@ -137,25 +141,32 @@ def score_pairs(
     Parameters
     ----------
     df
-        Has two string columns; all others pass through.
+        Has two string columns, and any others.
     config
         Where and how to call; sent to the executors.
     query_column, title_column
         Names of the two columns.
+    keep
+        Names of the columns that pass through; all if absent. Less to carry is less to pay for.
     meter
         Told by each task what it did; tasks that Spark repeats count again.
 
     Returns
     -------
     DataFrame
-        `df` with the columns of `spark_jobs.schema.RESULT_SPARK`. Lazy, as all DataFrames: every action calls the
-        service again, so write the result once if it is used twice.
+        What is kept of `df`, with the columns of `spark_jobs.schema.RESULT_SPARK`. Lazy, as all DataFrames: every
+        action calls the service again, so write the result once if it is used twice.
     """
-    schema = StructType([*df.schema.fields, *RESULT_SPARK.fields])
+    kept = df.schema.fields if keep is None else [df.schema[name] for name in keep]
     score = partial(
-        score_record_batches, config=config, query_column=query_column, title_column=title_column, meter=meter
+        score_record_batches,
+        config=config,
+        query_column=query_column,
+        title_column=title_column,
+        keep=keep,
+        meter=meter,
     )
-    return _map_in_arrow(df, score, schema)
+    return _map_in_arrow(df, score, StructType([*kept, *RESULT_SPARK.fields]))
 
 
 def score_rows(config: ClientConfig) -> Callable[[Iterable[object]], Iterator[ScoredPair]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -37,7 +37,7 @@ class Sheet:
     Parameters
     ----------
     batch
-        The batch as it came; its columns are kept.
+        The batch as it came.
     query, title
         Names of the two text columns.
     max_rows, max_bytes
@@ -74,8 +74,8 @@ class Sheet:
         self._answers.append((answer, info))
         self._scored_at.append(datetime.now(UTC))
 
-    def finished(self) -> pa.RecordBatch:
-        """Give the batch as it came, with the columns of `RESULT_ARROW` appended."""
+    def finished(self, keep: Sequence[str] | None = None) -> pa.RecordBatch:
+        """Give the columns of the batch named in `keep`, or all, with those of `RESULT_ARROW` appended."""
         columns: list[list[pa.Array]] = [[] for _ in RESULT_ARROW]
         for (answer, info), scored_at in zip(self._answers, self._scored_at, strict=True):
             for column, values in zip(columns, _result_columns(answer, info, scored_at), strict=True):
@@ -90,9 +90,8 @@ class Sheet:
             results = {name: values.take(where) for name, values in results.items()}
         if self.refused:
             results |= self._with_refusals(results)
-        return pa.RecordBatch.from_arrays(
-            [*self.batch.columns, *results.values()], names=[*self.batch.schema.names, *names]
-        )
+        kept = self.batch if keep is None else self.batch.select(list(keep))
+        return pa.RecordBatch.from_arrays([*kept.columns, *results.values()], names=[*kept.schema.names, *names])
 
     def _with_refusals(self, results: dict[str, pa.Array]) -> dict[str, pa.Array]:
         reasons = [self.refused.get(row) for row in range(self.batch.num_rows)]

@@ -4,6 +4,9 @@ Layout of the default store, a folder of Parquet files::
 
     STORE/model_name=student/model_version=1.0.0-ab12cd34ef56/batch=<id of the run that wrote it>/part-….parquet
 
+A pair is known by its two keys alone: its texts would cost a tenth of what Spark costs while it scores, and what people
+searched for would lie in one more place.
+
 Model and version are folders, so that reading one model's scores never opens another's. The version has the first
 twelve digits of the bundle's SHA-256 with it: a bundle that was changed under its old version scores again.
 
@@ -49,8 +52,6 @@ ROW = StructType(
     [
         StructField(TITLE_KEY, LongType()),
         StructField(PAIR_KEY, LongType()),
-        StructField("query", StringType()),
-        StructField("title", StringType()),
         *_RESULTS,
         StructField("run_id", StringType()),
     ]

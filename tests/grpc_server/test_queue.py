@@ -125,14 +125,14 @@ def test_jobs_that_waited_too_long_get_every_other_batch() -> None:
 
 
 def test_while_people_ask_a_job_goes_in_smaller_batches() -> None:
-    setup = Setup(batch_tokens=8)
-    assert setup.queue.budget(Lane.BULK) == 8
-    jobs = [work(tokens=1) for _ in range(12)]
+    setup = Setup(max_tokens=1 << 20, batch_tokens=8192)
+    assert setup.queue.budget(Lane.BULK) == 8192
+    jobs = [work(tokens=1024) for _ in range(12)]
     person = work(lane=Lane.INTERACTIVE)
     for piece in (*jobs, person):
         setup.queue.offer([piece])
-    assert setup.queue.budget(Lane.BULK) == 2
-    assert setup.queue.budget(Lane.INTERACTIVE) == 8
+    assert setup.queue.budget(Lane.BULK) == 2048
+    assert setup.queue.budget(Lane.INTERACTIVE) == 8192
     assert [setup.queue.take() for _ in range(3)] == [[person], jobs[:2], jobs[2:4]]
     setup.clock.now += 5.0
     assert setup.queue.take() == jobs[4:12]
