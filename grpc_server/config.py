@@ -47,7 +47,10 @@ class ServerSettings(ProgramSettings):
         default=32768,
         ge=1,
         description="Estimated tokens that one batch may gather across requests. A larger batch groups lengths better, "
-        "but keeps the first person waiting longer behind it; while people ask, bulk batches are of 2048 at most.",
+        "but keeps the first person who comes waiting longer behind it.",
+    )
+    mixed_batch_tokens: int = Field(
+        default=2048, ge=1, description="The same for bulk batches while people ask, who wait behind them."
     )
     max_rows: int = Field(default=4096, ge=1, description="Rows that one request may hold.")
     max_queued_tokens: int = Field(

@@ -70,7 +70,7 @@ class Engine:
     ----------
     models
         What is served.
-    max_queued_tokens, batch_tokens
+    max_queued_tokens, batch_tokens, mixed_batch_tokens
         See :class:`~grpc_server.queue.WorkQueue`. A request of more than a batch's tokens is cut into several pieces
         of work, so that it cannot keep a person waiting for longer than one batch.
     observer
@@ -96,6 +96,7 @@ class Engine:
         *,
         max_queued_tokens: int,
         batch_tokens: int,
+        mixed_batch_tokens: int,
         observer: Observer = NOBODY,
         doorstep: Doorstep | None = None,
         score_cache_bytes: int = 0,
@@ -105,7 +106,11 @@ class Engine:
         self._observer = observer
         self._pace = ObservedPace()
         self.queue = WorkQueue(
-            max_tokens=max_queued_tokens, batch_tokens=batch_tokens, pace=self._pace, on_drop=self._dropped
+            max_tokens=max_queued_tokens,
+            batch_tokens=batch_tokens,
+            mixed_batch_tokens=mixed_batch_tokens,
+            pace=self._pace,
+            on_drop=self._dropped,
         )
         # How long a little work takes: soon down and slowly up; unknown until the thread has done some.
         self._little_seconds = math.inf

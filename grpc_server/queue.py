@@ -27,9 +27,8 @@ from typing import Final, Protocol
 from grpc_server.errors import DrainingError, LaneFullError
 from relevance_model import Pairs
 
-# For so long after a person asked, a batch of the bulk lane is no larger than this: some milliseconds of work.
+# People are taken to be around for so long after one asked.
 _COMPANY_SECONDS: Final = 5.0
-_COMPANY_TOKENS: Final = 2048
 
 
 class Lane(Enum):
@@ -103,6 +102,8 @@ class WorkQueue:
         Estimated tokens that may wait in each lane. A larger request is taken in when nothing else waits in its lane.
     batch_tokens
         Estimated tokens of one batch; a batch holds at least one piece of work.
+    mixed_batch_tokens
+        The same for the bulk lane while people ask.
     pace
         Predicts how long waiting work will take.
     on_drop
@@ -123,6 +124,7 @@ class WorkQueue:
         *,
         max_tokens: int,
         batch_tokens: int,
+        mixed_batch_tokens: int = 2048,
         pace: Pace,
         on_drop: Callable[[Work, Dropped], None],
         starvation_seconds: float = 1.0,
@@ -130,6 +132,7 @@ class WorkQueue:
     ) -> None:
         self.max_tokens = max_tokens
         self._batch_tokens = batch_tokens
+        self._mixed_batch_tokens = min(batch_tokens, mixed_batch_tokens)
         self._pace = pace
         self._on_drop = on_drop
         self._starvation_seconds = starvation_seconds
@@ -160,7 +163,7 @@ class WorkQueue:
     def budget(self, lane: Lane) -> int:
         """Return the estimated tokens of a batch of ``lane`` at the moment; a larger request is best cut before."""
         company = lane is Lane.BULK and self._clock() - self._person_came < _COMPANY_SECONDS
-        return min(self._batch_tokens, _COMPANY_TOKENS) if company else self._batch_tokens
+        return self._mixed_batch_tokens if company else self._batch_tokens
 
     def offer(self, parts: Sequence[Work], *, hold: bool = False) -> None:
         """Take in all parts of one request, or none of them.

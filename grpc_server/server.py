@@ -117,6 +117,7 @@ def _load(settings: ServerSettings, observer: Observer, doorstep: Doorstep) -> t
         models,
         max_queued_tokens=settings.max_queued_tokens,
         batch_tokens=settings.batch_tokens,
+        mixed_batch_tokens=settings.mixed_batch_tokens,
         observer=observer,
         doorstep=doorstep,
         score_cache_bytes=settings.score_cache_bytes,

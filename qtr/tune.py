@@ -39,8 +39,8 @@ class TuneSettings(ProgramSettings):
     cpus: int = Field(default_factory=available_cpus, ge=1, description="Cores to fill; those available if absent.")
     threads: list[int] = Field(default_factory=lambda: [1, 2], description="Threads to try; repeat for more.")
     micro_batch: list[int] = Field(default_factory=lambda: [16, 32, 64], description="Micro-batches to try.")
-    batch_tokens: list[int] = Field(
-        default_factory=lambda: [4096, 8192, 16384], description="Token budgets of a batch to try."
+    mixed_batch_tokens: list[int] = Field(
+        default=[1024, 2048, 4096], description="Token budgets of a bulk batch beside people to try."
     )
     seconds: float = Field(default=3.0, gt=0, description="Seconds to measure each combination.")
 
@@ -51,7 +51,7 @@ class Trial:
 
     threads: int
     micro_batch: int
-    batch_tokens: int
+    mixed_batch_tokens: int
     pairs_per_second: float
     bulk_p99_ms: float
     single_p50_ms: float
@@ -70,14 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     pairs = read_pairs(settings.pairs)
     console = Console()
     trials: list[Trial] = []
-    grid = list(itertools.product(settings.threads, settings.micro_batch, settings.batch_tokens))
+    grid = list(itertools.product(settings.threads, settings.micro_batch, settings.mixed_batch_tokens))
     grid = [point for point in grid if point[0] <= settings.cpus]
     if not grid:
         usage_error(TuneSettings.prog, f"--threads: nothing to try, as only {settings.cpus} cores are to be filled")
     with console.status("") as status:
-        for done, (threads, micro_batch, batch_tokens) in enumerate(grid):
-            status.update(f"{done} of {len(grid)}: threads {threads}, micro-batch {micro_batch}, budget {batch_tokens}")
-            trials.append(_try(settings, pairs, threads, micro_batch, batch_tokens))
+        for done, (threads, micro_batch, budget) in enumerate(grid):
+            status.update(f"{done} of {len(grid)}: threads {threads}, micro-batch {micro_batch}, budget {budget}")
+            trials.append(_try(settings, pairs, threads, micro_batch, budget))
     _print(console, trials)
     within = [trial for trial in trials if trial.single_p99_ms <= settings.p99_ms]
     if not within:
@@ -135,8 +135,8 @@ def serving(flags: Sequence[str]) -> Iterator[str]:
             process.communicate()  # closes its standard input, which ends it
 
 
-def _try(settings: TuneSettings, pairs: list[Pair], threads: int, micro_batch: int, batch_tokens: int) -> Trial:
-    flags = [f"--threads={threads}", f"--micro-batch={micro_batch}", f"--batch-tokens={batch_tokens}"]
+def _try(settings: TuneSettings, pairs: list[Pair], threads: int, micro_batch: int, budget: int) -> Trial:
+    flags = [f"--threads={threads}", f"--micro-batch={micro_batch}", f"--mixed-batch-tokens={budget}"]
     if settings.bundle:
         flags.append(f"--bundle={settings.bundle}")
     servers = max(1, settings.cpus // threads)
@@ -147,7 +147,7 @@ def _try(settings: TuneSettings, pairs: list[Pair], threads: int, micro_batch: i
     return Trial(
         threads,
         micro_batch,
-        batch_tokens,
+        budget,
         measured.pairs_per_second,
         percentile(measured.bulk_latencies, 0.99),
         percentile(measured.single_latencies, 0.5),
@@ -165,7 +165,7 @@ def write_settings(path: Path, best: Trial, settings: TuneSettings) -> None:
     path.write_text(
         f"# Measured by qtr tune on {settings.cpus} cores: {best.pairs_per_second:.0f} pairs/s, a person's p99 "
         f"{best.single_p99_ms:.1f} ms under load.\n"
-        f"threads = {best.threads}\nmicro_batch = {best.micro_batch}\nbatch_tokens = {best.batch_tokens}\n",
+        f"threads = {best.threads}\nmicro_batch = {best.micro_batch}\nmixed_batch_tokens = {best.mixed_batch_tokens}\n",
         encoding="utf-8",
     )
 
@@ -180,7 +180,7 @@ def _print(console: Console, trials: list[Trial]) -> None:
             "*" if trial in front else "",
             str(trial.threads),
             str(trial.micro_batch),
-            str(trial.batch_tokens),
+            str(trial.mixed_batch_tokens),
             f"{trial.pairs_per_second:,.0f}",
             f"{trial.bulk_p99_ms:.1f}",
             f"{trial.single_p50_ms:.1f}",

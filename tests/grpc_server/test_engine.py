@@ -39,7 +39,12 @@ class Core(Engine):
 async def running(
     scorer: Scorer, *, max_queued_tokens: int = 1 << 20, batch_tokens: int = 2_000
 ) -> AsyncIterator[Core]:
-    engine = Core(ServedModels(scorer), max_queued_tokens=max_queued_tokens, batch_tokens=batch_tokens)
+    engine = Core(
+        ServedModels(scorer),
+        max_queued_tokens=max_queued_tokens,
+        batch_tokens=batch_tokens,
+        mixed_batch_tokens=batch_tokens,
+    )
     engine.start()
     yield engine
     await engine.drain()
@@ -220,7 +225,9 @@ async def test_a_slow_model_never_holds_up_the_loop(student: Bundle) -> None:
 async def test_in_a_crowd_the_first_waits_for_those_who_come(student: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grpc_server.engine._GATHER_SECONDS", 3600.0)
     scorer, doorstep = Whereabouts(student), Doorstep()
-    engine = Core(ServedModels(scorer), max_queued_tokens=1 << 20, batch_tokens=2000, doorstep=doorstep)
+    engine = Core(
+        ServedModels(scorer), max_queued_tokens=1 << 20, batch_tokens=2000, mixed_batch_tokens=2000, doorstep=doorstep
+    )
     engine._little_seconds = 0.0
     engine.start()
     loop = asyncio.get_running_loop()
@@ -256,7 +263,7 @@ async def test_an_engine_that_breaks_down_says_so_and_takes_nothing_in(
 
 async def test_drain_answers_what_waits_and_refuses_what_comes(student: Bundle) -> None:
     scorer = GatedScorer(student)
-    engine = Core(ServedModels(scorer), max_queued_tokens=1000, batch_tokens=100)
+    engine = Core(ServedModels(scorer), max_queued_tokens=1000, batch_tokens=100, mixed_batch_tokens=100)
     engine.start()
     blocker = await block(scorer, engine)
     waiter = asyncio.create_task(engine.ask(rows(5)))

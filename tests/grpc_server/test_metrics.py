@@ -113,7 +113,9 @@ def rows(count: int) -> Pairs:
 
 async def test_the_queue_is_shown_as_it_is_when_asked(student: Bundle) -> None:
     scorer, metrics = BreakingScorer(student), Metrics()
-    engine = Engine(ServedModels(scorer), max_queued_tokens=500, batch_tokens=20, observer=metrics)
+    engine = Engine(
+        ServedModels(scorer), max_queued_tokens=500, batch_tokens=20, mixed_batch_tokens=20, observer=metrics
+    )
     metrics.watch(engine)
     engine.start()
 
@@ -155,7 +157,7 @@ async def test_the_queue_is_shown_as_it_is_when_asked(student: Bundle) -> None:
 
 async def test_after_a_swap_the_new_model_is_shown(student: Bundle, tmp_path: Path) -> None:
     models, metrics = ServedModels(Scorer(student)), Metrics()
-    metrics.watch(Engine(models, max_queued_tokens=500, batch_tokens=20, observer=metrics))
+    metrics.watch(Engine(models, max_queued_tokens=500, batch_tokens=20, mixed_batch_tokens=20, observer=metrics))
     assert shown(metrics).value("qtr_model_info", sha256=student.sha256) == 1
     other = Scorer(twin_encoder(tmp_path / "other"))
     models.add(other)

@@ -74,7 +74,9 @@ async def service(student: Bundle) -> AsyncIterator[Service]:
     provider.add_span_processor(SimpleSpanProcessor(spans))
     tracing = Tracing(provider)
     scorer = BreakingScorer(student)
-    engine = Engine(ServedModels(scorer), max_queued_tokens=10_000, batch_tokens=1000, observer=tracing)
+    engine = Engine(
+        ServedModels(scorer), max_queued_tokens=10_000, batch_tokens=1000, mixed_batch_tokens=1000, observer=tracing
+    )
     engine.start()
     server = grpc.aio.server()
     room = Room(ByteBudget(1 << 20), Arrivals(4, 10))

@@ -25,16 +25,16 @@ def test_the_front_holds_what_nothing_beats_both_ways() -> None:
 def test_a_sweep_writes_what_serve_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "serve.toml"
     words = ["--pairs", str(SAMPLE), "--output", str(output), "--seconds", "0.5", "--p99-ms", "60000", "--cpus", "1"]
-    assert tune.main([*words, "--threads", "1", "--micro-batch", "16", "--batch-tokens", "2048"]) == 0
+    assert tune.main([*words, "--threads", "1", "--micro-batch", "16", "--mixed-batch-tokens", "2048"]) == 0
     settings = ServerSettings.parse(["--config", str(output)])
-    assert (settings.threads, settings.micro_batch, settings.batch_tokens) == (1, 16, 2048)
+    assert (settings.threads, settings.micro_batch, settings.mixed_batch_tokens) == (1, 16, 2048)
     assert "Pareto" in capsys.readouterr().out
 
 
 def test_a_bound_that_nothing_meets_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "serve.toml"
     words = ["--pairs", str(SAMPLE), "--output", str(output), "--seconds", "0.5", "--p99-ms", "0.001", "--cpus", "1"]
-    assert tune.main([*words, "--threads", "1", "--micro-batch", "16", "--batch-tokens", "2048"]) == 1
+    assert tune.main([*words, "--threads", "1", "--micro-batch", "16", "--mixed-batch-tokens", "2048"]) == 1
     assert "no combination keeps the p99 within 0.001 ms" in capsys.readouterr().err
     assert not output.exists()
 

@@ -76,6 +76,16 @@ def test_hostile_rows_keep_their_place_among_good_ones(config: ClientConfig) -> 
         check_row(pair, row, reason)
 
 
+def test_only_what_is_kept_comes_back(config: ClientConfig) -> None:
+    pairs: list[Pair] = [("red", "red hat"), ("blue", "boots")]
+    numbers = pa.array([7, 8])
+    (scored,) = score_record_batches(iter([batch(pairs, id=numbers)]), config, keep=["id"])
+    assert scored.schema.names == ["id", *RESULT_ARROW.names]
+    assert scored.column("id") == numbers
+    for pair, row in zip(pairs, results(scored), strict=True):
+        check_row(pair, row, None)
+
+
 @pytest.mark.parametrize("rows", [0, 1, 7, 8, 14, 15])
 def test_every_batch_size_around_the_call_size(config: ClientConfig, rows: int) -> None:
     pairs: list[Pair] = [(f"q{row % 3}", f"title {row}") for row in range(rows)]
