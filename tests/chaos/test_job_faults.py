@@ -11,7 +11,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,25 +106,29 @@ class Reader(threading.Thread):
         self.join()
 
 
-@pytest.mark.timeout(600)  # a dozen runs, each with a Java of its own
 def test_the_driver_killed_at_ten_random_moments(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
-    output = tmp_path / "out"
     begun = time.monotonic()
     start(flags).succeed()
     whole_s = time.monotonic() - begun
-    assert_right(output)
-    moments = random.Random(20261101)
+    assert_right(tmp_path / "out")
+    # Two nights, each killed five times: a store that is full leaves little to be killed in.
+    with ThreadPoolExecutor() as nights:
+        outputs = [tmp_path / "one", tmp_path / "two"]
+        for ended in [nights.submit(killed_night, start, flags, output, whole_s) for output in outputs]:
+            ended.result()
+
+
+def killed_night(start: Callable[..., Job], flags: list[str], output: Path, whole_s: float) -> None:
+    """Kill a run again and again, look at what is left each time, and let it come to its end."""
+    flags = [str(output) if before == "--output" else flag for before, flag in pairwise(["", *flags])]
+    moments = random.Random(output.name)
     reader = Reader(output)
     reader.start()
     kept: set[tuple[int, int]] = set()
-    for kill in range(KILLS):
-        if kill % 5 == 0:
-            # From nothing again: a store that is full leaves little to be killed in.
-            subprocess.run(["rm", "-rf", str(output / "scores"), str(output / "labels")], check=True)
-            kept = set()
+    for kill in range(KILLS // 2):
         job = start(flags)
         with suppress(psutil.TimeoutExpired):
-            job.process.wait(timeout=moments.uniform(0.2, 1.0) * whole_s)
+            job.process.wait(timeout=moments.uniform(0.2, 1.2) * whole_s)
         if job.process.poll() is None:
             job.kill(whole=kill % 2 == 0)
         else:
