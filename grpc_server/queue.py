@@ -124,7 +124,7 @@ class WorkQueue:
         *,
         max_tokens: int,
         batch_tokens: int,
-        mixed_batch_tokens: int = 2048,
+        mixed_batch_tokens: int,
         pace: Pace,
         on_drop: Callable[[Work, Dropped], None],
         starvation_seconds: float = 1.0,

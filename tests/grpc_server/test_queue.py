@@ -32,6 +32,7 @@ class Setup:
         self.queue = WorkQueue(
             max_tokens=max_tokens,
             batch_tokens=batch_tokens,
+            mixed_batch_tokens=2048,
             pace=pace,
             on_drop=lambda work, reason: self.dropped.append((work, reason)),
             clock=self.clock,
