@@ -24,8 +24,9 @@ from pyspark.sql import functions as F  # noqa: N812
 from benchmarks.processes import GROUPS, JVM, SERVERS, WORKERS, ProcessTree
 from benchmarks.scorer_speed import as_columns
 from grpc_client import ClientConfig, RelevanceClient
+from qtr.cpus import available_cpus
 from relevance_model import Bundle, Scorer
-from spark_jobs.embedded import EmbeddedServers
+from spark_jobs.embedded import CACHE_BYTES, EmbeddedServers
 from spark_jobs.keys import KEYS
 from spark_jobs.night import Night
 from spark_jobs.scoring import _map_in_arrow, score_pairs, score_rows
@@ -66,21 +67,23 @@ def discard(frame: DataFrame) -> Callable[[], None]:
 
 
 def through(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Give Arrow batches back as they came."""
-    yield from batches
+    """Give back of Arrow batches what the job keeps."""
+    for batch in batches:
+        yield batch.select(list(KEYS))
 
 
-def scorer_cost(pairs: list[tuple[str, str]]) -> tuple[float, float]:
-    """Seconds a pair of encoding and of inference in one thread."""
-    scorer, encode, infer = Scorer(Bundle.default(), threads=1), 0.0, 0.0
-    for start in range(0, len(pairs), CALL_ROWS):
-        scores = scorer.score(as_columns(pairs[start : start + CALL_ROWS]))
+def scorer_cost(pairs: list[tuple[str, str]], servers: int) -> tuple[float, float]:
+    """Seconds of encoding and of inference, in scorers like the servers' that get the calls in turn."""
+    scorers = [Scorer(Bundle.default(), threads=1, cache_bytes=CACHE_BYTES) for _ in range(servers)]
+    encode, infer = 0.0, 0.0
+    for call, start in enumerate(range(0, len(pairs), CALL_ROWS)):
+        scores = scorers[call % servers].score(as_columns(pairs[start : start + CALL_ROWS]))
         encode, infer = encode + scores.encode_seconds, infer + scores.infer_seconds
-    return encode / len(pairs), infer / len(pairs)
+    return encode, infer
 
 
 def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, config: ClientConfig) -> DataFrame:
-    """Print the table of steps; give the scored pairs."""
+    """Print the table of steps; give the pairs."""
     with RelevanceClient(config) as client:
         info = client.model()
     frame = spark.read.parquet(*settings.input)
@@ -89,7 +92,9 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
     night = Night(frame, "query", "title", info)
     new = night.new_pairs(None, partitions)
     to = settings.output
-    scoring = measured(tree, lambda: score_pairs(new, config).write.mode("overwrite").parquet(f"{to}/scored"))
+    scoring = measured(
+        tree, lambda: score_pairs(new, config, keep=KEYS).write.mode("overwrite").parquet(f"{to}/scored")
+    )
     scores = spark.read.parquet(f"{to}/scored")
     count = scores.count()
     stored = scores.withColumn("run_id", F.lit("x")).select(*ROW.names)
@@ -98,7 +103,7 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
     wide = measured(tree, discard(frame)).total()
     load = measured(tree, discard(stored)).total()
     dedupe = measured(tree, discard(new)).total()
-    arrow = measured(tree, discard(_map_in_arrow(new, through, new.schema)))
+    arrow = measured(tree, discard(_map_in_arrow(new, through, new.select(*KEYS).schema)))
     write = measured(tree, lambda: stored.write.mode("overwrite").parquet(f"{to}/written")).total()
     join = measured(tree, discard(joined)).total()
     publish = measured(tree, lambda: joined.write.mode("overwrite").parquet(f"{to}/published")).total()
@@ -106,8 +111,8 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
     distinct = night.pairs().repartition(partitions, KEYS[0]).distinct()
     known = distinct.join(scores.select(*KEYS), list(KEYS), "left_semi").sortWithinPartitions(*KEYS)
     anti = measured(tree, discard(known)).total()
-    sample = [(row.query, row.title) for row in scores.select("query", "title").limit(_SAMPLE).collect()]
-    encode, infer = (seconds * count for seconds in scorer_cost(sample))
+    pairs = [(row.query, row.title) for row in new.select("query", "title").collect()]
+    encode, infer = scorer_cost(pairs, settings.servers or available_cpus())
     table = {
         "read query and title": read,
         "dedupe: hash, shuffle, distinct, sort": dedupe - read,
@@ -126,7 +131,7 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
         print(f"  {name:<38} {seconds / rows * 1e6:7.2f}")
     others = 1 - scoring.cpu[SERVERS] / scoring.total()
     print(f"  scoring step: {rows / scoring.wall:,.0f} rows/s; all but the servers {others:.0%} of its CPU")
-    return scores
+    return new
 
 
 def ways_in(tree: ProcessTree, pairs: DataFrame, config: ClientConfig) -> None:
@@ -159,8 +164,8 @@ def main() -> None:
         settings = LabelSettings(input=[str(arguments.night)], output=folder)
         spark = open_session(settings)
         config = ClientConfig(servers.target(), in_flight=settings.in_flight, max_rows_per_rpc=settings.rows_per_rpc)
-        scores = stages(tree, spark, settings, config)
-        few = scores.select("query", "title").limit(_SAMPLE).repartition(2 * arguments.cores)
+        pairs = stages(tree, spark, settings, config)
+        few = pairs.select("query", "title").limit(_SAMPLE).repartition(2 * arguments.cores)
         ways_in(tree, few, config)
         spark.stop()
 

@@ -22,7 +22,7 @@ from spark_jobs.errors import ServerLost
 _PACKAGES = Path(__file__).resolve().parents[1]
 # Pairs come by title, so that a large night's queries come again and again: worth remembering, on a machine that has
 # gigabytes for Spark.
-_CACHE_BYTES = 256 << 20
+CACHE_BYTES = 256 << 20
 
 
 class EmbeddedServers:
@@ -94,7 +94,7 @@ class _Server:
 
     def __init__(self, bundle: Path | None) -> None:
         command = [sys.executable, "-m", "grpc_server", "--host", "127.0.0.1", "--port", "0", "--threads", "1"]
-        command += ["--cache-bytes", str(_CACHE_BYTES)]
+        command += ["--cache-bytes", str(CACHE_BYTES)]
         command += ["--metrics-port", "0", "--exit-on-stdin-close", "--log-format", "json"]
         if bundle is not None:
             command += ["--bundle", str(bundle)]
