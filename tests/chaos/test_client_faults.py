@@ -207,7 +207,7 @@ def test_connections_reset_and_five_seconds_of_nothing(quiet: dict[tuple[str, st
         def faults(night: Night) -> None:
             for _ in range(3):
                 night.wait_for_more()
-                assert proxy.reset() >= 1
+                proxy.reset()
             night.wait_for_more()
             proxy.swallow()
             time.sleep(5)  # the fault itself

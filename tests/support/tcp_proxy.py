@@ -16,7 +16,7 @@ class TcpProxy:
     def __init__(self, upstream: str) -> None:
         host, port = upstream.rsplit(":", 1)
         self._upstream = (host, int(port))
-        self._lock = threading.Lock()
+        self._connected = threading.Condition()
         self._sockets: set[socket.socket] = set()
         self._passing = threading.Event()
         self._passing.set()
@@ -33,11 +33,16 @@ class TcpProxy:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.reset()
+        self._break_all()
 
-    def reset(self) -> int:
-        """Break every connection with RST; return how many there were."""
-        with self._lock:
+    def reset(self, timeout: float = 60) -> None:
+        """Break every connection with RST, as soon as there is one."""
+        with self._connected:
+            assert self._connected.wait_for(lambda: self._sockets, timeout), f"nobody connected within {timeout} s"
+        self._break_all()
+
+    def _break_all(self) -> None:
+        with self._connected:
             sockets, self._sockets = self._sockets, set()
         for each in sockets:
             with suppress(OSError):
@@ -45,7 +50,6 @@ class TcpProxy:
                 each.shutdown(socket.SHUT_RD)
             with suppress(OSError):
                 each.close()
-        return len(sockets) // 2
 
     def swallow(self) -> None:
         """Deliver nothing from now on, in neither direction; connections stand, new ones are taken."""
@@ -71,8 +75,9 @@ class TcpProxy:
             near.close()
             return
         far.settimeout(None)
-        with self._lock:
+        with self._connected:
             self._sockets |= {near, far}
+            self._connected.notify_all()
         for one, other in ((near, far), (far, near)):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
