@@ -36,6 +36,7 @@ from distillation.measures import (
     query_ndcg,
 )
 from distillation.model import BertBiLSTM, round_to_half
+from distillation.shared import FOLDER as SHARED
 from distillation.start import new_student
 from distillation.student_bundle import (
     bundle_logits,
@@ -45,7 +46,7 @@ from distillation.student_bundle import (
     write_student,
 )
 from distillation.sweep import size_name
-from distillation.teacher import frozen_vectors
+from distillation.teacher import CROSS_ENCODER, FIRST_STUDENT, TREES, frozen_vectors
 from distillation.texts import TextTable
 from distillation.work import Context, read_columns, read_json, write_json
 
@@ -136,7 +137,7 @@ def _scorers(context: Context, judged: JudgedRows) -> dict[str, Floats]:
         "BM25": np.array([index.score(q, t) for q, t in zip(judged.queries, judged.titles, strict=True)]),
         "encoder cosine": frozen_vectors(context).cosine(judged.queries, judged.titles),
         **{name: logits for name, logits in compared.items() if not name.startswith(STUDENT)},
-        **{name: teacher[name] for name in ("trees", "cross-encoder") if name in teacher},
+        **{name: teacher[name] for name in (TREES, CROSS_ENCODER, FIRST_STUDENT) if name in teacher},
         TEACHER: teacher[TEACHER],
         **{name: logits for name, logits in compared.items() if name.startswith(STUDENT)},
         STUDENT: student,
@@ -164,10 +165,9 @@ def _as_shipped(context: Context, judged: JudgedRows) -> Floats:
 
 def load_fold(context: Context, fold: str) -> tuple[BertBiLSTM, Tokenizer]:
     """Return the student of a fold, as step ``student`` left it, and the vocabulary."""
-    folder = context.folder("student")
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer = Tokenizer.from_file(str(context.folder(SHARED) / TOKENIZER))
     blank = new_student(context.recipe.student.sizes, tokenizer, dropout=0.0, seed=0)
-    return load_student(blank, folder / fold), tokenizer
+    return load_student(blank, context.folder("student") / fold), tokenizer
 
 
 def _cross_fitted(context: Context, labels: Any, logits: Floats, groups: Any) -> Scored:

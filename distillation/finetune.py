@@ -1,7 +1,8 @@
 """Step ``finetune``: the teachers. For each fold an ensemble that has not seen the fold's judgements, and one for all.
 
-``FOLD/cross-N/`` holds a cross-encoder in transformers' layout (``FOLD`` is ``fold-0`` … and ``final``); trees are
-fitted again in seconds where they are needed, and not kept. ``oof.parquet`` has what each view, and the teacher, says
+``FOLD/cross-N/`` holds a cross-encoder in transformers' layout (``FOLD`` is ``fold-0`` … and ``final``),
+``first-student/FOLD/`` a student that learnt from the judgements alone; trees are fitted again in seconds where they
+are needed, and not kept. ``oof.parquet`` has what each view, and the teacher, says
 of every measured row, out of fold; ``report.json`` the loss and the AUC of each.
 """
 
@@ -10,20 +11,33 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from distillation.cross_encoder import pair_ids, predict
 from distillation.encoder import encoder_digest, load_tokenizer
-from distillation.folds import Fold, JudgedRows, folds_of, read_judged
+from distillation.folds import Fold, folds_of
+from distillation.material import Material
 from distillation.measures import auc
-from distillation.teacher import fit_judged, fit_trees, mix, open_reader, pair_features, read_history, warm_up
-from distillation.trees import PairFeatures
+from distillation.shared import fit_first_students, student_material
+from distillation.teacher import (
+    CROSS_ENCODER,
+    FIRST_STUDENT,
+    TREES,
+    fit_judged,
+    fit_trees,
+    mix,
+    open_reader,
+    pair_features,
+    read_history,
+    warm_up,
+)
 from distillation.work import Context, write_columns, write_json
 
 FOLDER: Final = "finetune"
+TEACHER: Final = "teacher"
 Floats = npt.NDArray[np.float32]
 
 
@@ -34,10 +48,10 @@ def sources(context: Context) -> dict[str, str]:
 
 def run(context: Context) -> None:
     """Fit every fold's teacher."""
-    judged = read_judged(context)
-    folds = folds_of(judged)
+    material = student_material(context)
+    judged = material.judged
     source = context.folder("pretrain") / "encoder"
-    views, histories = fit_teachers(context, judged, folds, source, context.folder(FOLDER))
+    views, histories = fit_teachers(material, folds_of(judged), source, context.folder(FOLDER))
     relevant, measured = judged.relevant[judged.measured], judged.measured
     aucs = {name: round(auc(relevant, logits[measured]), 4) for name, logits in views.items()}
     for name, value in aucs.items():
@@ -47,7 +61,7 @@ def run(context: Context) -> None:
 
 
 def fit_teachers(
-    context: Context, judged: JudgedRows, folds: Sequence[Fold], source: Path, folder: Path
+    material: Material, folds: Sequence[Fold], source: Path, folder: Path
 ) -> tuple[dict[str, Floats], dict[str, list[float]]]:
     """Fit teachers for ``folds`` from the encoder in ``source``, below ``folder``.
 
@@ -56,50 +70,37 @@ def fit_teachers(
     tuple
         Logits of each view and of the ``teacher`` for the judged rows, NaN where no fold measures them; and losses.
     """
+    context, judged = material.context, material.judged
     recipe = context.recipe.finetune
-    features = pair_features(context) if recipe.trees is not None else None
-    warm = [warm_up(context, source, folder / f"warm-{member}", member) for member in range(recipe.members)]
-    histories = {path.name: read_history(path) for path in warm}
     blank = np.full(len(judged.queries), np.nan, dtype=np.float32)
-    views: dict[str, Floats] = {"teacher": blank.copy()}
+    views: dict[str, Floats] = {}
+    histories: dict[str, list[float]] = {}
     if recipe.members:
-        views["cross-encoder"] = blank.copy()
+        views[CROSS_ENCODER] = blank.copy()
+        warm = [warm_up(context, source, folder / f"warm-{member}", member) for member in range(recipe.members)]
+        histories |= {path.name: read_history(path) for path in warm}
+        for fold in folds:
+            paths = [
+                fit_judged(context, judged, fold.train, path, folder / fold.name / f"cross-{member}", member=member)
+                for member, path in enumerate(warm)
+            ]
+            histories |= {f"{fold.name} {path.name}": read_history(path) for path in paths}
+            rows, queries, titles = judged.part(fold.test)
+            if queries:
+                ids = pair_ids(load_tokenizer(paths[0]), queries, titles, context.recipe.encoder)
+                views[CROSS_ENCODER][rows] = np.mean([predict(open_reader(path), ids) for path in paths], axis=0)
+        for path in warm:
+            # Only the judged fits are asked later on.
+            shutil.rmtree(path.with_name(path.name + ".state"), ignore_errors=True)
     if recipe.trees is not None:
-        views["trees"] = blank.copy()
-    for fold in folds:
-        paths = [
-            fit_judged(context, judged, fold.train, warm[member], folder / fold.name / f"cross-{member}", member=member)
-            for member in range(recipe.members)
-        ]
-        histories |= {f"{fold.name} {path.name}": read_history(path) for path in paths}
-        rows = np.flatnonzero(fold.test)
-        if len(rows) == 0:
-            continue
-        parts = _opinions(context, judged, fold, paths, features)
-        for name, logits in parts.items():
-            views[name][rows] = logits
-    for path in warm:
-        # Only the judged fits are asked later on.
-        _drop_states(path)
-    return views, histories
-
-
-def _opinions(
-    context: Context, judged: JudgedRows, fold: Fold, paths: Sequence[Path], features: PairFeatures | None
-) -> dict[str, Floats]:
-    rows = np.flatnonzero(fold.test)
-    queries, titles = [judged.queries[row] for row in rows], [judged.titles[row] for row in rows]
-    cross: Floats | None = None
-    if paths:
-        ids = pair_ids(load_tokenizer(paths[0]), queries, titles, context.recipe.encoder)
-        cross = np.mean([predict(open_reader(path), ids) for path in paths], axis=0)
-    trees: Floats | None = None
-    if features is not None:
-        view = fit_trees(context, judged, fold.train, features)
-        trees = view.predict(queries, titles) if view is not None else None
-    found: dict[str, Any] = {"cross-encoder": cross, "trees": trees, "teacher": mix(context, cross, trees)}
-    return {name: logits for name, logits in found.items() if logits is not None}
-
-
-def _drop_states(path: Path) -> None:
-    shutil.rmtree(path.with_name(path.name + ".state"), ignore_errors=True)
+        views[TREES] = blank.copy()
+        features = pair_features(context)
+        for fold in folds:
+            rows, queries, titles = judged.part(fold.test)
+            if queries:
+                trees = fit_trees(recipe.trees, judged, fold.train, features, seed=context.recipe.seed)
+                views[TREES][rows] = trees.predict(queries, titles)
+    if recipe.first_student_weight:
+        views[FIRST_STUDENT], found = fit_first_students(material, folds, folder)
+        histories |= {f"{name} {FIRST_STUDENT}": history for name, history in found.items()}
+    return {**views, TEACHER: mix(context, views)}, histories

@@ -204,8 +204,7 @@ def fit_judged(
 
 def judged_rows(table: TextTable, judged: JudgedRows, mask: Mask) -> TargetRows:
     """Return the judged rows in ``mask``."""
-    rows = np.flatnonzero(mask)
-    queries, titles = [judged.queries[row] for row in rows], [judged.titles[row] for row in rows]
+    rows, queries, titles = judged.part(mask)
     return TargetRows.of(table, queries, titles, judged.target[rows])
 
 

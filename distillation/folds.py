@@ -57,6 +57,11 @@ class JudgedRows:
         """Which rows some fold measures."""
         return self.fold >= 0
 
+    def part(self, mask: Mask) -> tuple[npt.NDArray[np.int64], list[str], list[str]]:
+        """Return the rows in ``mask``, their queries and their titles."""
+        rows = np.flatnonzero(mask)
+        return rows, [self.queries[row] for row in rows], [self.titles[row] for row in rows]
+
     def evaluated_queries(self, mask: Mask | None = None) -> list[str]:
         """Return the distinct queries of the measured rows, or of those in ``mask``."""
         wanted = self.measured if mask is None else mask

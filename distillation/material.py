@@ -70,6 +70,10 @@ class Material:
         queries, titles = [columns["query"][row] for row in rows], [columns["title"][row] for row in rows]
         return TargetRows.of(self.table, queries, titles, columns["logit"][rows])
 
+    def no_rows(self) -> TargetRows:
+        """Return no soft labels at all."""
+        return TargetRows.of(self.table, [], [], np.zeros(0, dtype=np.float32))
+
     def blank_student(self, *, taught: bool = True) -> BertBiLSTM:
         """Return an untrained student, its embeddings started from the encoder's unless it shall not be ``taught``."""
         recipe = self.context.recipe

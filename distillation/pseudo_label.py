@@ -1,7 +1,8 @@
 """Step ``pseudo-label``: each teacher's opinion of the augmented pairs.
 
 A cross-encoder is written as a bundle and labels the way every model here does: ``python -m spark_jobs.label_pairs``
-starts servers with it and calls them from Spark. The trees, where the ensemble has them, are asked in this process.
+starts servers with it and calls them from Spark. The other views are asked in this
+process.
 ``FOLD.parquet`` has ``query``, ``title``, ``origin`` and the teacher's ``logit``; a fold's teacher labels the judged
 rows that it was fitted on, and augmented pairs whose query is akin to none that the fold measures.
 """
@@ -25,9 +26,19 @@ import pyarrow.parquet as pq
 from distillation.cross_encoder import write_teacher_bundle
 from distillation.encoder import encoder_digest
 from distillation.errors import LabellingError
-from distillation.folds import Fold, JudgedRows, folds_of, read_judged
+from distillation.folds import Fold, folds_of
+from distillation.material import Material
 from distillation.progress import Progress
-from distillation.teacher import evaluation_guard, fit_trees, mix, pair_features
+from distillation.shared import ask_first_student, student_material
+from distillation.teacher import (
+    CROSS_ENCODER,
+    FIRST_STUDENT,
+    TREES,
+    evaluation_guard,
+    fit_trees,
+    mix,
+    pair_features,
+)
 from distillation.trees import PairFeatures
 from distillation.work import Context, read_columns, write_columns, write_json
 from relevance_model.bundle import MANIFEST
@@ -48,14 +59,14 @@ def sources(context: Context) -> dict[str, str]:
 
 def run(context: Context) -> None:
     """Label for every fold; what an earlier run labelled is kept."""
-    judged = read_judged(context)
+    material = student_material(context)
     pairs = read_columns(context.folder("augment") / "pairs.parquet")
     features = pair_features(context) if context.recipe.finetune.trees is not None else None
     counts = {}
-    for fold in folds_of(judged):
+    for fold in folds_of(material.judged):
         path = _labels_file(context, fold)
         if not path.exists():
-            _label(context, judged, fold, pairs, features)
+            _label(material, fold, pairs, features)
         counts[fold.name] = len(read_columns(path, ["origin"])["origin"])
     write_json(context.folder(FOLDER) / "report.json", {"rows": counts})
 
@@ -124,35 +135,38 @@ def balanced(origins: Sequence[str], allowed: npt.NDArray[np.int64], count: int,
     return np.array(sorted(drawn), dtype=np.int64)
 
 
-def _label(
-    context: Context, judged: JudgedRows, fold: Fold, pairs: dict[str, Any], features: PairFeatures | None
-) -> None:
+def _label(material: Material, fold: Fold, pairs: dict[str, Any], features: PairFeatures | None) -> None:
+    context, judged = material.context, material.judged
+    recipe = context.recipe.finetune
     path = _labels_file(context, fold)
     rng = np.random.default_rng([context.recipe.seed, 3])
     guard = evaluation_guard(context, judged.evaluated_queries(fold.test))
     allowed = np.flatnonzero(guard.passing(pairs["query"]))
     rows = balanced(pairs["origin"], allowed, context.recipe.pseudo_label.rows, rng)
-    own = np.flatnonzero(fold.train)
-    queries = [*(judged.queries[row] for row in own), *(pairs["query"][row] for row in rows)]
-    titles = [*(judged.titles[row] for row in own), *(pairs["title"][row] for row in rows)]
+    own, queries, titles = judged.part(fold.train)
+    queries += [pairs["query"][row] for row in rows]
+    titles += [pairs["title"][row] for row in rows]
     origins = [JUDGED] * len(own) + [pairs["origin"][row] for row in rows]
 
-    views: list[Floats] = []
-    for member in range(context.recipe.finetune.members):
+    opinions: list[Floats] = []
+    for member in range(recipe.members):
         scratch = path.parent / f"{fold.name}-{member}"
         name = f"teacher-{fold.name}-{member}"
         source = context.folder("finetune") / fold.name / f"cross-{member}"
         bundle = _bundle(context, source, scratch / "bundle", name)
         title = f"pseudo-label: {fold.name}, cross-encoder {member}"
         job = scratch / "job"
-        views.append(label_by_job(bundle, queries, titles, job, progress=context.progress, title=title))
+        opinions.append(label_by_job(bundle, queries, titles, job, progress=context.progress, title=title))
         shutil.rmtree(scratch)
-    cross = np.mean(views, axis=0) if views else None
-    trees = None
-    if features is not None:
-        view = fit_trees(context, judged, fold.train, features)
-        trees = view.predict(queries, titles) if view is not None else None
-    logit = mix(context, cross, trees)
+    views: dict[str, Floats] = {}
+    if opinions:
+        views[CROSS_ENCODER] = np.mean(opinions, axis=0)
+    if recipe.trees is not None and features is not None:
+        trees = fit_trees(recipe.trees, judged, fold.train, features, seed=context.recipe.seed)
+        views[TREES] = trees.predict(queries, titles)
+    if recipe.first_student_weight:
+        views[FIRST_STUDENT] = ask_first_student(material, context.folder("finetune"), fold, queries, titles)
+    logit = mix(context, views)
     kept = np.flatnonzero(~np.isnan(logit))
     write_columns(
         path,

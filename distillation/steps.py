@@ -43,7 +43,10 @@ class Step:
     optional: bool = False
 
 
-_TEACHER: Final = ("seed", "encoder", "finetune", "evaluation.guard")
+_COSINE: Final = ("pseudo_label.cosine_slope", "pseudo_label.cosine_centre")
+_SHARED: Final = ("student.sizes", "student.shared", "student.embeddings", "student.dropout", *_COSINE)
+_TEACHER: Final = ("seed", "encoder", "finetune", "evaluation.guard", *_SHARED)
+_STUDENT: Final = ("seed", "encoder.name", "pseudo_label", "student", "evaluation.guard")
 STEPS: Final = (
     Step(
         "prepare",
@@ -58,7 +61,6 @@ STEPS: Final = (
         ("seed", "encoder", "pretrain"),
         ("prepare",),
     ),
-    Step("finetune", "the teacher: an ensemble of views, out of fold", "finetune", _TEACHER, ("prepare", "pretrain")),
     Step(
         "augment",
         "make query-title pairs that nobody judged",
@@ -67,24 +69,38 @@ STEPS: Final = (
         ("prepare",),
     ),
     Step(
+        "shared",
+        "the student's first stage: what augmented pairs, weak labels and the encoder's vectors teach",
+        "shared",
+        ("seed", "encoder.name", "evaluation.guard", *_SHARED),
+        ("prepare", "pretrain", "augment"),
+    ),
+    Step(
+        "finetune",
+        "the teacher: an ensemble of views, out of fold",
+        "finetune",
+        _TEACHER,
+        ("prepare", "pretrain", "augment", "shared"),
+    ),
+    Step(
         "pseudo-label",
         "label them: teachers served by qtr's server, called by its Spark job",
         "pseudo_label",
         (*_TEACHER, "pseudo_label"),
-        ("prepare", "finetune", "augment"),
+        ("prepare", "augment", "shared", "finetune"),
     ),
     Step(
         "student",
         "train the students, one per fold and the one to ship",
         "student",
-        ("seed", "encoder.name", "pseudo_label", "student", "evaluation.guard"),
-        ("prepare", "pretrain", "augment", "pseudo-label"),
+        _STUDENT,
+        ("prepare", "pretrain", "augment", "shared", "pseudo-label"),
     ),
     Step(
         "sweep",
         "students of several sizes: accuracy against time per pair",
         "sweep",
-        ("seed", "encoder.name", "pseudo_label", "student", "evaluation.guard", "sweep", "export"),
+        (*_STUDENT, "sweep", "export"),
         ("prepare", "pretrain", "augment", "pseudo-label"),
         optional=True,
     ),
@@ -93,21 +109,21 @@ STEPS: Final = (
         "what the table compares with: teachers off the shelf, students without distillation or augmentation",
         "compare",
         (*_TEACHER, "pseudo_label", "student", "evaluation.off_the_shelf"),
-        ("prepare", "pretrain", "finetune", "augment", "pseudo-label"),
+        ("prepare", "pretrain", "augment", "shared", "finetune", "pseudo-label"),
     ),
     Step(
         "evaluate",
         "measure everything out of fold; calibration, threshold, table and plots",
         "evaluate",
         ("seed", "evaluation", "export", "student.sizes", "name", "version"),
-        ("prepare", "finetune", "augment", "student", "compare"),
+        ("prepare", "augment", "shared", "finetune", "student", "compare"),
     ),
     Step(
         "export",
         "write the bundle, refused unless it agrees with the trained student",
         "export",
         (),
-        ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "student", "evaluate"),
+        ("prepare", "pretrain", "augment", "shared", "finetune", "pseudo-label", "student", "evaluate"),
     ),
 )
 BY_NAME: Final = {step.name: step for step in STEPS}

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from distillation.encoder import encoder_digest
-from distillation.fit_students import fit_judged, fit_shared, judged_rows, student_logits
+from distillation.fit_folds import fit_folds
+from distillation.fit_students import fit_shared
 from distillation.folds import folds_of
 from distillation.material import TOKENIZER, gather
 from distillation.measures import auc
@@ -44,10 +45,10 @@ def run(context: Context) -> None:
 def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
     recipe, folder = context.recipe, context.folder(FOLDER) / name
     material = gather(context, sizes, folder / TOKENIZER)
-    judged, table = material.judged, material.table
+    judged = material.judged
     shared = fit_shared(
         material.blank_student(),
-        table,
+        material.table,
         material.twin_vectors(),
         material.shared,
         recipe.student.shared,
@@ -56,22 +57,16 @@ def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
         folder=folder / "shared",
         epochs=recipe.student.shared.epochs * recipe.sweep.share,
     )
-    query_rows, title_rows = table.rows(judged.queries), table.rows(judged.titles)
-    logits = np.full(len(judged.queries), np.nan, dtype=np.float32)
-    for fold in [fold for fold in folds_of(judged) if fold.test.any()][: recipe.sweep.folds]:
-        model = fit_judged(
-            shared,
-            table,
-            judged_rows(table, judged, fold.train),
-            material.soft(fold.name),
-            replay=material.shared,
-            recipe=recipe.student.judged,
-            context=context,
-            title=f"sweep {size_name(sizes)}, {fold.name}",
-            folder=folder / fold.name,
-        )
-        test = np.flatnonzero(fold.test)
-        logits[test] = student_logits(model, table, query_rows[test], title_rows[test])
+    logits, _ = fit_folds(
+        material,
+        [fold for fold in folds_of(judged) if fold.test.any()][: recipe.sweep.folds],
+        shared,
+        recipe.student.judged,
+        soft=material.soft,
+        replay=material.shared,
+        title=f"sweep {size_name(sizes)}",
+        folder=folder,
+    )
     measured = ~np.isnan(logits)
     manifest = draft_manifest(sizes, name=recipe.name, version=recipe.version)
     bundle = write_student(shared, material.tokenizer, folder / "bundle", manifest, form=recipe.export.form)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -17,11 +17,16 @@ from distillation.folds import JudgedRows, Mask
 from distillation.kindred import LeakageGuard
 from distillation.pairs import crops
 from distillation.progress import Progress
+from distillation.recipe import Trees
 from distillation.trees import PairFeatures, TreesView
 from distillation.work import CHECKPOINT, Context, read_columns, read_json, write_json
 
 Floats = npt.NDArray[np.float32]
 HISTORY: Final = "history.json"
+# The views, by the names that tables and reports give them.
+CROSS_ENCODER: Final = "cross-encoder"
+TREES: Final = "trees"
+FIRST_STUDENT: Final = "first student"
 
 
 def member_seed(context: Context, member: int) -> int:
@@ -64,10 +69,9 @@ def fit_judged(context: Context, judged: JudgedRows, train: Mask, warm: Path, fo
     """Train a warmed-up cross-encoder on the judged rows in ``train``; return its folder."""
     if (folder / HISTORY).exists():
         return folder
-    rows = np.flatnonzero(train)
+    rows, queries, titles = judged.part(train)
     seed = member_seed(context, member)
     reader = load_reader(warm, seed)
-    queries, titles = [judged.queries[row] for row in rows], [judged.titles[row] for row in rows]
     history = fit(
         reader,
         pair_ids(load_tokenizer(warm), queries, titles, context.recipe.encoder),
@@ -112,23 +116,22 @@ def _vectors(name: str, root: Path, progress: Progress) -> Vectors:
     return Vectors(name, root, progress)
 
 
-def fit_trees(context: Context, judged: JudgedRows, train: Mask, features: PairFeatures) -> TreesView | None:
-    """Fit the trees on the judged rows in ``train``; None if the recipe has none."""
-    recipe = context.recipe.finetune.trees
-    if recipe is None:
-        return None
-    rows = np.flatnonzero(train)
-    queries, titles = [judged.queries[row] for row in rows], [judged.titles[row] for row in rows]
-    return TreesView(recipe, features, seed=context.recipe.seed).fit(queries, titles, judged.target[rows])
+def fit_trees(recipe: Trees, judged: JudgedRows, train: Mask, features: PairFeatures, *, seed: int) -> TreesView:
+    """Fit the trees on the judged rows in ``train``."""
+    rows, queries, titles = judged.part(train)
+    return TreesView(recipe, features, seed=seed).fit(queries, titles, judged.target[rows])
 
 
-def mix(context: Context, cross: Floats | None, trees: Floats | None) -> Floats:
-    """Return the teacher's logits: the weighted mean of those views that there are."""
+def mix(context: Context, views: Mapping[str, Floats]) -> Floats:
+    """Return the teacher's logits: the weighted mean of its views', which go by their names."""
     recipe = context.recipe.finetune
-    views = [(recipe.cross_weight, cross), (recipe.trees_weight, trees)]
-    present = [(weight, view) for weight, view in views if view is not None]
-    total = sum(weight for weight, _ in present)
-    mixed: Floats = np.sum([weight / total * view for weight, view in present], axis=0).astype(np.float32)
+    weights = {
+        CROSS_ENCODER: recipe.cross_weight,
+        TREES: recipe.trees_weight,
+        FIRST_STUDENT: recipe.first_student_weight,
+    }
+    total = sum(weights[name] for name in views)
+    mixed: Floats = np.sum([weights[name] / total * view for name, view in views.items()], axis=0).astype(np.float32)
     return mixed
 
 

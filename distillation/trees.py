@@ -1,6 +1,7 @@
-"""The trees' view of a pair: gradient boosting over word overlap and the frozen encoder's vectors (Friedman, 2001).
+"""The trees' view of a pair: what word overlap and the frozen encoder's vectors tell decision trees.
 
-Fitted in seconds from a few thousand judgements, and wrong about other pairs than a cross-encoder is.
+Gradient boosting (Friedman, 2001) and extremely randomised trees (Geurts et al., 2006). Fitted in seconds from a few
+thousand judgements, and wrong about other pairs than a cross-encoder is.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 
 from distillation.encoder import Vectors
 from distillation.features import Bm25, overlap_features, vector_features
@@ -20,6 +22,7 @@ from distillation.recipe import Trees
 
 Floats = npt.NDArray[np.float32]
 _LOGIT_BOUND = 8.0
+_LEAST_SHARE = 1e-3
 _BLOCK = 1 << 14
 
 
@@ -37,7 +40,7 @@ class PairFeatures:
 
 
 class TreesView:
-    """Boosted trees, averaged over seeds.
+    """Boosted trees, averaged over seeds, and with a forest if the recipe has one.
 
     Parameters
     ----------
@@ -55,13 +58,15 @@ class TreesView:
         self._seed = seed
         self._pca: Any = None
         self._models: list[Any] = []
+        self._forest: Any = None
 
     def fit(self, queries: Sequence[str], titles: Sequence[str], target: Floats) -> TreesView:
         """Fit to probabilities: a row counts as relevant with weight ``target`` and as irrelevant with the rest."""
         overlap, vectors = self._features.of(queries, titles)
         components = min(self._recipe.components, len(target) - 1, vectors.shape[1] - 1)
         self._pca = PCA(components, random_state=self._seed).fit(vectors[:, :-1])
-        rows = np.tile(self._joined(overlap, vectors), (2, 1))
+        described = self._joined(overlap, vectors)
+        rows = np.tile(described, (2, 1))
         label = np.repeat([1, 0], len(target))
         weight = np.concatenate([target, 1.0 - target])
         self._models = [
@@ -77,6 +82,14 @@ class TreesView:
             ).fit(rows, label, sample_weight=weight)
             for number in range(self._recipe.seeds)
         ]
+        if self._recipe.forest:
+            self._forest = ExtraTreesRegressor(
+                self._recipe.forest,
+                min_samples_leaf=3,
+                max_features=0.3,
+                random_state=self._seed,
+                n_jobs=torch.get_num_threads(),
+            ).fit(described, target)
         return self
 
     def predict(self, queries: Sequence[str], titles: Sequence[str]) -> Floats:
@@ -86,6 +99,9 @@ class TreesView:
             part = slice(start, start + _BLOCK)
             rows = self._joined(*self._features.of(queries[part], titles[part]))
             logits[part] = np.mean([model.decision_function(rows) for model in self._models], axis=0)
+            if self._forest is not None:
+                share = np.clip(self._forest.predict(rows), _LEAST_SHARE, 1.0 - _LEAST_SHARE)
+                logits[part] = (logits[part] + np.log(share / (1.0 - share))) / 2.0
         return np.clip(logits, -_LOGIT_BOUND, _LOGIT_BOUND)
 
     def _joined(self, overlap: Floats, vectors: Floats) -> Floats:
