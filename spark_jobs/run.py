@@ -26,7 +26,7 @@ from spark_jobs.scoring import score_pairs
 from spark_jobs.session import scoring_partitions
 from spark_jobs.settings import LabelSettings
 from spark_jobs.storage import Storage
-from spark_jobs.store import ScoreStore
+from spark_jobs.store import ScoreStore, batches_root, discard_unfinished
 from spark_jobs.tables import Table
 
 log = logging.getLogger("spark_jobs")
@@ -75,6 +75,7 @@ class LabelRun:
         self._storage = Storage(spark)
         self._output = settings.output.rstrip("/") or "/"
         self._date = f"run_date={settings.run_date}"
+        self._waiting = f"{self._output}/_scored/{self._date}"
         self._store = Table(settings.store or f"{self._output}/scores", settings.format)
         labels = Table(settings.labels or f"{self._output}/labels", settings.format)
         self._publication = Publication(spark, labels, f"{self._output}/_staging/{self._date}", settings.run_date)
@@ -103,15 +104,22 @@ class LabelRun:
         made_here = [folder for folder in outer if not self._storage.exists(folder)]
         try:
             with self._lock:
-                self._publication.clean()
+                self._clean()
                 try:
                     return self._label()
                 finally:
                     self._storage.wait_for_writers()
-                    self._publication.clean()
+                    # Once more: the Java of a driver that was killed lives on for a moment, and may have gone on
+                    # writing.
+                    self._clean()
         finally:
             for folder in made_here:
                 self._storage.delete_if_empty(folder)
+
+    def _clean(self) -> None:
+        """Delete what this run, and the dead ones whose date it took over, left half done."""
+        self._publication.clean()
+        discard_unfinished(self._storage, batches_root(self._store, self._waiting), [*self._lock.dead, self.run_id])
 
     def _label(self) -> RunReport:
         settings, step = self.settings, self._progress.step
@@ -124,8 +132,8 @@ class LabelRun:
             config, info = self._connect()
         log.info("scoring", extra={"run_id": self.run_id, "model": str(info.ref), "target": config.target})
         night = Night(frame, settings.query_column, settings.title_column, info)
-        store = ScoreStore(self.spark, self._store, f"{self._output}/_scored/{self._date}", info, self.run_id)
-        with step("score"), store.batch(self._lock.dead):
+        store = ScoreStore(self.spark, self._store, self._waiting, info, self.run_id)
+        with step("score"):
             known = store.known()
             new = night.new_pairs(known, scoring_partitions(self.spark, settings, rows_in))
             added = store.append(score_pairs(new, config, keep=KEYS, meter=self._progress.meter))

@@ -32,8 +32,7 @@ sees that its rows became more (`spark_jobs.publish` counts them) and reads agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -114,13 +113,6 @@ class ParquetScores:
         """Add rows; each task's are there for good as soon as it has ended."""
         rows.select(*ROW.names).write.mode("append").option(*_COMMIT_BY_TASK).parquet(self.batch(batch))
 
-    def discard_unfinished(self, batch: str) -> None:
-        """Delete what tasks of a dead run had begun to write, and folders that are empty then."""
-        folder = self.batch(batch)
-        self._storage.delete(f"{folder}/_temporary")
-        for empty in (folder, self.folder, self.folder.rsplit("/", 1)[0]):
-            self._storage.delete_if_empty(empty)
-
     def compact(self, batch: str) -> None:
         """Rewrite all batches as one, each settled pair once.
 
@@ -166,26 +158,12 @@ class ScoreStore:
         self._model = ModelKey.of(info)
         self._waiting = waiting
         self._table = None if table.plain_files else table
-        self._files = ParquetScores(spark, table.name if table.plain_files else waiting, self._model)
+        self._files = ParquetScores(spark, batches_root(table, waiting), self._model)
 
     def known(self) -> DataFrame | None:
         """Give the keys of the pairs that need not be scored; `None` if there are none."""
         rows = self._rows()
         return None if rows is None else rows.where(_settled()).select(*KEYS)
-
-    @contextmanager
-    def batch(self, dead: Iterable[str]) -> Iterator[None]:
-        """Clean up after dead runs, by their ids; and after this one, should it fail."""
-        dead = list(dead)
-        self._discard(dead)
-        try:
-            yield
-        except BaseException:
-            self._storage.wait_for_writers()
-            self._discard([self._run_id])
-            raise
-        # The Java of a driver that was killed lives on for a moment, and may have gone on writing.
-        self._discard(dead)
 
     def append(self, rows: DataFrame) -> DataFrame:
         """Add rows of `ROW`, but for `run_id`, and give what the run has added."""
@@ -232,10 +210,6 @@ class ScoreStore:
         if self._table is None:
             self._files.compact(f"{self._run_id}-compact")
 
-    def _discard(self, run_ids: Iterable[str]) -> None:
-        for run_id in run_ids:
-            self._files.discard_unfinished(run_id)
-
     def _rows(self) -> DataFrame | None:
         parts = [rows for rows in (self._files.read(), self._in_table()) if rows is not None]
         return parts[0].unionByName(parts[1]) if len(parts) == 2 else next(iter(parts), None)
@@ -246,6 +220,27 @@ class ScoreStore:
         rows = self._table.read(self._spark)
         of_model = (F.col("model_name") == self._model.name) & (F.col("model_version") == self._model.version)
         return rows.where(of_model).select(*ROW.names)
+
+
+def batches_root(table: Table, waiting: str) -> str:
+    """Give the folder that runs write their batches into."""
+    return table.name if table.plain_files else waiting
+
+
+def discard_unfinished(storage: Storage, root: str, run_ids: Iterable[str]) -> None:
+    """Delete what tasks of ended runs had begun to write, for whatever model, and folders that are empty then."""
+    batches = [f"batch={run_id}" for run_id in run_ids]
+    for model in _folders(storage, root, "model_name="):
+        for version in _folders(storage, model, "model_version="):
+            for batch in set(storage.names(version)).intersection(batches):
+                storage.delete(f"{version}/{batch}/_temporary")
+                storage.delete_if_empty(f"{version}/{batch}")
+            storage.delete_if_empty(version)
+        storage.delete_if_empty(model)
+
+
+def _folders(storage: Storage, folder: str, prefix: str) -> list[str]:
+    return [f"{folder}/{name}" for name in storage.names(folder) if name.startswith(prefix)]
 
 
 def _latest(rows: DataFrame) -> DataFrame:

@@ -24,6 +24,7 @@ import pytest
 from spark_jobs.keys import KEYS, PAIR_KEY, TITLE_KEY
 from tests.spark_jobs.conftest import write_pairs
 from tests.support.job_process import Job, until
+from tests.support.kept_alive import free_port
 from tests.support.scripted_server import ScriptedServer, score_of
 from tests.support.standalone_cluster import StandaloneCluster
 
@@ -155,6 +156,21 @@ def test_a_killed_run_is_resumed_and_scores_only_the_rest(
     event = start(flags).succeed()
     assert_right(output)
     assert event["pairs"]["new"] <= event["pairs"]["distinct"] - len(kept)
+
+
+def test_a_rerun_that_finds_no_server_cleans_up_all_the_same(
+    start: Callable[..., Job], flags: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    job = start(flags)
+    until(lambda: list(output.glob("scores/**/_temporary/**/part-*")))
+    job.kill()
+    kept = in_store(output)
+    status, _, err = start([*flags, "--target", f"127.0.0.1:{free_port()}", "--retry-budget", "1"]).finish()
+    assert (status, err.count("\n")) == (1, 1), err
+    assert not list(output.rglob("_temporary"))
+    assert not (output / "_locks").exists()
+    assert len(in_store(output)) >= len(kept)
 
 
 def test_a_python_worker_that_dies(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
