@@ -13,8 +13,7 @@ _MEANINGS = """\
 - *token overlap*, *BM25*, *encoder cosine*: the query's share of words that the title has; Okapi BM25 over all titles;
   cosine of the frozen encoder's vectors. None has seen a judgement.
 - *teacher off the shelf*, *cross-encoder off the shelf*: fine-tuned without reading titles first.
-- *trees*, *cross-encoder*, *first student*, *teacher*: the views of the ensemble, and the ensemble. A first student is
-  the same network as the student, fitted before there is a teacher: the shared stage, then judgements.
+- *trees*, *cross-encoder*, *teacher*: the views of the ensemble, and the ensemble.
 - *student without distillation*: the same network on the judgements alone; *without augmentation*: distilled on given
   pairs alone.
 - *student as shipped*: exported graphs in reduced precision, tokenisation included."""
@@ -108,20 +107,14 @@ def _method(recipe: Recipe, facts: dict[str, Any]) -> str:
         views.append(f"{teacher.members} cross-encoder{'s' * (teacher.members > 1)} of it")
     if teacher.trees is not None:
         views.append("decision trees over the frozen encoder's vectors and word overlap")
-    if teacher.first_student_weight:
-        views.append("a first student")
     counts = ", ".join(f"{count:,} {origin}" for origin, count in augmented["rows"].items())
     return (
-        f"{read}. The teacher is the mean of {_listed(views)}, fitted on judgements. Augmentation made pairs that nobody "
+        f"{read}. The teacher is {' and '.join(views)}, fitted on judgements. Augmentation made pairs that nobody "
         f"judged ({counts}); the teacher labelled {recipe.pseudo_label.rows:,} of them. The student first learnt the "
         f"frozen encoder's opinion of all of them and {facts['weak']:,} weak labels, then judgements and the teacher's "
         f"soft labels (temperature {recipe.student.judged.temperature:g}). No augmented or weak pair with a query "
         f"akin to a measured one ({recipe.evaluation.guard}) taught the models that measured it."
     )
-
-
-def _listed(parts: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def _folds(recipe: Recipe, facts: dict[str, Any]) -> str:

@@ -47,7 +47,7 @@ def run(context: Context) -> None:
     folds = [fold for fold in folds_of(material.judged) if fold.test.any()]
     columns: dict[str, Floats] = {}
     if recipe.evaluation.off_the_shelf and recipe.finetune.members:
-        views, _ = fit_teachers(material, folds, base_encoder(context), folder / "off-the-shelf")
+        views, _ = fit_teachers(context, material.judged, folds, base_encoder(context), folder / "off-the-shelf")
         columns |= {TEACHER: views["teacher"], CROSS_ENCODER: views["cross-encoder"]}
     columns[NO_DISTILLATION] = _without_distillation(material, folds)
     columns[NO_AUGMENTATION] = _without_augmentation(material, folds)

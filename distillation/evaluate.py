@@ -46,7 +46,7 @@ from distillation.student_bundle import (
     write_student,
 )
 from distillation.sweep import size_name
-from distillation.teacher import CROSS_ENCODER, FIRST_STUDENT, TREES, frozen_vectors
+from distillation.teacher import CROSS_ENCODER, TREES, frozen_vectors
 from distillation.texts import TextTable
 from distillation.work import Context, read_columns, read_json, write_json
 
@@ -137,7 +137,7 @@ def _scorers(context: Context, judged: JudgedRows) -> dict[str, Floats]:
         "BM25": np.array([index.score(q, t) for q, t in zip(judged.queries, judged.titles, strict=True)]),
         "encoder cosine": frozen_vectors(context).cosine(judged.queries, judged.titles),
         **{name: logits for name, logits in compared.items() if not name.startswith(STUDENT)},
-        **{name: teacher[name] for name in (TREES, CROSS_ENCODER, FIRST_STUDENT) if name in teacher},
+        **{name: teacher[name] for name in (TREES, CROSS_ENCODER) if name in teacher},
         TEACHER: teacher[TEACHER],
         **{name: logits for name, logits in compared.items() if name.startswith(STUDENT)},
         STUDENT: student,

@@ -1,8 +1,7 @@
 """Step ``finetune``: the teachers. For each fold an ensemble that has not seen the fold's judgements, and one for all.
 
-``FOLD/cross-N/`` holds a cross-encoder in transformers' layout (``FOLD`` is ``fold-0`` … and ``final``),
-``first-student/FOLD/`` a student that learnt from the judgements alone; trees are fitted again in seconds where they
-are needed, and not kept. ``oof.parquet`` has what each view, and the teacher, says
+``FOLD/cross-N/`` holds a cross-encoder in transformers' layout (``FOLD`` is ``fold-0`` … and ``final``); trees are
+fitted again in seconds where they are needed, and not kept. ``oof.parquet`` has what each view, and the teacher, says
 of every measured row, out of fold; ``report.json`` the loss and the AUC of each.
 """
 
@@ -18,13 +17,10 @@ import numpy.typing as npt
 
 from distillation.cross_encoder import pair_ids, predict
 from distillation.encoder import encoder_digest, load_tokenizer
-from distillation.folds import Fold, folds_of
-from distillation.material import Material
+from distillation.folds import Fold, JudgedRows, folds_of, read_judged
 from distillation.measures import auc
-from distillation.shared import fit_first_students, student_material
 from distillation.teacher import (
     CROSS_ENCODER,
-    FIRST_STUDENT,
     TREES,
     fit_judged,
     fit_trees,
@@ -48,10 +44,9 @@ def sources(context: Context) -> dict[str, str]:
 
 def run(context: Context) -> None:
     """Fit every fold's teacher."""
-    material = student_material(context)
-    judged = material.judged
+    judged = read_judged(context)
     source = context.folder("pretrain") / "encoder"
-    views, histories = fit_teachers(material, folds_of(judged), source, context.folder(FOLDER))
+    views, histories = fit_teachers(context, judged, folds_of(judged), source, context.folder(FOLDER))
     relevant, measured = judged.relevant[judged.measured], judged.measured
     aucs = {name: round(auc(relevant, logits[measured]), 4) for name, logits in views.items()}
     for name, value in aucs.items():
@@ -61,7 +56,7 @@ def run(context: Context) -> None:
 
 
 def fit_teachers(
-    material: Material, folds: Sequence[Fold], source: Path, folder: Path
+    context: Context, judged: JudgedRows, folds: Sequence[Fold], source: Path, folder: Path
 ) -> tuple[dict[str, Floats], dict[str, list[float]]]:
     """Fit teachers for ``folds`` from the encoder in ``source``, below ``folder``.
 
@@ -70,7 +65,6 @@ def fit_teachers(
     tuple
         Logits of each view and of the ``teacher`` for the judged rows, NaN where no fold measures them; and losses.
     """
-    context, judged = material.context, material.judged
     recipe = context.recipe.finetune
     blank = np.full(len(judged.queries), np.nan, dtype=np.float32)
     views: dict[str, Floats] = {}
@@ -100,7 +94,4 @@ def fit_teachers(
             if queries:
                 trees = fit_trees(recipe.trees, judged, fold.train, features, seed=context.recipe.seed)
                 views[TREES][rows] = trees.predict(queries, titles)
-    if recipe.first_student_weight:
-        views[FIRST_STUDENT], found = fit_first_students(material, folds, folder)
-        histories |= {f"{name} {FIRST_STUDENT}": history for name, history in found.items()}
     return {**views, TEACHER: mix(context, views)}, histories

@@ -1,17 +1,18 @@
 """Step ``pseudo-label``: each teacher's opinion of the augmented pairs.
 
 A cross-encoder is written as a bundle and labels the way every model here does: ``python -m spark_jobs.label_pairs``
-starts servers with it and calls them from Spark. The other views are asked in this
-process.
+starts servers with it and calls them from Spark. The trees, where the ensemble has them, are asked in this process.
 ``FOLD.parquet`` has ``query``, ``title``, ``origin`` and the teacher's ``logit``; a fold's teacher labels the judged
 rows that it was fitted on, and augmented pairs whose query is akin to none that the fold measures.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,19 +27,9 @@ import pyarrow.parquet as pq
 from distillation.cross_encoder import write_teacher_bundle
 from distillation.encoder import encoder_digest
 from distillation.errors import LabellingError
-from distillation.folds import Fold, folds_of
-from distillation.material import Material
+from distillation.folds import Fold, JudgedRows, folds_of, read_judged
 from distillation.progress import Progress
-from distillation.shared import ask_first_student, student_material
-from distillation.teacher import (
-    CROSS_ENCODER,
-    FIRST_STUDENT,
-    TREES,
-    evaluation_guard,
-    fit_trees,
-    mix,
-    pair_features,
-)
+from distillation.teacher import CROSS_ENCODER, TREES, evaluation_guard, fit_trees, mix, pair_features
 from distillation.trees import PairFeatures
 from distillation.work import Context, read_columns, write_columns, write_json
 from relevance_model.bundle import MANIFEST
@@ -49,6 +40,9 @@ _PACKAGES: Final = Path(__file__).resolve().parents[1]
 # A cross-encoder answers about a hundred pairs a second: short calls, and patience.
 _JOB_FLAGS: Final = ("--rows-per-rpc", "64", "--deadline", "300", "--retry-budget", "1800", "--run-date", "2000-01-01")
 _MOST_CERTAIN: Final = 12.0
+_PR_SET_PDEATHSIG: Final = 1
+# Loaded here, since between fork and exec little may be done.
+_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 Floats = npt.NDArray[np.float32]
 
 
@@ -59,14 +53,14 @@ def sources(context: Context) -> dict[str, str]:
 
 def run(context: Context) -> None:
     """Label for every fold; what an earlier run labelled is kept."""
-    material = student_material(context)
+    judged = read_judged(context)
     pairs = read_columns(context.folder("augment") / "pairs.parquet")
     features = pair_features(context) if context.recipe.finetune.trees is not None else None
     counts = {}
-    for fold in folds_of(material.judged):
+    for fold in folds_of(judged):
         path = _labels_file(context, fold)
         if not path.exists():
-            _label(material, fold, pairs, features)
+            _label(context, judged, fold, pairs, features)
         counts[fold.name] = len(read_columns(path, ["origin"])["origin"])
     write_json(context.folder(FOLDER) / "report.json", {"rows": counts})
 
@@ -97,7 +91,13 @@ def label_by_job(
         (folder / "stderr").open("w+", encoding="utf-8") as complaints,
         progress.task(title, len(queries), unit="pairs") as task,
         subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            preexec_fn=_end_with_parent if _LIBC is not None else None,
         ) as job,
     ):
         assert job.stdout is not None
@@ -135,9 +135,9 @@ def balanced(origins: Sequence[str], allowed: npt.NDArray[np.int64], count: int,
     return np.array(sorted(drawn), dtype=np.int64)
 
 
-def _label(material: Material, fold: Fold, pairs: dict[str, Any], features: PairFeatures | None) -> None:
-    context, judged = material.context, material.judged
-    recipe = context.recipe.finetune
+def _label(
+    context: Context, judged: JudgedRows, fold: Fold, pairs: dict[str, Any], features: PairFeatures | None
+) -> None:
     path = _labels_file(context, fold)
     rng = np.random.default_rng([context.recipe.seed, 3])
     guard = evaluation_guard(context, judged.evaluated_queries(fold.test))
@@ -148,6 +148,7 @@ def _label(material: Material, fold: Fold, pairs: dict[str, Any], features: Pair
     titles += [pairs["title"][row] for row in rows]
     origins = [JUDGED] * len(own) + [pairs["origin"][row] for row in rows]
 
+    recipe = context.recipe.finetune
     opinions: list[Floats] = []
     for member in range(recipe.members):
         scratch = path.parent / f"{fold.name}-{member}"
@@ -164,8 +165,6 @@ def _label(material: Material, fold: Fold, pairs: dict[str, Any], features: Pair
     if recipe.trees is not None and features is not None:
         trees = fit_trees(recipe.trees, judged, fold.train, features, seed=context.recipe.seed)
         views[TREES] = trees.predict(queries, titles)
-    if recipe.first_student_weight:
-        views[FIRST_STUDENT] = ask_first_student(material, context.folder("finetune"), fold, queries, titles)
     logit = mix(context, views)
     kept = np.flatnonzero(~np.isnan(logit))
     write_columns(
@@ -177,6 +176,15 @@ def _label(material: Material, fold: Fold, pairs: dict[str, Any], features: Pair
             "logit": logit[kept],
         },
     )
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process with the one that started it, however that ends.
+
+    A job that outlived a killed distillation would keep its rerun from the folder.
+    """
+    assert _LIBC is not None
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _bundle(context: Context, source: Path, folder: Path, name: str) -> Path:

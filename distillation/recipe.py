@@ -59,20 +59,6 @@ class Trees(Part):
     forest: int = Field(default=300, ge=0, description="Trees of a random forest to average with; 0 goes without.")
 
 
-class JudgedStage(Part):
-    """The student's second stage: judgements and the teacher's soft labels, mixed in every step."""
-
-    epochs: int = Field(default=6, ge=1, description="Passes over the judged rows.")
-    batch: int = Field(default=64, ge=1, description="Judged pairs per step.")
-    soft: int = Field(default=192, ge=0, description="Pseudo-labelled pairs per step.")
-    replay: int = Field(default=64, ge=0, description="Pairs of the first stage per step.")
-    hard_weight: float = Field(default=1.0, ge=0.0, description="Of the judgements in the loss.")
-    soft_weight: float = Field(default=1.0, ge=0.0, description="Of the teacher's soft labels in the loss.")
-    replay_weight: float = Field(default=0.3, ge=0.0)
-    temperature: float = Field(default=1.5, gt=0.0, description="Divides both logits of a soft label (Hinton, 2015).")
-    learning_rate: float = Field(default=5e-4, gt=0.0)
-
-
 class Finetune(Part):
     """The teacher: an ensemble of views, each fitted out of fold."""
 
@@ -81,21 +67,14 @@ class Finetune(Part):
     judged: CrossEncoder = Field(default=CrossEncoder(rows=8_000, learning_rate=4e-5))
     warm_cosine: Share = Field(default=0.5, description="Share of warm-up pairs whose target is the frozen cosine's.")
     trees: Trees | None = Trees()
-    first_student: JudgedStage = Field(
-        default=JudgedStage(soft=0), description="A student that learns from judgements before there is a teacher."
-    )
-    cross_weight: float = Field(default=1.0, ge=0.0, description="Of the cross-encoders' mean logit in the teacher.")
+    cross_weight: float = Field(default=2.0, ge=0.0, description="Of the cross-encoders' mean logit in the teacher.")
     trees_weight: float = Field(default=1.0, ge=0.0, description="Of the trees' logit in the teacher.")
-    first_student_weight: float = Field(default=1.0, ge=0.0, description="Of the first student's; 0 goes without.")
 
     @model_validator(mode="after")
     def _some_view_counts(self) -> Finetune:
         cross, trees = self.members > 0 and self.cross_weight > 0, self.trees is not None and self.trees_weight > 0
-        if not (cross or trees or self.first_student_weight > 0):
-            raise ValueError(
-                "the teacher has no view: give it members with cross_weight, trees with trees_weight, or a "
-                "first_student_weight"
-            )
+        if not (cross or trees):
+            raise ValueError("the teacher has no view: give it members with cross_weight, or trees with trees_weight")
         return self
 
 
@@ -152,6 +131,20 @@ class SharedStage(Part):
     weak_weight: float = Field(default=0.3, ge=0.0, description="Weight of a weak label beside a soft target's 1.")
     vector_weight: float = Field(default=1.0, ge=0.0, description="Weight of the twin vectors' distance.")
     cosine_weight: float = Field(default=5.0, ge=0.0, description="Weight of the squared error of the twin cosine.")
+
+
+class JudgedStage(Part):
+    """The student's second stage: judgements and the teacher's soft labels, mixed in every step."""
+
+    epochs: int = Field(default=6, ge=1, description="Passes over the judged rows.")
+    batch: int = Field(default=64, ge=1, description="Judged pairs per step.")
+    soft: int = Field(default=192, ge=0, description="Pseudo-labelled pairs per step.")
+    replay: int = Field(default=64, ge=0, description="Pairs of the first stage per step.")
+    hard_weight: float = Field(default=1.0, ge=0.0, description="Of the judgements in the loss.")
+    soft_weight: float = Field(default=1.0, ge=0.0, description="Of the teacher's soft labels in the loss.")
+    replay_weight: float = Field(default=0.3, ge=0.0)
+    temperature: float = Field(default=1.5, gt=0.0, description="Divides both logits of a soft label (Hinton, 2015).")
+    learning_rate: float = Field(default=5e-4, gt=0.0)
 
 
 class Student(Part):

@@ -45,7 +45,7 @@ class Step:
 
 _COSINE: Final = ("pseudo_label.cosine_slope", "pseudo_label.cosine_centre")
 _SHARED: Final = ("student.sizes", "student.shared", "student.embeddings", "student.dropout", *_COSINE)
-_TEACHER: Final = ("seed", "encoder", "finetune", "evaluation.guard", *_SHARED)
+_TEACHER: Final = ("seed", "encoder", "finetune", "evaluation.guard", *_COSINE)
 _STUDENT: Final = ("seed", "encoder.name", "pseudo_label", "student", "evaluation.guard")
 STEPS: Final = (
     Step(
@@ -62,11 +62,25 @@ STEPS: Final = (
         ("prepare",),
     ),
     Step(
+        "finetune",
+        "the teacher: an ensemble of views, out of fold",
+        "finetune",
+        _TEACHER,
+        ("prepare", "pretrain"),
+    ),
+    Step(
         "augment",
         "make query-title pairs that nobody judged",
         "augment",
         ("seed", "encoder.name", "augment", "evaluation.guard"),
         ("prepare",),
+    ),
+    Step(
+        "pseudo-label",
+        "label them: teachers served by qtr's server, called by its Spark job",
+        "pseudo_label",
+        (*_TEACHER, "pseudo_label"),
+        ("prepare", "finetune", "augment"),
     ),
     Step(
         "shared",
@@ -76,25 +90,11 @@ STEPS: Final = (
         ("prepare", "pretrain", "augment"),
     ),
     Step(
-        "finetune",
-        "the teacher: an ensemble of views, out of fold",
-        "finetune",
-        _TEACHER,
-        ("prepare", "pretrain", "augment", "shared"),
-    ),
-    Step(
-        "pseudo-label",
-        "label them: teachers served by qtr's server, called by its Spark job",
-        "pseudo_label",
-        (*_TEACHER, "pseudo_label"),
-        ("prepare", "augment", "shared", "finetune"),
-    ),
-    Step(
         "student",
         "train the students, one per fold and the one to ship",
         "student",
         _STUDENT,
-        ("prepare", "pretrain", "augment", "shared", "pseudo-label"),
+        ("prepare", "pretrain", "augment", "pseudo-label", "shared"),
     ),
     Step(
         "sweep",
@@ -109,21 +109,21 @@ STEPS: Final = (
         "what the table compares with: teachers off the shelf, students without distillation or augmentation",
         "compare",
         (*_TEACHER, "pseudo_label", "student", "evaluation.off_the_shelf"),
-        ("prepare", "pretrain", "augment", "shared", "finetune", "pseudo-label"),
+        ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "shared"),
     ),
     Step(
         "evaluate",
         "measure everything out of fold; calibration, threshold, table and plots",
         "evaluate",
         ("seed", "evaluation", "export", "student.sizes", "name", "version"),
-        ("prepare", "augment", "shared", "finetune", "student", "compare"),
+        ("prepare", "finetune", "augment", "shared", "student", "compare"),
     ),
     Step(
         "export",
         "write the bundle, refused unless it agrees with the trained student",
         "export",
         (),
-        ("prepare", "pretrain", "augment", "shared", "finetune", "pseudo-label", "student", "evaluate"),
+        ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "shared", "student", "evaluate"),
     ),
 )
 BY_NAME: Final = {step.name: step for step in STEPS}

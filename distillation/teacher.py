@@ -26,7 +26,6 @@ HISTORY: Final = "history.json"
 # The views, by the names that tables and reports give them.
 CROSS_ENCODER: Final = "cross-encoder"
 TREES: Final = "trees"
-FIRST_STUDENT: Final = "first student"
 
 
 def member_seed(context: Context, member: int) -> int:
@@ -125,11 +124,7 @@ def fit_trees(recipe: Trees, judged: JudgedRows, train: Mask, features: PairFeat
 def mix(context: Context, views: Mapping[str, Floats]) -> Floats:
     """Return the teacher's logits: the weighted mean of its views', which go by their names."""
     recipe = context.recipe.finetune
-    weights = {
-        CROSS_ENCODER: recipe.cross_weight,
-        TREES: recipe.trees_weight,
-        FIRST_STUDENT: recipe.first_student_weight,
-    }
+    weights = {CROSS_ENCODER: recipe.cross_weight, TREES: recipe.trees_weight}
     total = sum(weights[name] for name in views)
     mixed: Floats = np.sum([weights[name] / total * view for name, view in views.items()], axis=0).astype(np.float32)
     return mixed

@@ -32,10 +32,7 @@ def test_a_recipe_with_awkward_names_survives_being_written() -> None:
     [
         (JUDGED + "[student.sizes]\nhiden = 3\n", "student.sizes.hiden: no such field"),
         (JUDGED + "[student.sizes]\nvocabulary = 8000\n", "common_words 8000 leaves under 100"),
-        (
-            JUDGED + "[finetune]\nmembers = 0\ntrees_weight = 0\nfirst_student_weight = 0\n",
-            "the teacher has no view",
-        ),
+        (JUDGED + "[finetune]\nmembers = 0\ntrees_weight = 0\n", "the teacher has no view"),
         ('[data]\njudged = [{ format = "xml" }]\n', "format"),
         (JUDGED.replace("labels", "gains = { c = 1 }, labels"), "gains names the label 'c'"),
         ("seed = 3\n", "data: Field required"),

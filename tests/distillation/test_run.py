@@ -109,7 +109,6 @@ def test_the_table_has_every_row_and_measure(run: Run) -> None:
         "cross-encoder off the shelf",
         "trees",
         "cross-encoder",
-        "first student",
         "teacher",
         "student without distillation",
         "student without augmentation",
