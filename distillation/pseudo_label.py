@@ -8,11 +8,9 @@ rows that it was fitted on, and augmented pairs whose query is akin to none that
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,11 +36,11 @@ FOLDER: Final = "pseudo-label"
 JUDGED: Final = "judged"
 _PACKAGES: Final = Path(__file__).resolve().parents[1]
 # A cross-encoder answers about a hundred pairs a second: short calls, and patience.
-_JOB_FLAGS: Final = ("--rows-per-rpc", "64", "--deadline", "300", "--retry-budget", "1800", "--run-date", "2000-01-01")
+_JOB_FLAGS: Final = (
+    *("--run-date", "2000-01-01", "--log-format", "json", "--exit-on-stdin-close"),
+    *("--rows-per-rpc", "64", "--deadline", "300", "--retry-budget", "1800"),
+)
 _MOST_CERTAIN: Final = 12.0
-_PR_SET_PDEATHSIG: Final = 1
-# Loaded here, since between fork and exec little may be done.
-_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 Floats = npt.NDArray[np.float32]
 
 
@@ -82,7 +80,7 @@ def label_by_job(
     source, output = folder / "pairs.parquet", folder / "out"
     write_columns(source, {"row": np.arange(len(queries)), "query": list(queries), "title": list(titles)})
     command = [sys.executable, "-m", "spark_jobs.label_pairs", "--input", str(source), "--output", str(output)]
-    command += ["--bundle", str(bundle), "--log-format", "json", *_JOB_FLAGS]
+    command += ["--bundle", str(bundle), *_JOB_FLAGS]
     # The user's QTR_… variables are meant for runs of their own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QTR_")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_PACKAGES), environment.get("PYTHONPATH", ""))))
@@ -93,11 +91,11 @@ def label_by_job(
         subprocess.Popen(
             command,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            # Never written to: a job that outlived a killed distillation would keep its rerun from the folder.
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,
-            preexec_fn=_end_with_parent if _LIBC is not None else None,
         ) as job,
     ):
         assert job.stdout is not None
@@ -176,15 +174,6 @@ def _label(
             "logit": logit[kept],
         },
     )
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this process with the one that started it, however that ends.
-
-    A job that outlived a killed distillation would keep its rerun from the folder.
-    """
-    assert _LIBC is not None
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _bundle(context: Context, source: Path, folder: Path, name: str) -> Path:

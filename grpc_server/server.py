@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
-import threading
 from collections.abc import Callable
 from time import perf_counter
 
@@ -27,6 +25,7 @@ from grpc_server.observer import Observer
 from grpc_server.reload import BundleReloader
 from grpc_server.servicer import RelevanceServicer
 from grpc_server.telemetry import Telemetry
+from qtr.parentage import on_stdin_close
 from relevance_model import Bundle, ModelError, Scorer, default_bundle_path
 from relevance_stubs.inference import open_inference_pb2_grpc
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
@@ -74,7 +73,8 @@ async def serve(settings: ServerSettings) -> None:
     for name in ("", SERVICE, open_inference.SERVICE):
         await health.set(name, SERVING)
     if settings.exit_on_stdin_close:
-        _stop_on_stdin_close(stop.set)
+        loop = asyncio.get_running_loop()
+        on_stdin_close(lambda: loop.call_soon_threadsafe(stop.set))
     manifest = engine.models.current.bundle.manifest
     log.info(
         "serving",
@@ -152,17 +152,6 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop)
-
-
-def _stop_on_stdin_close(stop: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-
-    def wait() -> None:
-        while sys.stdin.buffer.read(4096):
-            pass
-        loop.call_soon_threadsafe(stop)
-
-    threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
 async def _first(*events: asyncio.Event) -> None:

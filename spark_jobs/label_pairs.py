@@ -9,6 +9,8 @@ the partition that was, and what is wrong with it.
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import time
 import traceback
@@ -24,6 +26,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from qtr import logs
+from qtr.parentage import on_stdin_close
 from spark_jobs.settings import LabelSettings
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from spark_jobs.supervision import Signals
 
     with Signals() as signals:
+        if settings.exit_on_stdin_close:
+            on_stdin_close(lambda: os.kill(os.getpid(), signal.SIGTERM))
         try:
             report = _run(settings, signals)
         except (Exception, KeyboardInterrupt) as caught:

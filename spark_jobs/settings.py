@@ -125,6 +125,10 @@ class LabelSettings(CallerSettings):
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="One JSON object per event, or readable text; auto is text on a terminal."
     )
+    exit_on_stdin_close: bool = Field(
+        default=False,
+        description="Break off when standard input closes: a run that belongs to another program ends with it.",
+    )
     debug: bool = Field(default=False, description="Show Spark's own warnings, and tracebacks instead of one sentence.")
 
     @field_validator("gate")

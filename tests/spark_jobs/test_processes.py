@@ -68,12 +68,13 @@ def _which(tool: str) -> Path:
     return Path(found)
 
 
-@pytest.mark.parametrize("trouble", ["SIGKILL to a server", "SIGINT"])
+@pytest.mark.parametrize("trouble", ["SIGKILL to a server", "SIGINT", "standard input closes"])
 def test_trouble_in_the_middle_of_scoring_publishes_nothing(
     start: Callable[..., Job], tmp_path: Path, night: Path, trouble: str
 ) -> None:
     output = tmp_path / "out"
-    job = start(["--input", str(night), "--output", str(output), "--servers", "1", "--rows-per-rpc", "16"])
+    flags = ["--exit-on-stdin-close"] if trouble == "standard input closes" else []
+    job = start(["--input", str(night), "--output", str(output), "--servers", "1", "--rows-per-rpc", "16", *flags])
     job.wait_for("scoring")
     (server,) = job.servers()
     until(lambda: list(output.glob("scores/**/_temporary/**/part-*")))
@@ -81,8 +82,10 @@ def test_trouble_in_the_middle_of_scoring_publishes_nothing(
         server.kill()
         expected = (1, f"qtr label: embedded server {server.pid} was killed by signal 9 (SIGKILL)\n")
     else:
-        number = signal.Signals[trouble]
-        job.process.send_signal(number)
+        # finish() is what closes standard input.
+        number = signal.SIGTERM if flags else signal.Signals[trouble]
+        if not flags:
+            job.process.send_signal(number)
         expected = (128 + number, "qtr label: the run was interrupted; nothing was published\n")
     status, out, err = job.finish()
     assert (status, err) == expected

@@ -25,7 +25,7 @@ class Job:
     def __init__(self, flags: list[str], command: list[str] | None = None, **env: str) -> None:
         self.process = psutil.Popen(
             [*(command or MODULE), *flags, "--run-date", "2026-11-01", "--log-format", "json"],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -50,6 +50,7 @@ class Job:
         return [worker for daemon in daemons for worker in daemon.children()]
 
     def finish(self) -> tuple[int, str, str]:
+        """Close its standard input and wait for its end; give its status and what it said."""
         out, err = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, out, err
 
