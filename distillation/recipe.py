@@ -185,10 +185,10 @@ class Export(Part):
 
 
 class Sweep(Part):
-    """Sizes to compare; each is trained at a share of the shared stage and measured on one fold."""
+    """Sizes to compare; each is trained for a share of the epochs, and measured on some folds."""
 
     sizes: list[Sizes] = Field(default=[])
-    share: float = Field(default=0.25, gt=0.0, le=1.0, description="Of the shared stage's epochs.")
+    share: float = Field(default=0.25, gt=0.0, le=1.0, description="Of both stages' epochs.")
     folds: int = Field(default=2, ge=1, description="Folds to fit and measure.")
     timed_pairs: int = Field(default=20_000, ge=100)
 

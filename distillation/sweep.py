@@ -44,6 +44,7 @@ def run(context: Context) -> None:
 
 def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
     recipe, folder = context.recipe, context.folder(FOLDER) / name
+    share = recipe.sweep.share
     material = gather(context, sizes, folder / TOKENIZER)
     judged = material.judged
     shared = fit_shared(
@@ -55,13 +56,13 @@ def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
         context=context,
         title=f"sweep {size_name(sizes)}, shared stage",
         folder=folder / "shared",
-        epochs=recipe.student.shared.epochs * recipe.sweep.share,
+        epochs=recipe.student.shared.epochs * share,
     )
     logits, _ = fit_folds(
         material,
         [fold for fold in folds_of(judged) if fold.test.any()][: recipe.sweep.folds],
         shared,
-        recipe.student.judged,
+        recipe.student.judged.model_copy(update={"epochs": max(1, round(recipe.student.judged.epochs * share))}),
         soft=material.soft,
         replay=material.shared,
         title=f"sweep {size_name(sizes)}",
