@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 def on_stdin_close(end: Callable[[], object]) -> None:
     """Call `end`, on a thread of its own, once standard input closes: the process that holds its other end is gone."""
-
     # Not through sys.stdin: a thread that waits in it holds its lock, and the interpreter could not end before it.
     descriptor = sys.stdin.fileno()
 
