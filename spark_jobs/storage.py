@@ -54,13 +54,18 @@ class Storage:
 
     def names(self, folder: str) -> list[str]:
         """List the names in a folder; none if it does not exist."""
-        hadoop_path, fs = self._open(folder)
         try:
+            hadoop_path, fs = self._open(folder)
             return sorted(str(status.getPath().getName()) for status in fs.listStatus(hadoop_path))
         except Py4JJavaError as error:
             if _is_missing(error):
                 return []
             raise
+        except (Py4JError, OSError):
+            # As in delete(): what is cleaned up after Spark's process is gone has to be found first.
+            if (local := _local(folder)) is None:
+                raise
+            return sorted(os.listdir(local)) if local.is_dir() else []
 
     def modified_ms(self, path: str) -> int | None:
         """Give the time of the last change, in milliseconds by the storage's own clock; `None` if it does not exist."""

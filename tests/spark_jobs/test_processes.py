@@ -68,7 +68,7 @@ def _which(tool: str) -> Path:
     return Path(found)
 
 
-@pytest.mark.parametrize("trouble", ["SIGKILL to a server", "SIGINT", "standard input closes"])
+@pytest.mark.parametrize("trouble", ["SIGKILL to a server", "SIGKILL to Spark", "SIGINT", "standard input closes"])
 def test_trouble_in_the_middle_of_scoring_publishes_nothing(
     start: Callable[..., Job], tmp_path: Path, night: Path, trouble: str
 ) -> None:
@@ -81,6 +81,12 @@ def test_trouble_in_the_middle_of_scoring_publishes_nothing(
     if trouble == "SIGKILL to a server":
         server.kill()
         expected = (1, f"qtr label: embedded server {server.pid} was killed by signal 9 (SIGKILL)\n")
+    elif trouble == "SIGKILL to Spark":
+        next(child for child in job.process.children() if child.name() == "java").kill()
+        expected = (
+            1,
+            "qtr label: Spark's process ended during the run: it was killed, or had too little memory\n",
+        )
     else:
         # finish() is what closes standard input.
         number = signal.SIGTERM if flags else signal.Signals[trouble]
