@@ -153,6 +153,8 @@ class Storage:
                 shutil.rmtree(local, ignore_errors=True)
             elif local is not None:
                 local.unlink(missing_ok=True)
+                # Hadoop keeps a checksum beside each file.
+                local.with_name(f".{local.name}.crc").unlink(missing_ok=True)
 
     def delete_if_empty(self, path: str) -> None:
         """Delete a folder unless something is in it."""
