@@ -46,14 +46,13 @@ from distillation.student_bundle import (
     write_student,
 )
 from distillation.sweep import size_name
-from distillation.teacher import CROSS_ENCODER, TREES, frozen_vectors
+from distillation.teacher import CROSS_ENCODER, TEACHER, TREES, frozen_vectors
 from distillation.texts import TextTable
 from distillation.work import Context, read_columns, read_json, write_json
 
 FOLDER: Final = "evaluate"
 SHIPPED: Final = "student as shipped"
 STUDENT: Final = "student"
-TEACHER: Final = "teacher"
 COLUMNS: Final = {
     "auc": "ROC AUC",
     "average_precision": "average precision",

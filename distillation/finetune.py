@@ -21,6 +21,7 @@ from distillation.folds import Fold, JudgedRows, folds_of, read_judged
 from distillation.measures import auc
 from distillation.teacher import (
     CROSS_ENCODER,
+    TEACHER,
     TREES,
     fit_judged,
     fit_trees,
@@ -33,7 +34,6 @@ from distillation.teacher import (
 from distillation.work import Context, write_columns, write_json
 
 FOLDER: Final = "finetune"
-TEACHER: Final = "teacher"
 Floats = npt.NDArray[np.float32]
 
 

@@ -26,6 +26,7 @@ HISTORY: Final = "history.json"
 # The views, by the names that tables and reports give them.
 CROSS_ENCODER: Final = "cross-encoder"
 TREES: Final = "trees"
+TEACHER: Final = "teacher"
 
 
 def member_seed(context: Context, member: int) -> int:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 
@@ -88,7 +87,6 @@ class TreesView:
                 min_samples_leaf=3,
                 max_features=0.3,
                 random_state=self._seed,
-                n_jobs=torch.get_num_threads(),
             ).fit(described, target)
         return self
 
