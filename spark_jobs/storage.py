@@ -65,7 +65,7 @@ class Storage:
             # As in delete(): what is cleaned up after Spark's process is gone has to be found first.
             if (local := _local(folder)) is None:
                 raise
-            return sorted(os.listdir(local)) if local.is_dir() else []
+            return sorted(path.name for path in local.iterdir()) if local.is_dir() else []
 
     def modified_ms(self, path: str) -> int | None:
         """Give the time of the last change, in milliseconds by the storage's own clock; `None` if it does not exist."""
