@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillation.edits import Lexicon, drop_word, exchange, misspell, reorder
-from distillation.encoder import Vectors, common_words, encoder_digest
+from distillation.encoder import Vectors, common_words
 from distillation.features import Bm25
 from distillation.folds import read_judged
 from distillation.pairs import crops, phrases
@@ -30,11 +30,6 @@ _PAIRS_PER_QUERY: Final = 4
 _BLOCK: Final = 512
 
 Rows = list[tuple[str, str, str]]
-
-
-def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the encoder that finds near titles."""
-    return {"encoder": encoder_digest(context.recipe.encoder.name)}
 
 
 def run(context: Context) -> None:

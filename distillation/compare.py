@@ -14,17 +14,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from distillation import teacher
 from distillation.augment import LOG
-from distillation.encoder import encoder_digest
-from distillation.finetune import fit_teachers
+from distillation.finetune import fit_cross_encoders
 from distillation.fit_folds import Floats, fit_folds
 from distillation.fit_students import fit_shared
-from distillation.folds import Fold, folds_of
+from distillation.folds import Fold, JudgedRows, folds_of
 from distillation.material import Material
 from distillation.pseudo_label import JUDGED
-from distillation.shared import student_material
-from distillation.teacher import base_encoder
-from distillation.work import Context, write_columns
+from distillation.shared_stage import student_material
+from distillation.work import Context, read_columns, write_columns
 
 FOLDER: Final = "compare"
 NO_DISTILLATION: Final = "student without distillation"
@@ -35,11 +34,6 @@ CROSS_ENCODER: Final = "cross-encoder off the shelf"
 _PASSES: Final = 30
 
 
-def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the base encoder."""
-    return {"encoder": encoder_digest(context.recipe.encoder.name)}
-
-
 def run(context: Context) -> None:
     """Fit them all."""
     recipe, folder = context.recipe, context.folder(FOLDER)
@@ -47,11 +41,19 @@ def run(context: Context) -> None:
     folds = [fold for fold in folds_of(material.judged) if fold.test.any()]
     columns: dict[str, Floats] = {}
     if recipe.evaluation.off_the_shelf and recipe.finetune.members:
-        views, _ = fit_teachers(context, material.judged, folds, base_encoder(context), folder / "off-the-shelf")
-        columns |= {TEACHER: views["teacher"], CROSS_ENCODER: views["cross-encoder"]}
+        columns |= _off_the_shelf(context, material.judged, folds)
     columns[NO_DISTILLATION] = _without_distillation(material, folds)
     columns[NO_AUGMENTATION] = _without_augmentation(material, folds)
     write_columns(folder / "oof.parquet", columns)
+
+
+def _off_the_shelf(context: Context, judged: JudgedRows, folds: Sequence[Fold]) -> dict[str, Floats]:
+    folder = context.folder(FOLDER) / "off-the-shelf"
+    cross, _ = fit_cross_encoders(context, judged, folds, teacher.base_encoder(context), folder)
+    # The trees read the encoder as it comes anyway.
+    fitted = read_columns(context.folder("finetune") / "oof.parquet")
+    views = {teacher.CROSS_ENCODER: cross} | {name: fitted[name] for name in (teacher.TREES,) if name in fitted}
+    return {TEACHER: teacher.mix(context, views), CROSS_ENCODER: cross}
 
 
 def _without_distillation(material: Material, folds: Sequence[Fold]) -> Floats:

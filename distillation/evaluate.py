@@ -17,7 +17,6 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distillation import plots
-from distillation.encoder import encoder_digest
 from distillation.features import Bm25, token_overlap
 from distillation.fit_students import load_student, student_logits
 from distillation.folds import FINAL, JudgedRows, folds_of, read_judged
@@ -36,7 +35,7 @@ from distillation.measures import (
     query_ndcg,
 )
 from distillation.model import BertBiLSTM, round_to_half
-from distillation.shared import FOLDER as SHARED
+from distillation.shared_stage import FOLDER as SHARED_STAGE
 from distillation.start import new_student
 from distillation.student_bundle import (
     bundle_logits,
@@ -45,7 +44,7 @@ from distillation.student_bundle import (
     microseconds_per_pair,
     write_student,
 )
-from distillation.sweep import size_name
+from distillation.sweep import size_name, timed_pairs
 from distillation.teacher import CROSS_ENCODER, TEACHER, TREES, frozen_vectors
 from distillation.texts import TextTable
 from distillation.work import Context, read_columns, read_json, write_json
@@ -62,7 +61,6 @@ COLUMNS: Final = {
     "agreement": "agrees with teacher",
 }
 _PROBE_ROWS: Final = 512
-_TIMED_PAIRS: Final = 20_000
 _PLOTTED: Final[tuple[str, ...]] = ("token overlap", "encoder cosine", TEACHER, STUDENT, SHIPPED)
 Floats = npt.NDArray[np.float32]
 
@@ -77,10 +75,9 @@ class Scored:
 
 
 def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the encoder, and the sweep's result if there is one."""
+    """Return the sweep's result if there is one."""
     sweep = context.folder("sweep") / "sweep.json"
-    found = {"sweep": read_json(sweep)} if sweep.exists() else {}
-    return {"encoder": encoder_digest(context.recipe.encoder.name), **found}
+    return {"sweep": read_json(sweep)} if sweep.exists() else {}
 
 
 def run(context: Context) -> None:
@@ -164,7 +161,7 @@ def _as_shipped(context: Context, judged: JudgedRows) -> Floats:
 
 def load_fold(context: Context, fold: str) -> tuple[BertBiLSTM, Tokenizer]:
     """Return the student of a fold, as step ``student`` left it, and the vocabulary."""
-    tokenizer = Tokenizer.from_file(str(context.folder(SHARED) / TOKENIZER))
+    tokenizer = Tokenizer.from_file(str(context.folder(SHARED_STAGE) / TOKENIZER))
     blank = new_student(context.recipe.student.sizes, tokenizer, dropout=0.0, seed=0)
     return load_student(blank, context.folder("student") / fold), tokenizer
 
@@ -264,7 +261,6 @@ def _speed_points(context: Context, auc: float) -> list[dict[str, Any]]:
     scratch = context.folder(FOLDER) / "scratch"
     manifest = draft_manifest(recipe.student.sizes, name=recipe.name, version=recipe.version)
     bundle = write_student(model, tokenizer, scratch, manifest, form=recipe.export.form)
-    pairs = read_columns(context.folder("augment") / "pairs.parquet", ["query", "title"])
-    timed = microseconds_per_pair(bundle, pairs["query"][:_TIMED_PAIRS], pairs["title"][:_TIMED_PAIRS])
+    timed = microseconds_per_pair(bundle, *timed_pairs(context))
     shutil.rmtree(scratch)
     return [{"name": size_name(recipe.student.sizes), "auc": round(auc, 4), "us_per_pair": round(timed, 1)}]

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distillation.cross_encoder import pair_ids, predict
-from distillation.encoder import encoder_digest, load_tokenizer
+from distillation.encoder import load_tokenizer
 from distillation.folds import Fold, JudgedRows, folds_of, read_judged
 from distillation.measures import auc
+from distillation.recipe import Trees
 from distillation.teacher import (
     CROSS_ENCODER,
     TEACHER,
@@ -37,61 +38,66 @@ FOLDER: Final = "finetune"
 Floats = npt.NDArray[np.float32]
 
 
-def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the frozen encoder that the trees read."""
-    return {"encoder": encoder_digest(context.recipe.encoder.name)}
-
-
 def run(context: Context) -> None:
     """Fit every fold's teacher."""
+    recipe, folder = context.recipe.finetune, context.folder(FOLDER)
     judged = read_judged(context)
-    source = context.folder("pretrain") / "encoder"
-    views, histories = fit_teachers(context, judged, folds_of(judged), source, context.folder(FOLDER))
+    folds = folds_of(judged)
+    views: dict[str, Floats] = {}
+    histories: dict[str, list[float]] = {}
+    if recipe.members:
+        source = context.folder("pretrain") / "encoder"
+        views[CROSS_ENCODER], histories = fit_cross_encoders(context, judged, folds, source, folder)
+    if recipe.trees is not None:
+        views[TREES] = _trees(context, recipe.trees, judged, folds)
+    views[TEACHER] = mix(context, views)
     relevant, measured = judged.relevant[judged.measured], judged.measured
     aucs = {name: round(auc(relevant, logits[measured]), 4) for name, logits in views.items()}
     for name, value in aucs.items():
         context.progress.say(f"finetune: {name}, out of fold: AUC {value:.3f}")
-    write_columns(context.folder(FOLDER) / "oof.parquet", views)
-    write_json(context.folder(FOLDER) / "report.json", {"auc": aucs, "loss": histories})
+    write_columns(folder / "oof.parquet", views)
+    write_json(folder / "report.json", {"auc": aucs, "loss": histories})
 
 
-def fit_teachers(
+def fit_cross_encoders(
     context: Context, judged: JudgedRows, folds: Sequence[Fold], source: Path, folder: Path
-) -> tuple[dict[str, Floats], dict[str, list[float]]]:
-    """Fit teachers for ``folds`` from the encoder in ``source``, below ``folder``.
+) -> tuple[Floats, dict[str, list[float]]]:
+    """Fit the recipe's cross-encoders for ``folds`` from the encoder in ``source``, below ``folder``.
 
     Returns
     -------
     tuple
-        Logits of each view and of the ``teacher`` for the judged rows, NaN where no fold measures them; and losses.
+        Their mean logits, float32 [judged rows], NaN where no fold measures; and the loss over time of each fit.
     """
-    recipe = context.recipe.finetune
-    blank = np.full(len(judged.queries), np.nan, dtype=np.float32)
-    views: dict[str, Floats] = {}
-    histories: dict[str, list[float]] = {}
-    if recipe.members:
-        views[CROSS_ENCODER] = blank.copy()
-        warm = [warm_up(context, source, folder / f"warm-{member}", member) for member in range(recipe.members)]
-        histories |= {path.name: read_history(path) for path in warm}
-        for fold in folds:
-            paths = [
-                fit_judged(context, judged, fold.train, path, folder / fold.name / f"cross-{member}", member=member)
-                for member, path in enumerate(warm)
-            ]
-            histories |= {f"{fold.name} {path.name}": read_history(path) for path in paths}
-            rows, queries, titles = judged.part(fold.test)
-            if queries:
-                ids = pair_ids(load_tokenizer(paths[0]), queries, titles, context.recipe.encoder)
-                views[CROSS_ENCODER][rows] = np.mean([predict(open_reader(path), ids) for path in paths], axis=0)
-        for path in warm:
-            # Only the judged fits are asked later on.
-            shutil.rmtree(path.with_name(path.name + ".state"), ignore_errors=True)
-    if recipe.trees is not None:
-        views[TREES] = blank.copy()
-        features = pair_features(context)
-        for fold in folds:
-            rows, queries, titles = judged.part(fold.test)
-            if queries:
-                trees = fit_trees(recipe.trees, judged, fold.train, features, seed=context.recipe.seed)
-                views[TREES][rows] = trees.predict(queries, titles)
-    return {**views, TEACHER: mix(context, views)}, histories
+    members = range(context.recipe.finetune.members)
+    logits = _unmeasured(judged)
+    warm = [warm_up(context, source, folder / f"warm-{member}", member) for member in members]
+    histories = {path.name: read_history(path) for path in warm}
+    for fold in folds:
+        paths = [
+            fit_judged(context, judged, fold.train, path, folder / fold.name / f"cross-{member}", member=member)
+            for member, path in enumerate(warm)
+        ]
+        histories |= {f"{fold.name} {path.name}": read_history(path) for path in paths}
+        rows, queries, titles = judged.part(fold.test)
+        if queries:
+            ids = pair_ids(load_tokenizer(paths[0]), queries, titles, context.recipe.encoder)
+            logits[rows] = np.mean([predict(open_reader(path), ids) for path in paths], axis=0)
+    for path in warm:
+        # Only the judged fits are asked later on.
+        shutil.rmtree(path.with_name(path.name + ".state"), ignore_errors=True)
+    return logits, histories
+
+
+def _trees(context: Context, recipe: Trees, judged: JudgedRows, folds: Sequence[Fold]) -> Floats:
+    logits, features = _unmeasured(judged), pair_features(context)
+    for fold in folds:
+        rows, queries, titles = judged.part(fold.test)
+        if queries:
+            trees = fit_trees(recipe, judged, fold.train, features, seed=context.recipe.seed)
+            logits[rows] = trees.predict(queries, titles)
+    return logits
+
+
+def _unmeasured(judged: JudgedRows) -> Floats:
+    return np.full(len(judged.queries), np.nan, dtype=np.float32)

@@ -103,21 +103,30 @@ def _pair_graph(model: BertBiLSTM, max_query_tokens: int, max_title_tokens: int)
     centres = np.array(KERNEL_CENTRES, dtype=np.float32)
     sharpness = _scalar(graph, "sharpness", -KERNEL_SHARPNESS)
 
-    def columns(over: str, axis: int, centres: str) -> str:
-        """Describe each token's best partner, looked for along axis ``over``, by columns that lie there instead."""
+    def columns(over: str, axis: int, centres: str) -> tuple[str, str]:
+        """Describe each token's best partner, looked for along axis ``over``, by columns that lie there instead.
+
+        All of them, and the last two alone: how good it is, and whether it is the very same piece.
+        """
         best = graph.node("Relu", graph.node("ReduceMax", cosine, over, keepdims=1))
         distance = graph.node("Sub", best, centres)
         bins = graph.node("Exp", graph.node("Mul", graph.node("Mul", distance, distance), sharpness))
-        return graph.node("Concat", bins, best, graph.node("ReduceMax", hits, over, keepdims=1), axis=axis)
+        found = graph.node("Concat", best, graph.node("ReduceMax", hits, over, keepdims=1), axis=axis)
+        return graph.node("Concat", bins, found, axis=axis), found
 
-    query_columns = columns(along_title, 2, graph.weight("centres_across", centres[None, :]))
-    title_columns = columns(along_query, 1, graph.weight("centres_down", centres[:, None]))
+    query_columns, query_found = columns(along_title, 2, graph.weight("centres_across", centres[None, :]))
+    title_columns, _ = columns(along_query, 1, graph.weight("centres_down", centres[:, None]))
     query_match = graph.node("MatMul", graph.node("Transpose", query_columns, perm=[0, 2, 1]), query_share)
     title_match = graph.node("MatMul", title_columns, title_share)
     match = graph.node("Squeeze", graph.node("Concat", query_match, title_match, axis=1), graph.integers(2))
+    one, counted = _scalar(graph, "one", 1.0), graph.node("Sign", query_share)
+    missing = graph.node("Mul", graph.node("Sub", one, query_found), counted)
+    pieces = graph.node("Max", graph.node("ReduceSum", counted, along_query, keepdims=0), one)
     features = graph.node(
         "Concat",
         match,
+        graph.node("Div", graph.node("ReduceSum", missing, along_query, keepdims=0), pieces),
+        graph.node("ReduceMax", missing, along_query, keepdims=0),
         graph.node("Mul", query_vector, title_vector),
         graph.node("Abs", graph.node("Sub", query_vector, title_vector)),
         axis=1,

@@ -9,6 +9,8 @@ vectors of both texts, from which the head reads
 - how well each token's best partner in the other text fits, weighed by importance and counted by soft bins
   (kernel pooling, Xiong et al., 2017, "K-NRM"; best partners, Khattab & Zaharia, 2020, "ColBERT"),
 - which share of the important pieces also occurs literally in the other text,
+- what the title leaves out of the query when every piece counts alike, on the whole and at worst: "usb fan" asks for
+  both,
 - product and distance of the twin vectors (Reimers & Gurevych, 2019, "Sentence-BERT").
 
 Padding has zero vectors, and neither padding nor special tokens have any importance; a best partner counts as
@@ -32,6 +34,8 @@ KERNEL_SHARPNESS: Final = 78.0
 TINY: Final = 1e-6
 # Per direction: bins, mean best partner and literal share.
 _MATCH_FEATURES: Final = len(KERNEL_CENTRES) + 2
+# Of the query: mean and worst gap, by best partner and literally.
+_GAP_FEATURES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class BertBiLSTM(nn.Module):
         self.token_projection = nn.Linear(steps + shape.embedding, shape.token, bias=False)
         self.importance = nn.Linear(steps + shape.embedding, 1)
         self.text_projection = nn.Linear(2 * steps + shape.embedding, shape.vector)
-        self.head_in = nn.Linear(2 * _MATCH_FEATURES + 2 * (shape.vector + 1), shape.head)
+        self.head_in = nn.Linear(2 * _MATCH_FEATURES + _GAP_FEATURES + 2 * (shape.vector + 1), shape.head)
         self.head_out = nn.Linear(shape.head, 1)
         self.dropout = nn.Dropout(dropout)
         self.centres: Tensor
@@ -155,12 +159,14 @@ class BertBiLSTM(nn.Module):
     def compare(self, query: TextState, title: TextState) -> Tensor:
         """Return the logit [N] of each row's query and title."""
         cosine = query.tokens @ title.tokens.transpose(1, 2)
+        query_best, title_best = cosine.amax(2).clamp(min=0.0), cosine.amax(1).clamp(min=0.0)
         query_hit, title_hit = matches(query.ids, title.ids)
         left, right = torch.cat([query.vector, query.weight], dim=1), torch.cat([title.vector, title.weight], dim=1)
         features = torch.cat(
             [
-                self._match_features(query.share, cosine.amax(2), query_hit),
-                self._match_features(title.share, cosine.amax(1), title_hit),
+                self._match_features(query.share, query_best, query_hit),
+                self._match_features(title.share, title_best, title_hit),
+                _gap_features(query.share, query_best, query_hit),
                 left * right,
                 (left - right).abs(),
             ],
@@ -171,11 +177,18 @@ class BertBiLSTM(nn.Module):
 
     def _match_features(self, share: Tensor, best: Tensor, hit: Tensor) -> Tensor:
         """Describe how one text is covered by the other: [N, L] each to [N, F]."""
-        best = best.clamp(min=0.0).unsqueeze(-1)
+        best = best.unsqueeze(-1)
         bins = torch.exp(-KERNEL_SHARPNESS * (best - self.centres).square())
         columns = torch.cat([bins, best, hit.unsqueeze(-1)], dim=-1)
         features: Tensor = (share.unsqueeze(1) @ columns).squeeze(1)
         return features
+
+
+def _gap_features(share: Tensor, best: Tensor, hit: Tensor) -> Tensor:
+    """Describe what is missing of a text, each of its pieces counting alike: [N, L] each to [N, 4]."""
+    counted = share.sign().unsqueeze(-1)
+    missing = (1.0 - torch.stack([best, hit.float()], dim=-1)) * counted
+    return torch.cat([missing.sum(1) / counted.sum(1).clamp(min=1.0), missing.amax(1)], dim=1)
 
 
 def matches(query: Tensor, title: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from distillation.encoder import device, encoder_digest, encoder_folder, load_encoder, load_tokenizer, pad, token_id
+from distillation.encoder import device, encoder_folder, load_encoder, load_tokenizer, pad, token_id
 from distillation.errors import TeacherError
 from distillation.loop import BatchPlan, Training, train
 from distillation.work import CHECKPOINT, Context, read_columns, write_json
@@ -26,11 +26,6 @@ _MAX_TOKENS: Final = 64
 # Of the chosen pieces (Devlin et al., 2019, section 3.1): most are masked, some exchanged, some left as they are.
 _MASKED, _EXCHANGED = 0.8, 0.1
 _HEADS: Final = ("cls", "lm_head")
-
-
-def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the base encoder."""
-    return {"encoder": encoder_digest(context.recipe.encoder.name)}
 
 
 def run(context: Context) -> None:

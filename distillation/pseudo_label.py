@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distillation.cross_encoder import write_teacher_bundle
-from distillation.encoder import encoder_digest
 from distillation.errors import LabellingError
 from distillation.folds import Fold, JudgedRows, folds_of, read_judged
 from distillation.progress import Progress
@@ -42,11 +41,6 @@ _JOB_FLAGS: Final = (
 )
 _MOST_CERTAIN: Final = 12.0
 Floats = npt.NDArray[np.float32]
-
-
-def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the frozen encoder that the trees read."""
-    return {"encoder": encoder_digest(context.recipe.encoder.name)}
 
 
 def run(context: Context) -> None:

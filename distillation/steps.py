@@ -26,9 +26,9 @@ class Step:
         What it does, for people.
     module
         Module of this package with ``run(context)``, and perhaps ``sources(context)``: digests of what it reads besides
-        other steps' files.
+        other steps' files and the encoder.
     parts
-        Parts of the recipe that it reads, dotted.
+        Parts of the recipe that it reads, dotted; with the encoder's name go its weights.
     reads
         Steps whose files it reads.
     optional
@@ -83,9 +83,9 @@ STEPS: Final = (
         ("prepare", "finetune", "augment"),
     ),
     Step(
-        "shared",
+        "shared-stage",
         "the student's first stage: what augmented pairs, weak labels and the encoder's vectors teach",
-        "shared",
+        "shared_stage",
         ("seed", "encoder.name", "evaluation.guard", *_SHARED),
         ("prepare", "pretrain", "augment"),
     ),
@@ -94,7 +94,7 @@ STEPS: Final = (
         "train the students, one per fold and the one to ship",
         "student",
         _STUDENT,
-        ("prepare", "pretrain", "augment", "pseudo-label", "shared"),
+        ("prepare", "pretrain", "augment", "pseudo-label", "shared-stage"),
     ),
     Step(
         "sweep",
@@ -109,21 +109,21 @@ STEPS: Final = (
         "what the table compares with: teachers off the shelf, students without distillation or augmentation",
         "compare",
         (*_TEACHER, "pseudo_label", "student", "evaluation.off_the_shelf"),
-        ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "shared"),
+        ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "shared-stage"),
     ),
     Step(
         "evaluate",
         "measure everything out of fold; calibration, threshold, table and plots",
         "evaluate",
-        ("seed", "evaluation", "export", "student.sizes", "name", "version"),
-        ("prepare", "finetune", "augment", "shared", "student", "compare"),
+        ("seed", "encoder.name", "evaluation", "export", "student.sizes", "sweep.timed_pairs", "name", "version"),
+        ("prepare", "finetune", "augment", "shared-stage", "student", "compare"),
     ),
     Step(
         "export",
         "write the bundle, refused unless it agrees with the trained student",
         "export",
         (),
-        ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "shared", "student", "evaluate"),
+        ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "shared-stage", "student", "evaluate"),
     ),
 )
 BY_NAME: Final = {step.name: step for step in STEPS}
@@ -176,6 +176,9 @@ def step_inputs(step: Step, context: Context) -> dict[str, str]:
     recipe = context.recipe.model_dump(mode="json")
     inputs["recipe"] = value_digest({part: _lookup(recipe, part) for part in step.parts or tuple(recipe)})
     inputs["sources"] = value_digest(module.sources(context) if hasattr(module, "sources") else {})
+    if {"encoder", "encoder.name"}.intersection(step.parts or tuple(recipe)):
+        encoder = importlib.import_module("distillation.encoder")
+        inputs["encoder"] = encoder.encoder_digest(context.recipe.encoder.name)
     inputs["code"] = code_digest(step.module)
     return inputs
 

@@ -1,4 +1,4 @@
-"""Step ``student``: the judged stage for every fold and for the student that ships, from where ``shared`` left off.
+"""Step ``student``: the judged stage for every fold and for the student that ships, each from the shared stage on.
 
 ``FOLD/`` holds weights as safetensors; ``oof.parquet`` has the logits of the measured rows, each from the student of
 the fold that measures it.
@@ -8,19 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from distillation.encoder import encoder_digest
 from distillation.fit_folds import fit_folds
 from distillation.folds import folds_of
 from distillation.measures import auc
-from distillation.shared import shared_student, student_material
+from distillation.shared_stage import shared_student, student_material
 from distillation.work import Context, write_columns, write_json
 
 FOLDER: Final = "student"
-
-
-def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the frozen encoder."""
-    return {"encoder": encoder_digest(context.recipe.encoder.name)}
 
 
 def run(context: Context) -> None:

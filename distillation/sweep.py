@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from distillation.encoder import encoder_digest
 from distillation.fit_folds import fit_folds
 from distillation.fit_students import fit_shared
 from distillation.folds import folds_of
@@ -22,11 +21,6 @@ from distillation.student_bundle import draft_manifest, microseconds_per_pair, w
 from distillation.work import Context, read_columns, read_json, write_json
 
 FOLDER: Final = "sweep"
-
-
-def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the frozen encoder."""
-    return {"encoder": encoder_digest(context.recipe.encoder.name)}
 
 
 def run(context: Context) -> None:
@@ -71,9 +65,7 @@ def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
     measured = ~np.isnan(logits)
     manifest = draft_manifest(sizes, name=recipe.name, version=recipe.version)
     bundle = write_student(shared, material.tokenizer, folder / "bundle", manifest, form=recipe.export.form)
-    pairs = read_columns(context.folder("augment") / "pairs.parquet", ["query", "title"])
-    limit = recipe.sweep.timed_pairs
-    timed = microseconds_per_pair(bundle, pairs["query"][:limit], pairs["title"][:limit])
+    timed = microseconds_per_pair(bundle, *timed_pairs(context))
     size = sum(file.stat().st_size for file in bundle.path.iterdir())
     shutil.rmtree(bundle.path)
     return {
@@ -83,6 +75,20 @@ def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
         "bytes": size,
         "sizes": sizes.model_dump(),
     }
+
+
+def timed_pairs(context: Context) -> tuple[list[str], list[str]]:
+    """Return queries and titles to time: titles of the log, each with every pair that it is in, as a night has them.
+
+    Without a log, they are taken from the augmented pairs.
+    """
+    pairs = read_columns(context.folder("prepare") / "pairs.parquet")
+    if not pairs["title"]:
+        pairs = read_columns(context.folder("augment") / "pairs.parquet", ["query", "title"])
+    rank = {title: number for number, title in enumerate(dict.fromkeys(pairs["title"]))}
+    rows = sorted(range(len(pairs["title"])), key=lambda row: rank[pairs["title"][row]])
+    del rows[context.recipe.sweep.timed_pairs :]
+    return [pairs["query"][row] for row in rows], [pairs["title"][row] for row in rows]
 
 
 def size_name(sizes: Sizes) -> str:

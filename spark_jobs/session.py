@@ -20,6 +20,7 @@ PACKAGES = Path(__file__).resolve().parents[1]
 """Folder that holds our packages: a checkout, or site-packages."""
 
 _ROWS_PER_TASK = 100_000
+_SHUFFLE_PARTITIONS = 64
 
 
 def open_session(settings: LabelSettings) -> SparkSession:
@@ -122,7 +123,8 @@ def _settings_of_this_machine() -> dict[str, str]:
         # The run shows its own progress, and asks the executors how far they are.
         "spark.ui.showConsoleProgress": "false",
         "spark.executor.heartbeatInterval": "1s",
-        "spark.sql.shuffle.partitions": str(2 * cores),
+        # For tens of millions of rows; adaptive execution merges those of fewer until they have some 64 MiB each.
+        "spark.sql.shuffle.partitions": str(_SHUFFLE_PARTITIONS),
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(
             filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH", "")))
         ),

@@ -228,15 +228,17 @@ def batches_root(table: Table, waiting: str) -> str:
 
 
 def discard_unfinished(storage: Storage, root: str, run_ids: Iterable[str]) -> None:
-    """Delete what tasks of ended runs had begun to write, for whatever model, and folders that are empty then."""
-    batches = [f"batch={run_id}" for run_id in run_ids]
+    """Delete what tasks of ended runs had begun to write, for whatever model, and their folders that are empty then."""
+    batches = {f"batch={run_id}" for run_id in run_ids}
     for model in _folders(storage, root, "model_name="):
         for version in _folders(storage, model, "model_version="):
-            for batch in set(storage.names(version)).intersection(batches):
+            if not (begun := batches.intersection(storage.names(version))):
+                continue
+            for batch in begun:
                 storage.delete(f"{version}/{batch}/_temporary")
                 storage.delete_if_empty(f"{version}/{batch}")
             storage.delete_if_empty(version)
-        storage.delete_if_empty(model)
+            storage.delete_if_empty(model)
 
 
 def _folders(storage: Storage, folder: str, prefix: str) -> list[str]:

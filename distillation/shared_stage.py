@@ -1,4 +1,4 @@
-"""Step ``shared``: the student's first stage, which no judgement and no teacher has a part in.
+"""Step ``shared-stage``: the student's first stage, which no judgement and no teacher has a part in.
 
 ``tokenizer.json`` is the student's vocabulary, ``weights/`` what it knows afterwards; the students of all folds start
 there.
@@ -8,19 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from distillation.encoder import encoder_digest
 from distillation.fit_students import fit_shared, load_student, losses
 from distillation.material import TOKENIZER, Material, gather
 from distillation.model import BertBiLSTM
 from distillation.work import Context, write_json
 
-FOLDER: Final = "shared"
+FOLDER: Final = "shared-stage"
 WEIGHTS: Final = "weights"
-
-
-def sources(context: Context) -> dict[str, str]:
-    """Return the digest of the frozen encoder."""
-    return {"encoder": encoder_digest(context.recipe.encoder.name)}
 
 
 def run(context: Context) -> None:
