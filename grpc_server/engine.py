@@ -20,14 +20,15 @@ from time import monotonic, perf_counter
 from typing import Protocol
 
 from grpc_server.answer import Answer, cut, join
+from grpc_server.batch_report import batch_report, text_counts
 from grpc_server.cutting import cut_to_budget
 from grpc_server.errors import DeadlineError, ScoringError
 from grpc_server.models import ServedModels
-from grpc_server.observer import NOBODY, BatchReport, CacheUse, Observer
+from grpc_server.observer import NOBODY, Observer
 from grpc_server.pace import ObservedPace
 from grpc_server.queue import Dropped, Lane, Work, WorkQueue
 from grpc_server.score_cache import ScoreCache
-from relevance_model import Pairs, Scorer, Scores
+from relevance_model import Pairs, Scorer
 
 log = logging.getLogger(__name__)
 
@@ -247,9 +248,9 @@ class Engine:
         scorer = batch[0].group
         assert isinstance(scorer, Scorer)
         started = perf_counter()
-        before = _text_counts(scorer)
+        before = text_counts(scorer)
         result, kept = self.score_cache.score(scorer, Pairs.concat([work.pairs for work in batch]))
-        report = _report(batch, scorer, result, before, perf_counter() - started)
+        report = batch_report(batch, scorer, result, before, perf_counter() - started)
         self._observer.batch_scored(replace(report, scores=kept) if kept.hits or kept.misses else report)
         answers: list[Answer] = []
         start = 0
@@ -298,32 +299,3 @@ def _break(work: Work, error: Callable[[], Exception]) -> None:
 def _let_go(waiter: asyncio.Future[Answer] | None) -> None:
     if waiter is not None and not waiter.cancel() and not waiter.cancelled():
         waiter.exception()  # that another part failed is known; asyncio would complain that nobody asked
-
-
-def _text_counts(scorer: Scorer) -> dict[str, CacheUse]:
-    columns = {"query": scorer.queries.cache, "title": scorer.titles.cache}
-    return {name: CacheUse(cache.hits, cache.misses) for name, cache in columns.items()}
-
-
-def _report(
-    batch: list[Work], scorer: Scorer, result: Scores, before: dict[str, CacheUse], seconds: float
-) -> BatchReport:
-    after = _text_counts(scorer)
-    manifest = scorer.bundle.manifest
-    return BatchReport(
-        model=manifest.name,
-        version=manifest.version,
-        lane=batch[0].lane.value,
-        rows=len(result.scores),
-        invalid_rows=len(result.faults),
-        tokens=sum(work.tokens for work in batch),
-        seconds=seconds,
-        encode_seconds=result.encode_seconds,
-        infer_seconds=result.infer_seconds,
-        queue_seconds=[work.taken - work.enqueued for work in batch],
-        texts={
-            name: CacheUse(use.hits - before[name].hits, use.misses - before[name].misses)
-            for name, use in after.items()
-        },
-        contexts=[work.context for work in batch],
-    )
