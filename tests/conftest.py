@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from relevance_model import Bundle, Scorer, default_bundle_path
 from tests.support.job_process import Job
 from tests.support.server_process import ServerProcess
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How fast the machine is at the moment is not what properties are about.
+settings.register_profile("qtr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("qtr")
 
 
 @pytest.fixture(scope="session")

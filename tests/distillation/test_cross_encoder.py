@@ -42,13 +42,13 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
     return Teacher(tmp_path_factory.mktemp("teacher"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pairs=PAIRS)
 def test_the_bundle_says_what_the_network_says(teacher: Teacher, pairs: list[tuple[str, str]]) -> None:
     np.testing.assert_allclose(teacher.served_logits(pairs), teacher.torch_logits(pairs), atol=2e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pairs=PAIRS)
 def test_a_logit_belongs_to_its_pair(teacher: Teacher, pairs: list[tuple[str, str]]) -> None:
     longest = (" ".join(["kestrel"] * 9), " ".join(["laptop"] * 9))

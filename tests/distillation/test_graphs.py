@@ -70,13 +70,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     return Served(tmp_path_factory.mktemp("graphs"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs=PAIRS)
 def test_graphs_equal_the_network(served: Served, pairs: list[tuple[list[int], list[int]]]) -> None:
     np.testing.assert_allclose(served.onnx_logits(pairs), served.torch_logits(pairs), atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs=PAIRS, extra=st.integers(0, 7))
 def test_a_logit_belongs_to_its_pair(served: Served, pairs: list[tuple[list[int], list[int]]], extra: int) -> None:
     together = served.onnx_logits(pairs, extra)
@@ -84,7 +84,7 @@ def test_a_logit_belongs_to_its_pair(served: Served, pairs: list[tuple[list[int]
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pairs=PAIRS)
 def test_the_network_itself_ignores_padding(served: Served, pairs: list[tuple[list[int], list[int]]]) -> None:
     alone = np.concatenate([served.torch_logits([pair]) for pair in pairs])

@@ -29,7 +29,7 @@ def columns(pairs: list[Pair]) -> Pairs:
     return Pairs.from_columns([query for query, _ in pairs], [title for _, title in pairs])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pairs=pair_lists, data=st.data())
 def test_a_score_does_not_depend_on_its_batch(
     scorer: Scorer, student: Bundle, pairs: list[Pair], data: st.DataObject
@@ -170,7 +170,7 @@ def test_other_kinds_of_models_run_through_the_same_scorer(
 ) -> None:
     scorer = Scorer(make(tmp_path / "b"), micro_batch=3)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.lists(st.tuples(known, known), min_size=1, max_size=12))
     def check(pairs: list[Pair]) -> None:
         logits = np.array([expected(*pair) for pair in pairs])

@@ -33,7 +33,7 @@ def pieces(student: Bundle) -> WordPieces:
     return WordPieces(student.path / TOKENIZER)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts=st.lists(TEXTS, max_size=6))
 def test_pieces_are_the_librarys(library: Tokenizer, pieces: WordPieces, texts: list[str]) -> None:
     expected = [library.encode(text, add_special_tokens=False).ids for text in texts]

@@ -100,7 +100,7 @@ texts = (
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(texts, texts), max_size=20), max_size=4), st.integers(1, 9), st.integers(1, 40))
 def test_any_batches_come_back_in_order(
     config: ClientConfig, batches: list[list[Pair]], max_rows: int, max_bytes: int
