@@ -26,7 +26,7 @@ from benchmarks.scorer_speed import as_columns
 from grpc_client import ClientConfig, RelevanceClient
 from qtr.cpus import available_cpus
 from relevance_model import Bundle, Scorer
-from spark_jobs.embedded import CACHE_BYTES, EmbeddedServers
+from spark_jobs.embedded import TITLE_CACHE_SHARE, EmbeddedServers, cache_bytes
 from spark_jobs.keys import KEYS
 from spark_jobs.night import Night
 from spark_jobs.scoring import _map_in_arrow, score_pairs, score_rows
@@ -74,7 +74,15 @@ def through(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def scorer_cost(pairs: list[tuple[str, str]], servers: int) -> tuple[float, float]:
     """Seconds of encoding and of inference, in scorers like the servers' that get the calls in turn."""
-    scorers = [Scorer(Bundle.default(), threads=1, cache_bytes=CACHE_BYTES) for _ in range(servers)]
+    scorers = [
+        Scorer(
+            Bundle.default(),
+            threads=1,
+            cache_bytes=cache_bytes(servers),
+            title_cache_share=TITLE_CACHE_SHARE,
+        )
+        for _ in range(servers)
+    ]
     encode, infer = 0.0, 0.0
     for call, start in enumerate(range(0, len(pairs), CALL_ROWS)):
         scores = scorers[call % servers].score(as_columns(pairs[start : start + CALL_ROWS]))

@@ -96,6 +96,13 @@ class ServerSettings(ProgramSettings):
     cache_bytes: int = Field(
         default=64 << 20, ge=0, description="Memory for what is kept per text (token ids, model state)."
     )
+    title_cache_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Part of it that is for titles; the rest is for queries. Little will do where pairs come "
+        "title by title.",
+    )
     score_cache_bytes: int = Field(
         default=0,
         ge=0,

@@ -104,6 +104,7 @@ def _load(settings: ServerSettings, observer: Observer, doorstep: Doorstep) -> t
             threads=settings.threads,
             micro_batch=settings.micro_batch,
             cache_bytes=settings.cache_bytes,
+            title_cache_share=settings.title_cache_share,
             max_text_bytes=settings.max_text_bytes,
         )
 

@@ -69,7 +69,9 @@ class Scorer:
     micro_batch
         Rows of one graph run: few enough that a step's matrices stay in the core's cache.
     cache_bytes
-        Bound on the memory of cached texts, shared evenly by queries and titles.
+        Bound on the memory of cached texts.
+    title_cache_share
+        Part of it that is for titles; the rest is for queries.
     max_text_bytes
         UTF-8 bytes above which a text fails its row.
     """
@@ -81,6 +83,7 @@ class Scorer:
         threads: int = 1,
         micro_batch: int = DEFAULT_MICRO_BATCH,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
+        title_cache_share: float = 0.5,
         max_text_bytes: int = DEFAULT_MAX_TEXT_BYTES,
     ) -> None:
         manifest = bundle.manifest
@@ -96,20 +99,20 @@ class Scorer:
         )
         vocabulary = WordPieces(bundle.path / TOKENIZER)
 
-        def column(name: str, max_tokens: int) -> Column:
+        def column(name: str, max_tokens: int, share: float) -> Column:
             encoder = TextEncoder(
                 vocabulary, max_tokens=max_tokens, leading_cls=name == "query", max_text_bytes=max_text_bytes
             )
             cache = TextCache(
-                max_bytes=cache_bytes // 2,
+                max_bytes=int(cache_bytes * share),
                 max_tokens=max_tokens,
                 state_size=self._pair.input_width(f"{name}_state"),
                 min_rows=CHUNK_ROWS,
             )
             return Column(encoder, cache)
 
-        self.queries = column("query", manifest.max_query_tokens)
-        self.titles = column("title", manifest.max_title_tokens)
+        self.queries = column("query", manifest.max_query_tokens, 1.0 - title_cache_share)
+        self.titles = column("title", manifest.max_title_tokens, title_cache_share)
         self._passes = self._text_passes(threads)
 
     def _text_passes(self, threads: int) -> list[tuple[TextPass, list[Column]]]:
