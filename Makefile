@@ -41,8 +41,9 @@ demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled stu
 	@JAVA_HOME="$$($(BIN)/python -m spark_jobs.java)" SPARK_CONF_DIR=spark_jobs/conf PATH="$(CURDIR)/$(BIN):$$PATH" \
 	  spark-submit spark_jobs/label_pairs.py --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT) --log-format text
 
+# Two files at a time: the tests mostly wait for the processes that they start.
 test: $(VENV)/dev ## Run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev ## Check style, types and import rules
 	@$(BIN)/ruff check .

@@ -55,7 +55,11 @@ def test_a_run_whose_process_is_gone_is_dead_at_once(storage: Storage, tmp_path:
         assert not flag.exists()
 
 
-@pytest.mark.parametrize("process", [None, "another-boot pid:[1] 1 1", f"{os.getpid()} of another machine"])
+@pytest.mark.parametrize(
+    "process",
+    [None, "another-boot pid:[1] 1 1", f"{os.getpid()} of another machine"],
+    ids=["nameless", "another-boot", "this-number-elsewhere"],
+)
 def test_a_run_elsewhere_is_dead_only_after_its_lease(storage: Storage, tmp_path: Path, process: str | None) -> None:
     flag = tmp_path / "locks" / "day" / "far.json"
     flag.parent.mkdir(parents=True)
