@@ -100,7 +100,7 @@ class ServerSettings(ProgramSettings):
         default=0.5,
         ge=0,
         le=1,
-        description="Part of it that is for titles; the rest is for queries. Little will do where pairs come "
+        description="Part of cache_bytes that is for titles; the rest is for queries. Little will do where pairs come "
         "title by title.",
     )
     score_cache_bytes: int = Field(

@@ -177,3 +177,9 @@ def test_other_kinds_of_models_run_through_the_same_scorer(
         np.testing.assert_allclose(scorer.score(columns(pairs)).scores, 1 / (1 + np.exp(-logits)), atol=1e-6)
 
     check()
+
+
+def test_the_cache_is_divided_as_asked(student: Bundle) -> None:
+    even, by_title = (Scorer(student, cache_bytes=64 << 20, title_cache_share=share) for share in (0.5, 0.1))
+    assert by_title.queries.cache.capacity == pytest.approx(1.8 * even.queries.cache.capacity, rel=0.01)
+    assert by_title.titles.cache.capacity < even.titles.cache.capacity
