@@ -52,7 +52,9 @@ def _off_the_shelf(context: Context, judged: JudgedRows, folds: Sequence[Fold]) 
     cross, _ = fit_cross_encoders(context, judged, folds, teacher.base_encoder(context), folder)
     # The trees read the encoder as it comes anyway.
     fitted = read_columns(context.folder("finetune") / "oof.parquet")
-    views = {teacher.CROSS_ENCODER: cross} | {name: fitted[name] for name in (teacher.TREES,) if name in fitted}
+    views = {teacher.CROSS_ENCODER: cross}
+    if teacher.TREES in fitted:
+        views[teacher.TREES] = fitted[teacher.TREES]
     return {TEACHER: teacher.mix(context, views), CROSS_ENCODER: cross}
 
 

@@ -14,10 +14,10 @@ from rich.text import Text
 from grpc_client import ModelInfo
 from qtr.terminal import printable
 from spark_jobs.baseline import Baseline
+from spark_jobs.display import duration
 from spark_jobs.drift import Drift
 from spark_jobs.gates import Outcome
 from spark_jobs.pace import Point
-from spark_jobs.progress import duration
 from spark_jobs.spark_status import Partitions
 from spark_jobs.summary import BINS, SampleRow, Summary
 

@@ -6,9 +6,9 @@ from importlib.resources import files
 from string import Template
 
 from spark_jobs import report_night, report_rows, report_work
+from spark_jobs.display import duration
 from spark_jobs.gates import State
 from spark_jobs.markup import Markup, join, tag
-from spark_jobs.progress import duration
 from spark_jobs.report import RunReport
 from spark_jobs.report_charts import bar
 from spark_jobs.report_parts import icon

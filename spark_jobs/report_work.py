@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from spark_jobs.display import duration
 from spark_jobs.markup import Markup, tag
-from spark_jobs.progress import duration
 from spark_jobs.report import RunReport
 from spark_jobs.report_charts import bar, over_time
 from spark_jobs.report_parts import card, num_head

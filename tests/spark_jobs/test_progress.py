@@ -15,9 +15,10 @@ from rich.console import Console
 
 from grpc_client import ClientConfig
 from qtr import logs
+from spark_jobs.display import Events, LiveLine, duration
 from spark_jobs.meter import Work
 from spark_jobs.pace import Reading
-from spark_jobs.progress import Events, LiveLine, Progress, Watch, duration
+from spark_jobs.progress import Progress, Watch
 from spark_jobs.scoring import _map_in_arrow, score_pairs
 from spark_jobs.spark_status import SparkStatus, Tasks
 
