@@ -77,4 +77,4 @@ images: ## Build the images of the server and of the Spark job (docker, podman o
 	@docker/build.sh
 
 clean: ## Remove what was built, .venv included
-	rm -rf $(VENV) $(DEMO_OUTPUT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_OUTPUT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

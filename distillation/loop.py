@@ -85,11 +85,6 @@ def train(model: nn.Module, training: Training, loss_of: Callable[[int], Tensor]
     return [float(np.mean(part)) for part in np.array_split(losses, min(_HISTORY_POINTS, len(losses))) if len(part)]
 
 
-def learnt(history: list[float]) -> bool:
-    """Tell whether the loss fell from the first to the last part of a history."""
-    return len(history) > 1 and history[-1] < history[0]
-
-
 class BatchPlan:
     """Which rows each step reads: shuffled anew every pass, alike for one seed.
 

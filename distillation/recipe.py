@@ -49,14 +49,14 @@ class CrossEncoder(Part):
 
 
 class Trees(Part):
-    """Boosted trees and a random forest over the frozen encoder's pair features and word overlap."""
+    """Boosted trees and extremely randomised trees over the frozen encoder's pair features and word overlap."""
 
     components: int = Field(default=32, ge=1, description="Principal components of products and distances of vectors.")
     iterations: int = Field(default=200, ge=1)
     learning_rate: float = Field(default=0.05, gt=0.0)
     leaves: int = Field(default=15, ge=2)
     seeds: int = Field(default=3, ge=1, description="Models to average, each on other draws of the columns.")
-    forest: int = Field(default=300, ge=0, description="Trees of a random forest to average with; 0 goes without.")
+    forest: int = Field(default=300, ge=0, description="Extremely randomised trees to average with; 0 goes without.")
 
 
 class Finetune(Part):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -193,8 +192,3 @@ def _lookup(recipe: dict[str, Any], part: str) -> Any:
 def named(name: str) -> Step:
     """Return the step of this name."""
     return BY_NAME[name]
-
-
-def names(*, optional: bool = True) -> Sequence[str]:
-    """Return the steps' names in order."""
-    return [step.name for step in STEPS if optional or not step.optional]

@@ -37,8 +37,8 @@ def member_seed(context: Context, member: int) -> int:
 def warm_up(context: Context, source: Path, folder: Path, member: int) -> Path:
     """Train a cross-encoder on pairs that nobody judged, starting from ``source``; return its folder.
 
-    One half of the pairs are weakly labelled; the target of the others is what the frozen encoder's cosine makes of
-    them. A folder that is there already was finished by an earlier run.
+    The recipe says which share of the targets is what the frozen encoder's cosine makes of a pair; the other pairs are
+    weakly labelled. A folder that is there already was finished by an earlier run.
     """
     recipe = context.recipe.finetune
     if (folder / HISTORY).exists():

@@ -33,7 +33,7 @@ class Telemetry:
     Attributes
     ----------
     observer
-        For the engine and the interceptor.
+        For the engine and the entrance.
     """
 
     def __init__(self, settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> None:

@@ -30,7 +30,7 @@ class PlanSettings(CallerSettings):
     """Says how long labelling so many rows takes, and how many replicas it needs to be done in time.
 
     One replica's rate is given, or measured for some seconds: against --target, or on servers that are started on this
-    machine. Exit status: 0 the plan holds, 1 it misses --by or nothing could be measured, 2 a flag is wrong.
+    machine. Exit status: 0 the plan holds, 1 it misses --by or --target does not answer, 2 a flag is wrong.
     """
 
     prog: ClassVar[str] = "qtr plan"
@@ -42,7 +42,7 @@ class PlanSettings(CallerSettings):
     executors: int = Field(default=1, ge=1, description="Spark executors.")
     cores: int = Field(default_factory=available_cpus, ge=1, description="Cores of an executor, a task on each.")
     in_flight: int = Field(default=4, ge=1, le=256, description="Calls in flight of one task, as in qtr label.")
-    rows_per_rpc: int = Field(default=256, ge=1, description="Pairs in one call, as in qtr label.")
+    rows_per_rpc: int = Field(default=1024, ge=1, description="Pairs in one call, as in qtr label.")
     replicas: int | None = Field(
         default=None, ge=1, description="Replicas of one core; as many as --by needs, or as were measured, if absent."
     )
@@ -110,7 +110,7 @@ def _rate(settings: PlanSettings) -> Rate | None:
     from qtr.rate import made_up_pairs, measured
     from qtr.tune import read_pairs, serving
 
-    pairs = read_pairs(settings.pairs) if settings.pairs else made_up_pairs()
+    pairs = read_pairs(settings.pairs, settings.prog) if settings.pairs else made_up_pairs()
     texts = "real pairs" if settings.pairs else "made-up pairs; --pairs takes real ones"
     with ExitStack() as stack:
         stack.enter_context(Console(stderr=True).status(f"measuring for {settings.seconds:g} s"))
@@ -119,7 +119,7 @@ def _rate(settings: PlanSettings) -> Rate | None:
         else:
             replicas = available_cpus()
             flags = ["--threads=1", *([f"--bundle={settings.bundle}"] if settings.bundle else [])]
-            target = "ipv4:" + ",".join(stack.enter_context(serving(flags)) for _ in range(replicas))
+            target = "ipv4:" + ",".join(stack.enter_context(serving(flags, settings.prog)) for _ in range(replicas))
             where = f"{replicas} servers on this machine, which they share with the caller"
         config = ClientConfig(
             target,

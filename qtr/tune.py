@@ -67,7 +67,7 @@ class Trial:
 def main(argv: Sequence[str] | None = None) -> int:
     """Sweep, print the table, write the file; return the exit status."""
     settings = TuneSettings.parse(sys.argv[1:] if argv is None else argv)
-    pairs = read_pairs(settings.pairs)
+    pairs = read_pairs(settings.pairs, settings.prog)
     console = Console()
     trials: list[Trial] = []
     grid = list(itertools.product(settings.threads, settings.micro_batch, settings.mixed_batch_tokens))
@@ -93,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_pairs(source: Path) -> list[Pair]:
-    """Read pairs in the order of a hash-partitioned job, or end the program with one clear sentence."""
+def read_pairs(source: Path, prog: str) -> list[Pair]:
+    """Read pairs, each title's together as the job sends them, or end the program `prog` with one clear sentence."""
     try:
         if source.suffix in {".jsonl", ".json"}:
             rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
@@ -104,20 +104,20 @@ def read_pairs(source: Path) -> list[Pair]:
 
             table = pyarrow.parquet.read_table(source, columns=["query", "title"])
             pairs = list(zip(table["query"].to_pylist(), table["title"].to_pylist(), strict=True))
+    except ModuleNotFoundError:
+        usage_error(prog, f"--pairs: {source}: reading Parquet takes pyarrow, which is not installed; or give .jsonl")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        usage_error(TuneSettings.prog, f"--pairs: {source} cannot be read as pairs ({error})")
+        usage_error(prog, f"--pairs: {source} cannot be read as pairs ({error})")
     # A lone surrogate cannot be sent, and a null is not a pair.
     pairs = [pair for pair in dict.fromkeys(pairs) if all(isinstance(t, str) and t.isprintable() and t for t in pair)]
     if len(pairs) < _CALL_ROWS:
-        usage_error(
-            TuneSettings.prog, f"--pairs: {source} has {len(pairs)} usable pairs, at least {_CALL_ROWS} are needed"
-        )
-    return sorted(pairs, key=hash)
+        usage_error(prog, f"--pairs: {source} has {len(pairs)} usable pairs, at least {_CALL_ROWS} are needed")
+    return sorted(pairs, key=lambda pair: pair[1])
 
 
 @contextmanager
-def serving(flags: Sequence[str]) -> Iterator[str]:
-    """Run one server on a free port; give its address, or end the program with the server's own sentence."""
+def serving(flags: Sequence[str], prog: str) -> Iterator[str]:
+    """Run one server on a free port; give its address, or end the program `prog` with the server's own sentence."""
     command = [sys.executable, "-m", "grpc_server", "--port", "0", "--no-metrics"]
     command += ["--log-format", "json", "--exit-on-stdin-close"]
     with Popen([*command, *flags], stdin=PIPE, stdout=PIPE, text=True) as process:
@@ -128,7 +128,7 @@ def serving(flags: Sequence[str]) -> Iterator[str]:
             if event["msg"] == "serving":
                 break
         else:
-            usage_error(TuneSettings.prog, f"the server did not start: {event.get('msg', 'it said nothing')}")
+            usage_error(prog, f"the server did not start: {event.get('msg', 'it said nothing')}")
         try:
             yield event["address"]
         finally:
@@ -142,7 +142,7 @@ def _try(settings: TuneSettings, pairs: list[Pair], threads: int, micro_batch: i
     servers = max(1, settings.cpus // threads)
     load = Load(bulk_callers=4 * servers, rows=_CALL_ROWS, single_callers=1, pause=0.01, seconds=settings.seconds)
     with ExitStack() as stack:
-        addresses = [stack.enter_context(serving(flags)) for _ in range(servers)]
+        addresses = [stack.enter_context(serving(flags, settings.prog)) for _ in range(servers)]
         measured = run(f"ipv4:{','.join(addresses)}", pairs, load)
     return Trial(
         threads,

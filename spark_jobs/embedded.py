@@ -83,10 +83,6 @@ class EmbeddedServers:
         until = time.monotonic() + self._start_timeout_s
         return "ipv4:" + ",".join(server.address(until, self._start_timeout_s) for server in self._servers)
 
-    def pids(self) -> list[int]:
-        """Give the process ids."""
-        return [server.process.pid for server in self._servers]
-
     def failure(self) -> ServerLost | None:
         """Say which server has died, if any has; one that was told to stop has not."""
         return next((ServerLost(end) for server in self._servers if (end := server.untimely_end())), None)

@@ -14,7 +14,7 @@ class Work(NamedTuple):
 
     Attributes
     ----------
-    tasks, rows, calls, retries
+    tasks, rows, retries
         Of all tasks that have ended.
     in_flight
         The limit on calls in flight of the task that ended last; 0 before there is one.
@@ -22,7 +22,6 @@ class Work(NamedTuple):
 
     tasks: int = 0
     rows: int = 0
-    calls: int = 0
     retries: int = 0
     in_flight: int = 0
 
@@ -32,8 +31,8 @@ class _Sum(AccumulatorParam[Work]):
         return Work()
 
     def addInPlace(self, value1: Work, value2: Work) -> Work:  # noqa: N802
-        tasks, rows, calls, retries = (value1[field] + value2[field] for field in range(4))
-        return Work(tasks, rows, calls, retries, value2.in_flight or value1.in_flight)
+        tasks, rows, retries = (value1[field] + value2[field] for field in range(3))
+        return Work(tasks, rows, retries, value2.in_flight or value1.in_flight)
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,6 @@ class TaskMeter:
         """Make one that starts at nothing."""
         return cls(context.accumulator(Work(), _Sum()))
 
-    def add(self, *, rows: int, calls: int, retries: int, in_flight: int) -> None:
+    def add(self, *, rows: int, retries: int, in_flight: int) -> None:
         """Take in one task."""
-        self.total.add(Work(1, rows, calls, retries, in_flight))
+        self.total.add(Work(1, rows, retries, in_flight))

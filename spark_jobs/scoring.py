@@ -32,8 +32,8 @@ _ROWS_AT_A_TIME = 8192
 class Meter(Protocol):
     """Counts what the tasks of a run do; sent to the executors with them."""
 
-    def add(self, *, rows: int, calls: int, retries: int, in_flight: int) -> None:
-        """Take in one task: its rows, calls and repetitions, and the in-flight limit that it ended with."""
+    def add(self, *, rows: int, retries: int, in_flight: int) -> None:
+        """Take in one task: its rows and repetitions, and the in-flight limit that it ended with."""
         ...
 
 
@@ -92,8 +92,7 @@ def score_record_batches(
             window.close()
             if meter is not None:
                 now = client.stats()
-                calls_made, retries = now.calls - before.calls, now.retries - before.retries
-                meter.add(rows=rows, calls=calls_made, retries=retries, in_flight=now.in_flight)
+                meter.add(rows=rows, retries=now.retries - before.retries, in_flight=now.in_flight)
 
 
 def _calls(

@@ -97,7 +97,10 @@ class LabelSettings(CallerSettings):
         description="Rows that Spark hands to Python at a time; pairs are sorted and folded within it.",
     )
     partitions: int | None = Field(
-        default=None, ge=1, description="Spark partitions to score in; four per core if absent."
+        default=None,
+        ge=1,
+        description="Spark partitions to score in; if absent four per core, or one "
+        "for each 100,000 rows if those are more.",
     )
     deadline: float = Field(default=30.0, gt=0, description="Seconds that one attempt of a call may take.")
     retry_budget: float = Field(

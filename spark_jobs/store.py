@@ -24,7 +24,7 @@ a Parquet folder of the run's date, a store of the layout above, and are added t
 less the pairs that it has.
 
 **What is known.** Rows with status ``OK`` and ``INVALID_ARGUMENT`` are settled: the same model would say the same
-again. Rows with any other status (``INTERNAL``, …) are published by their own run, and tried again by the next.
+again. Rows with any other status (``FAILED``) are published by their own run, and tried again by the next.
 
 **Twice the same pair** can only come from two runs that score at the same time, for two dates or two outputs. A reader
 sees that its rows became more (`spark_jobs.publish` counts them) and reads again with `unique=True`.

@@ -15,10 +15,11 @@ import torch
 from torch import nn
 
 from distillation.__main__ import main
-from distillation.loop import BatchPlan, Training, learnt, train
+from distillation.loop import BatchPlan, Training, train
 from distillation.progress import Progress
 from distillation.work import CHECKPOINT
 from tests.distillation.test_work import Shop
+from tests.support.learning import learnt
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120

@@ -11,13 +11,13 @@ import torch
 
 from distillation.__main__ import main
 from distillation.kindred import LeakageGuard
-from distillation.loop import learnt
 from distillation.measures import auc
 from distillation.recipe import load_recipe, recipe_path
-from distillation.steps import names
+from distillation.steps import STEPS
 from distillation.work import read_columns, read_json, read_record
 from relevance_model import Bundle, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
+from tests.support.learning import learnt
 from tests.support.server_process import ServerProcess
 from tests.support.small_shop import KINDS, small_shop, title_of, write_encoder, write_wands
 
@@ -166,7 +166,7 @@ def test_qtr_serve_serves_it(run: Run, strangers: tuple[list[str], list[str], np
 
 
 def test_a_second_run_has_nothing_to_do(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    steps = names(optional=False)
+    steps = [step.name for step in STEPS if not step.optional]
     before = {step: read_record(run.work / step) for step in steps}
     assert main(["run", *run.words]) == 0
     said = capsys.readouterr().err

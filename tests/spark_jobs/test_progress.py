@@ -62,11 +62,11 @@ def test_the_total_is_what_the_ended_tasks_say() -> None:
     state.watch.begin("score")
     state.now, state.done, state.rows = 2.0, Tasks(0, 8), 300
     state.watch.look()
-    state.now, state.done, state.rows, state.work = 4.0, Tasks(2, 8), 700, Work(2, 500, 4, 1, 3)
+    state.now, state.done, state.rows, state.work = 4.0, Tasks(2, 8), 700, Work(2, 500, 1, 3)
     state.watch.look()
     state.now, state.done, state.rows = 6.0, Tasks(0, 0), 1500
     state.watch.look()
-    state.now, state.work = 10.0, Work(8, 2010, 16, 1, 3)
+    state.now, state.work = 10.0, Work(8, 2010, 1, 3)
     state.watch.end()
     first, second, third, last = (reading for _, _, reading, _ in state.shown)
     assert third is not None
@@ -97,7 +97,7 @@ def test_events_are_seconds_apart_and_the_last_one_always_comes(event_log: io.St
     for state.now in (1.0, 4.9, 5.0, 7.0, 10.0):
         events.show("read", Tasks(1, 4), None, Work())
     assert event_log.getvalue().count("\n") == 2
-    events.show("score", Tasks(4, 4), Reading(99, 99, 33.3, 0.0), Work(4, 99, 3, 1, 2))
+    events.show("score", Tasks(4, 4), Reading(99, 99, 33.3, 0.0), Work(4, 99, 1, 2))
     line = event_log.getvalue().splitlines()[-1]
     for part in ('"step": "score"', '"rows_done": 99', '"rows_per_s": 33', '"in_flight": 2', '"retries": 1'):
         assert part in line
@@ -113,7 +113,7 @@ def test_the_live_line_goes_away_and_log_lines_stay_whole(
     before = handler.stream
     line = LiveLine(Console(force_terminal=True, width=120))
     try:
-        line.show("score", Tasks(2, 8), Reading(700, 2000, 175.0, 7.4), Work(2, 500, 4, 2, 3))
+        line.show("score", Tasks(2, 8), Reading(700, 2000, 175.0, 7.4), Work(2, 500, 2, 3))
         logging.getLogger("spark_jobs").info("something happened")
     finally:
         line.close()
@@ -127,7 +127,7 @@ def test_the_live_line_goes_away_and_log_lines_stay_whole(
 def test_the_live_lines_words() -> None:
     out = io.StringIO()
     line = LiveLine(Console(file=out, force_terminal=True, width=140))
-    line.show("score", Tasks(2, 8), Reading(700, 2000, 175.0, 7.4), Work(2, 500, 4, 2, 3))
+    line.show("score", Tasks(2, 8), Reading(700, 2000, 175.0, 7.4), Work(2, 500, 2, 3))
     line.close()
     assert "700 of 2,000 rows · 175/s · 7.4 s left · 3 in flight · 2 retries" in out.getvalue()
 
