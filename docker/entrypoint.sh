@@ -2,16 +2,53 @@
 # What Spark on Kubernetes expects of an image: it starts the container with one of two words and says the rest by
 # variables. Anything else is a command of one's own.
 #
-#   driver ARGUMENTS…   spark-submit in client mode with these, listening on $SPARK_DRIVER_BIND_ADDRESS
+#   driver ARGUMENTS…   spark-submit in client mode with these, listening on $SPARK_DRIVER_BIND_ADDRESS; it ends when
+#                       all that it started has ended
 #   executor            the executor of $SPARK_APPLICATION_ID, with Java options from SPARK_JAVA_OPT_0, _1, …
 #   COMMAND…            that command
 set -euo pipefail
 
+# Puts the state and the process group of a process, given by its number, into `state` and `group`.
+look_at() {
+  local line fields
+  { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+  # The program's name, in brackets, may hold anything.
+  read -r -a fields <<<"${line##*) }"
+  state=${fields[0]} group=${fields[2]}
+}
+
+# Whether a process that was started from here still runs.
+others_run() {
+  local folder state group ours
+  look_at $$
+  ours=$group
+  for folder in /proc/[0-9]*; do
+    [[ ${folder#/proc/} != "$$" ]] || continue
+    look_at "${folder#/proc/}" || continue
+    [[ $group != "$ours" || $state == Z ]] || return 0
+  done
+  return 1
+}
+
 case "${1:-}" in
 driver)
   shift
-  exec "$SPARK_HOME/bin/spark-submit" --deploy-mode client \
-    --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" "$@"
+  "$SPARK_HOME/bin/spark-submit" --deploy-mode client \
+    --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" "$@" &
+  submitted=$!
+  # Kubernetes signals the first process alone, and the container ends with it. Java would end at once and take the Python
+  # beside it along, which has a lock to give back and replicas to lower: both are told, and both are waited for.
+  trap 'trap "" TERM INT; kill -TERM 0' TERM INT
+  status=0
+  wait "$submitted" || status=$?
+  while kill -0 "$submitted" 2>/dev/null; do
+    status=0
+    wait "$submitted" || status=$?
+  done
+  while others_run; do
+    sleep 0.1
+  done
+  exit "$status"
   ;;
 executor)
   # Numbered, and free to hold blanks; Spark's own come last and win.

@@ -202,12 +202,14 @@ class RelevanceClient:
         return BatchScores(scores=scores, labels=labels, failures=failures, model=ref)
 
     def _check_model(self, ref: ModelRef) -> None:
-        if self.config.model is not None and ref != self.config.model:
-            raise ResponseMismatch(f"{self.config.target} answered by model {ref}, expected {self.config.model}")
+        wanted = self.config.model
+        if wanted is not None and not wanted.is_met_by(ref):
+            contents = " of other contents" if str(ref) == str(wanted) else ""
+            raise ResponseMismatch(f"{self.config.target} answered by model {ref}{contents}, expected {wanted}")
 
     def _pinned(self) -> pb.ModelVersion | None:
         pin = self.config.model
-        return None if pin is None else pb.ModelVersion(name=pin.name, version=pin.version)
+        return None if pin is None else pb.ModelVersion(name=pin.name, version=pin.version, sha256=pin.sha256)
 
     def _caller(self) -> Caller:
         if self._closed:
@@ -229,7 +231,7 @@ def _sendable() -> Iterator[None]:
 
 
 def _ref(model: pb.ModelVersion) -> ModelRef:
-    return ModelRef(model.name, model.version)
+    return ModelRef(model.name, model.version, model.sha256)
 
 
 def _failure(error: pb.RowError) -> RowFailure:

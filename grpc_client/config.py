@@ -42,14 +42,19 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Name and version of a model; prints as ``name version``."""
+    """Name and version of a model, and the SHA-256 of its bundle if that is known; prints as ``name version``."""
 
     name: str
     version: str
+    sha256: str = ""
 
     def __str__(self) -> str:
         """Write it the way messages quote it."""
         return f"{self.name} {self.version}"
+
+    def is_met_by(self, other: ModelRef) -> bool:
+        """Whether `other` is this model, as far as this one says which."""
+        return (self.name, self.version) == (other.name, other.version) and self.sha256 in {"", other.sha256}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ def connect() -> Any:
         If the package `kubernetes` is missing, or none of the three is usable.
     """
     try:
+        import yaml  # type: ignore[import-untyped]
         from kubernetes import client, config
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -33,7 +34,7 @@ def connect() -> Any:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
             config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=settings)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError) as error:
+    except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError, yaml.YAMLError) as error:
         raise ConfigError(f"no way to a Kubernetes API server: {_line(error)}") from None
     settings.retries = False
     return client.ApiClient(settings)

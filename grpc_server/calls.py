@@ -73,12 +73,12 @@ def call_of(context: Context) -> Call:
     return context
 
 
-async def score(engine: Engine, pairs: Pairs, *, name: str, version: str, context: Context) -> Answer:
+async def score(engine: Engine, pairs: Pairs, *, name: str, version: str, sha256: str = "", context: Context) -> Answer:
     """Have ``engine`` score ``pairs`` with the model asked for, in the lane and within the deadline of the call."""
     call = call_of(context)
     return await engine.score(
         pairs,
-        scorer=engine.models.find(name, version),
+        scorer=engine.models.find(name, version, sha256),
         lane=choose_lane(call.value(PRIORITY), len(pairs)),
         deadline=call.time_remaining(),
         request_id=call.request_id,

@@ -101,7 +101,7 @@ def model_response(scorer: Scorer, limits: RequestLimits) -> pb.GetModelResponse
 
 def model_version(bundle: Bundle) -> pb.ModelVersion:
     """Name the bundle."""
-    return pb.ModelVersion(name=bundle.manifest.name, version=bundle.manifest.version)
+    return pb.ModelVersion(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
 
 
 def _row_error(row: int, reason: str) -> pb.RowError:

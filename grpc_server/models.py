@@ -34,8 +34,8 @@ class ServedModels:
         manifests = [scorer.bundle.manifest for scorer in self._scorers]
         return [manifest.version for manifest in manifests if manifest.name == name]
 
-    def find(self, name: str = "", version: str = "") -> Scorer:
-        """Return the newest scorer of that name and version; an empty word stands for any.
+    def find(self, name: str = "", version: str = "", sha256: str = "") -> Scorer:
+        """Return the newest scorer of that name, version and contents; an empty word stands for any.
 
         Raises
         ------
@@ -44,10 +44,17 @@ class ServedModels:
         """
         for scorer in reversed(self._scorers):
             manifest = scorer.bundle.manifest
-            if name in {"", manifest.name} and version in {"", manifest.version}:
+            named = name in {"", manifest.name} and version in {"", manifest.version}
+            if named and sha256 in {"", scorer.bundle.sha256}:
                 return scorer
-        served = ", ".join(f"{s.bundle.manifest.name} {s.bundle.manifest.version}" for s in self._scorers)
-        raise ModelNotServedError(f"model {name or '(any)'} {version or '(any)'} is not served here; served: {served}")
+        contents = f" (SHA-256 {sha256[:12]})" if sha256 else ""
+        served = ", ".join(
+            f"{s.bundle.manifest.name} {s.bundle.manifest.version}" + (f" ({s.bundle.sha256[:12]})" if sha256 else "")
+            for s in self._scorers
+        )
+        raise ModelNotServedError(
+            f"model {name or '(any)'} {version or '(any)'}{contents} is not served here; served: {served}"
+        )
 
     def add(self, scorer: Scorer) -> None:
         """Let ``scorer`` answer from now on; the one before stays, older ones go.

@@ -34,4 +34,6 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
         return messages.model_response(self._engine.models.current, self._limits)
 
     async def _score(self, pairs: Pairs, model: pb.ModelVersion, context: Context) -> Answer:
-        return await calls.score(self._engine, pairs, name=model.name, version=model.version, context=context)
+        return await calls.score(
+            self._engine, pairs, name=model.name, version=model.version, sha256=model.sha256, context=context
+        )

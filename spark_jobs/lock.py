@@ -9,10 +9,12 @@ And a dead run's flag has a name of its own, so deleting it can never delete tha
 
 A flag is alive as long as its file ``<run id>.alive`` is written again every `BEAT_S` seconds. It is dead after
 `LEASE_S` without, by the clock of the storage and not of some machine; or at once if its process is known to be gone,
-which can be told where it ran on this machine, in this process namespace, since this boot. A run that was taken for
-dead (stopped for minutes, or cut off from the storage) finds its flag missing and ends before it publishes. Between
-this last look and the renaming of a folder there are milliseconds which no file system can guard; what would be
-published then is a whole night all the same, never a mixture of two.
+which can be told where it ran on this machine, in this process namespace, since this boot. Of a run elsewhere nobody
+can tell: whoever meets its flag waits for its next beat, or until the lease is over, so that a pod which replaces one
+that was drained or killed goes on with its night. A run that was taken for dead (stopped for minutes, or cut off from
+the storage) finds its flag missing and ends before it publishes. Between this last look and the renaming of a folder
+there are milliseconds which no file system can guard; what would be published then is a whole night all the same, never
+a mixture of two.
 
 Who takes a date over notes in its own flag whose flags it takes down: should it die before it has cleaned up after
 them, the next one knows of all of them.
@@ -22,11 +24,13 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import random
 import socket
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,9 +40,22 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from spark_jobs.errors import DateTaken, JobError
 from spark_jobs.storage import Storage
 
+log = logging.getLogger("spark_jobs")
+
 BEAT_S = 5.0
 LEASE_S = 30.0
 _TRIES = 4
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """A run whose flag is up: `seen_ms` is its last sign of life, and `here` whether its process is known to live."""
+
+    run_id: str
+    text: str
+    seen_ms: int
+    silent_s: float
+    here: bool
 
 
 class RunLock:
@@ -75,6 +92,7 @@ class RunLock:
         self._beat_s = beat_s
         self._lease_s = lease_s
         self._released = threading.Event()
+        self._given_up = threading.Event()
         self._lost = False
         self._heart = threading.Thread(target=self._beat, name="lock", daemon=True)
         self.dead: list[str] = []
@@ -100,12 +118,12 @@ class RunLock:
                 self._take_down(self._run_id)
                 raise
             self._take_down(self._run_id)
-            if attempt + 1 < _TRIES:
+            if not holder.here:
+                self._wait_for_sign(holder)
+            elif attempt + 1 < _TRIES:
                 time.sleep(random.uniform(0.05, 0.5))
-        raise DateTaken(
-            f"{self._what} is being labelled by another run: {holder}; a dead run gives the date free "
-            f"{self._lease_s:g} s after its last sign of life"
-        )
+        assert holder is not None
+        raise self._held_by(holder)
 
     def __exit__(self, *_: object) -> None:
         """Give it back."""
@@ -129,6 +147,29 @@ class RunLock:
         """
         if self._lost or not self._storage.exists(self._flag(self._run_id)):
             raise self._taken()
+
+    def give_up(self) -> None:
+        """End the wait for another run, if there is one; from any thread."""
+        self._given_up.set()
+
+    def _wait_for_sign(self, holder: _Holder) -> None:
+        """Return when the run has given the date back, or its lease is over; raise as soon as it is seen to live."""
+        log.info("waiting whether another run lives", extra={"other": holder.text, "most_s": round(self._lease_s)})
+        until = time.monotonic() + self._lease_s - holder.silent_s
+        while time.monotonic() < until:
+            if self._given_up.wait(self._beat_s / 5):
+                raise self._held_by(holder)
+            seen = self._seen_ms(holder.run_id)
+            if seen is None:
+                return
+            if seen != holder.seen_ms:
+                raise self._held_by(holder)
+
+    def _held_by(self, holder: _Holder) -> DateTaken:
+        return DateTaken(
+            f"{self._what} is being labelled by another run: {holder.text}; a dead run gives the date free "
+            f"{self._lease_s:g} s after its last sign of life"
+        )
 
     def _taken(self) -> DateTaken:
         return DateTaken(
@@ -160,8 +201,8 @@ class RunLock:
         self._storage.write_text(self._flag(self._run_id), json.dumps(owner))
         self._storage.write_text(self._alive(self._run_id), "")
 
-    def _others(self) -> tuple[str | None, list[str]]:
-        """Describe the run that has the lock, and find the flags of dead ones, whose ids are noted in `dead`."""
+    def _others(self) -> tuple[_Holder | None, list[str]]:
+        """Find the run that has the lock, or the flags of dead ones, whose ids are noted in `dead`."""
         now = self._storage.modified_ms(self._alive(self._run_id))
         flags: list[str] = []
         dead: list[str] = []
@@ -170,16 +211,20 @@ class RunLock:
             if kind != "json" or run_id == self._run_id:
                 continue
             owner = _parsed(self._storage.read_text(self._flag(run_id)))
-            seen = self._storage.modified_ms(self._alive(run_id)) or self._storage.modified_ms(self._flag(run_id))
+            seen = self._seen_ms(run_id)
             if seen is None or now is None:
                 continue  # it has just gone
             silent_s = max(0.0, (now - seen) / 1000)
-            if silent_s <= self._lease_s and not _gone(owner):
-                return _described(run_id, owner, silent_s), []
+            lives = _lives(owner)
+            if silent_s <= self._lease_s and lives is not False:
+                return _Holder(run_id, _described(run_id, owner, silent_s), seen, silent_s, lives is True), []
             flags.append(run_id)
             dead += [*owner.get("dead", []), run_id]
         self.dead = list(dict.fromkeys(dead))
         return None, flags
+
+    def _seen_ms(self, run_id: str) -> int | None:
+        return self._storage.modified_ms(self._alive(run_id)) or self._storage.modified_ms(self._flag(run_id))
 
     def _inherit(self, flags: list[str]) -> None:
         if flags:
@@ -217,12 +262,12 @@ def _process(pid: int) -> str | None:
         return None
 
 
-def _gone(owner: dict[str, Any]) -> bool:
-    """Whether a flag's process has certainly ended."""
+def _lives(owner: dict[str, Any]) -> bool | None:
+    """Whether a flag's process is there or has ended; `None` if that cannot be told from here."""
     name, here = owner.get("process"), _process(os.getpid())
     if not isinstance(name, str) or here is None or name.split()[:2] != here.split()[:2]:
-        return False
-    return _process(int(owner["pid"])) != name
+        return None
+    return _process(int(owner["pid"])) == name
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Publishing a night: written aside, looked at, then put in place in one step.
 
-Labelled rows are written to ``OUTPUT/_staging/run_date=…/labels``, which readers never open. What goes wrong until
-then, a full disk for example, leaves ``OUTPUT/labels`` as it was; and whoever judges the night (row counts, quality
-gates) judges the very files that will be published. Then the folder is renamed to ``OUTPUT/labels/run_date=…``. A night
-that is published again is moved aside first: two renames, each of which a file system does as one step. A run killed
-between the two is mended by the next one of its date, which finds the old folder aside and none in place.
+Labelled rows are written to ``_staging/run_date=…/<run id>/labels``, which readers never open: in the output, or in the
+folder of the labels if that is elsewhere, since only within one file system a rename is one step. Each run has a folder
+of its own, so that one which was taken for dead, and goes on, cannot touch what its successor does. What goes wrong
+until then, a full disk for example, leaves the labels as they were; and whoever judges the night (row counts, quality
+gates) judges the very files that will be published. Then the folder is renamed to ``labels/run_date=…``. A night that
+is published again is moved aside first: two renames, each of which a file system does as one step. A run killed between
+the two is mended by the next one of its date, which finds the old folder aside and none in place.
 
 Spark's dynamic partition overwrite also writes aside and renames, but it deletes the old partition first, file by file,
 and commits before anybody could look. It is what commits here for every other format, and for tables.
@@ -14,7 +16,7 @@ On an object store a rename copies file by file: use a table format there, such 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
@@ -24,9 +26,11 @@ from pyspark.sql import functions as F  # noqa: N812
 from spark_jobs.storage import Storage
 from spark_jobs.tables import Table
 
+PARTITIONS = ("run_date",)
+
 
 class Publication:
-    """One date's labels on their way; nobody else may work on the date at the time.
+    """One run's labels of a date on their way.
 
     Parameters
     ----------
@@ -35,18 +39,20 @@ class Publication:
     labels
         Where they go.
     staging
-        Folder for what is under way, for this date alone.
+        Folder for what is under way, for this date alone; on the file system of the labels.
     run_date
         The partition.
+    run_id
+        Names the run's own folder in `staging`.
     """
 
-    def __init__(self, spark: SparkSession, labels: Table, staging: str, run_date: date) -> None:
+    def __init__(self, spark: SparkSession, labels: Table, staging: str, run_date: date, run_id: str) -> None:
         self._spark = spark
         self._storage = Storage(spark)
         self._labels = labels
         self._staging = staging
-        self._staged = f"{staging}/labels"
-        self._replaced = f"{staging}/replaced"
+        self._staged = f"{staging}/{run_id}/labels"
+        self._replaced = f"{staging}/{run_id}/replaced"
         self._run_date = run_date
         self._partition = f"{labels.name}/run_date={run_date}"
 
@@ -72,7 +78,7 @@ class Publication:
         """
         if not self._labels.plain_files:
             still_ours()
-            self._labels.overwrite_partitions(staged, ("run_date",))
+            self._labels.overwrite_partitions(staged, PARTITIONS)
             return
         old = self._storage.exists(self._partition)
         still_ours()
@@ -80,17 +86,20 @@ class Publication:
             self._storage.rename(self._partition, self._replaced)
         self._storage.rename(self._staged, self._partition)
 
-    def clean(self) -> None:
-        """Put back what a run had moved aside without putting something in its place, and delete what is aside.
+    def clean(self, run_ids: Iterable[str]) -> None:
+        """Put back what runs had moved aside without putting something in its place, and delete what they have aside.
 
-        Called before a run, for what a dead one left, and after it.
+        Called before a run, for what dead ones left, and after it.
         """
-        try:
-            if self._storage.exists(self._replaced) and not self._storage.exists(self._partition):
-                self._storage.rename(self._replaced, self._partition)
-            self._storage.delete(self._staging)
-        except (Py4JError, OSError):
-            # Spark's process is gone. What may be somebody's published night stays where it is, for the next run.
-            self._storage.delete(self._staged)
-            self._storage.delete_if_empty(self._staging)
+        for run_id in run_ids:
+            folder = f"{self._staging}/{run_id}"
+            try:
+                if self._storage.exists(f"{folder}/replaced") and not self._storage.exists(self._partition):
+                    self._storage.rename(f"{folder}/replaced", self._partition)
+                self._storage.delete(folder)
+            except (Py4JError, OSError):
+                # Spark's process is gone. What may be somebody's published night stays where it is, for the next run.
+                self._storage.delete(f"{folder}/labels")
+                self._storage.delete_if_empty(folder)
+        self._storage.delete_if_empty(self._staging)
         self._storage.delete_if_empty(self._staging.rsplit("/", 1)[0])

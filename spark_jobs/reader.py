@@ -13,7 +13,7 @@ from spark_jobs.errors import InputError
 from spark_jobs.schema import OUTPUT_COLUMNS
 from spark_jobs.settings import LabelSettings
 from spark_jobs.storage import Storage
-from spark_jobs.tables import is_table_name
+from spark_jobs.tables import is_table_name, table_exists
 
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 _COMPRESSIONS = frozenset({".gz", ".bz2", ".zst", ".snappy", ".lz4", ".deflate"})
@@ -60,7 +60,7 @@ def read_input(spark: SparkSession, storage: Storage, settings: LabelSettings) -
 
 
 def _is_table(spark: SparkSession, storage: Storage, name: str) -> bool:
-    return is_table_name(name) and not storage.exists(name) and spark.catalog.tableExists(name)
+    return is_table_name(name) and not storage.exists(name) and table_exists(spark, name)
 
 
 def _read_files(

@@ -89,9 +89,9 @@ class RaisedReplicas:
         grpc_client.ConfigError
             If there is no way to one.
         """
-        from kubernetes import client
-
         api_client = kubernetes_api.connect()
+        from kubernetes import client  # there, or connect() has said what to install
+
         self._api = Apis(client, api_client)
         try:
             self._floor = self._find()

@@ -215,6 +215,8 @@ class RunReport:
         console = console or Console()
         console.print(_headline(self))
         console.print(_facts(self))
+        if not console.is_terminal:
+            return  # into a log, which shall hold no texts
         samples = (row for rows in self.judged.samples.values() for row in rows)
         shown = [row for row in samples if row.score is not None and row.query and row.title]
         if shown:

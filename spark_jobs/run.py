@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Event
@@ -18,15 +19,16 @@ from spark_jobs.keys import KEYS
 from spark_jobs.lock import RunLock
 from spark_jobs.night import Night
 from spark_jobs.progress import Progress
-from spark_jobs.publish import Publication
+from spark_jobs.publish import PARTITIONS, Publication
 from spark_jobs.reader import read_input
 from spark_jobs.report import PairCounts, RunReport
 from spark_jobs.reporter import Reporter
+from spark_jobs.schema import OUTPUT_COLUMNS
 from spark_jobs.scoring import score_pairs
 from spark_jobs.session import scoring_partitions
 from spark_jobs.settings import LabelSettings
 from spark_jobs.storage import Storage
-from spark_jobs.store import ScoreStore, batches_root, discard_unfinished
+from spark_jobs.store import STORE_COLUMNS, ScoreStore, batches_root, discard_unfinished
 from spark_jobs.tables import Table
 
 log = logging.getLogger("spark_jobs")
@@ -77,8 +79,11 @@ class LabelRun:
         self._date = f"run_date={settings.run_date}"
         self._waiting = f"{self._output}/_scored/{self._date}"
         self._store = Table(settings.store or f"{self._output}/scores", settings.format)
-        labels = Table(settings.labels or f"{self._output}/labels", settings.format)
-        self._publication = Publication(spark, labels, f"{self._output}/_staging/{self._date}", settings.run_date)
+        self._labels = Table((settings.labels or f"{self._output}/labels").rstrip("/"), settings.format)
+        aside = self._labels.name if settings.labels and self._labels.plain_files else self._output
+        self._publication = Publication(
+            spark, self._labels, f"{aside}/_staging/{self._date}", settings.run_date, run_id
+        )
         what = f"{self._date.replace('=', ' ')} of {self._output}"
         self._lock = RunLock(self._storage, f"{self._output}/_locks/{self._date}", run_id, what)
 
@@ -87,7 +92,8 @@ class LabelRun:
         return self._lock.trouble()
 
     def break_off(self) -> None:
-        """End a wait for the first answer of the service; may be called at any time, from any thread."""
+        """End a wait for another run, or for the service's first answer; may be called at any time, from any thread."""
+        self._lock.give_up()
         if self._first_contact is not None:
             self._first_contact.close()
 
@@ -99,8 +105,8 @@ class LabelRun:
         JobError, grpc_client.ClientError, pyspark.errors.PySparkException, py4j.protocol.Py4JError
             Whatever went wrong; `spark_jobs.faults` makes a sentence of it.
         """
-        outer = [self._store.name] if self._store.plain_files else []
-        outer += [f"{self._output}/labels", self._output]
+        outer = [table.name for table in (self._store, self._labels) if table.plain_files]
+        outer += [self._output]
         made_here = [folder for folder in outer if not self._storage.exists(folder)]
         try:
             with self._lock:
@@ -118,8 +124,9 @@ class LabelRun:
 
     def _clean(self) -> None:
         """Delete what this run, and the dead ones whose date it took over, left half done."""
-        self._publication.clean()
-        discard_unfinished(self._storage, batches_root(self._store, self._waiting), [*self._lock.dead, self.run_id])
+        runs = [*self._lock.dead, self.run_id]
+        self._publication.clean(runs)
+        discard_unfinished(self._storage, batches_root(self._store, self._waiting), runs)
 
     def _label(self) -> RunReport:
         settings, step = self.settings, self._progress.step
@@ -128,6 +135,8 @@ class LabelRun:
             rows_in = frame.count()
             if not rows_in:
                 raise InputError(f"the input {', '.join(settings.input)} has no rows")
+            self._store.require(self.spark, "--store", STORE_COLUMNS)
+            self._labels.require(self.spark, "--labels", [*frame.columns, *OUTPUT_COLUMNS], PARTITIONS)
         with step("start"):
             config, info = self._connect()
         log.info("scoring", extra={"run_id": self.run_id, "model": str(info.ref), "target": config.target})
@@ -149,8 +158,13 @@ class LabelRun:
             counts = PairCounts(distinct, new_pairs, failed)
             judged = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info)
         if judged.held:
-            raise reporter.hold(judged)
+            held = reporter.hold(judged)
+            # The scores are right, whatever the night is: other dates need not score these pairs again.
+            self._lock.check()
+            store.finish()
+            raise held
         with step("publish"):
+            self._lock.check()
             store.finish()
             self._publication.commit(staged, self._lock.check)
             self.published.set()
@@ -192,8 +206,10 @@ class LabelRun:
             tls=settings.tls_files() if settings.target else None,
             token_file=settings.token_file_name() if settings.target else None,
         )
-        # Somebody waits at the terminal: a wrong address shows within seconds, not after the budget of a nightly call.
-        first_call = replace(config, retry=RetryPolicy(budget_s=min(settings.retry_budget, 15.0)))
+        first_call = config
+        if sys.stdout.isatty():
+            # Somebody waits: a wrong address shows within seconds, not after the budget of a nightly call.
+            first_call = replace(config, retry=RetryPolicy(budget_s=min(settings.retry_budget, 15.0)))
         with RelevanceClient(first_call) as client:
             self._first_contact = client
             info = client.model()

@@ -57,6 +57,9 @@ ROW = StructType(
 )
 """A row of the store; a table has `model_name` and `model_version` besides, a Parquet folder them and `batch`."""
 
+STORE_COLUMNS = (*ROW.names, *_MODEL)
+"""Columns of a store that is a table."""
+
 _ROWS_PER_FILE = 4_000_000
 _COMMIT_BY_TASK = ("mapreduce.fileoutputcommitter.algorithm.version", "2")
 
@@ -192,6 +195,7 @@ class ScoreStore:
 
     def finish(self) -> None:
         """Hand over to a store that is not plain Parquet files what waits for it; a second call finds nothing to do."""
+        batches = self._files.batches()
         waiting = self._files.read() if self._table is not None else None
         if self._table is None or waiting is None:
             return
@@ -201,9 +205,14 @@ class ScoreStore:
         # A run that died between the commit and the deletion has added them already.
         if (there := self._in_table()) is not None:
             rows = rows.join(there.select(*KEYS), list(KEYS), "left_anti")
-        self._table.append(rows.select(*ROW.names, *_MODEL), _MODEL)
-        self._storage.delete(self._waiting)
-        self._storage.delete_if_empty(self._waiting.rsplit("/", 1)[0])
+        self._table.append(rows.select(*STORE_COLUMNS), _MODEL)
+        for batch in batches:
+            self._storage.delete(self._files.batch(batch))
+        # Upwards: version, model, date, and the folder of all dates. Other models' scores wait for their own.
+        folder = self._files.folder
+        for _ in range(4):
+            self._storage.delete_if_empty(folder)
+            folder = folder.rsplit("/", 1)[0]
 
     def compact(self) -> None:
         """Make few files of a Parquet folder's many; nobody else may use it at the time."""

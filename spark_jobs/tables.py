@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_jobs.errors import UsageError
 from spark_jobs.storage import Storage
 
 _TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}")
@@ -16,6 +19,39 @@ PARQUET = "parquet"
 def is_table_name(text: str) -> bool:
     """Whether `text` reads as a table's name (``scores``, ``shop.scores``); a folder has a ``/`` in it."""
     return _TABLE_NAME.fullmatch(text) is not None
+
+
+def _is_forgetful(spark: SparkSession, name: str) -> bool:
+    """Whether a new table of that name would be known to this process alone."""
+    first, *rest = name.split(".")
+    if len(rest) == 2 or (rest and spark.conf.get(f"spark.sql.catalog.{first}", None)):
+        catalog = first
+    else:
+        catalog = spark.catalog.currentCatalog()
+    in_memory = spark.conf.get("spark.sql.catalogImplementation", "in-memory") == "in-memory"
+    return catalog == "spark_catalog" and in_memory and not spark.conf.get(f"spark.sql.catalog.{catalog}", None)
+
+
+def _partitions(spark: SparkSession, name: str) -> tuple[str, ...]:
+    """Give what a table is partitioned by: columns, or transforms such as ``months(run_date)``."""
+    found: list[str] = []
+    section = ""
+    for row in spark.sql(f"DESCRIBE TABLE {name}").collect():
+        if row.col_name.startswith("# ") or not row.col_name:
+            section = row.col_name if row.col_name != "# col_name" else section
+        elif section == "# Partition Information":
+            found.append(row.col_name)
+        elif section == "# Partitioning":  # "Part 0", and the transform
+            found.append(row.data_type)
+    return tuple(found)
+
+
+def table_exists(spark: SparkSession, name: str) -> bool:
+    """Whether Spark's catalog has a table or view of that name; also if it knows no catalog or schema of that name."""
+    try:
+        return spark.catalog.tableExists(name)
+    except AnalysisException:
+        return False
 
 
 @dataclass(frozen=True)
@@ -46,9 +82,52 @@ class Table:
     def exists(self, spark: SparkSession) -> bool:
         """Whether there is something to read."""
         if self.named:
-            return spark.catalog.tableExists(self.name)
+            return table_exists(spark, self.name)
         storage = Storage(spark)
         return storage.exists(self.name) and storage.first_file(self.name) is not None
+
+    def require(
+        self, spark: SparkSession, flag: str, columns: Sequence[str], partition_by: tuple[str, ...] | None = None
+    ) -> None:
+        """Make sure, before there is anything to lose, that rows can be written to a named table in the end.
+
+        Parameters
+        ----------
+        spark
+            The session.
+        flag
+            Where the name comes from, for messages.
+        columns
+            Of the rows.
+        partition_by
+            What the table must be partitioned by, neither more nor less, if its partitions are to be replaced: those
+            that the rows touch are replaced whole.
+
+        Raises
+        ------
+        UsageError
+            If the table has other columns or partitions; or if it does not exist, and the catalog would have forgotten
+            it when this process ends.
+        """
+        if not self.named:
+            return
+        if not table_exists(spark, self.name):
+            if _is_forgetful(spark, self.name):
+                raise UsageError(
+                    f"{flag}: there is no table {self.name}, and Spark's catalog would forget it at the end of this "
+                    "run; name a folder (with a / in it), or give Spark a catalog that lasts"
+                )
+            return
+        found = {name.lower() for name in spark.table(self.name).columns}
+        wanted = {name.lower() for name in columns}
+        if wanted - found or found - wanted:
+            lacks, more = (", ".join(sorted(names)) or "none" for names in (wanted - found, found - wanted))
+            raise UsageError(f"{flag}: the columns of table {self.name} are others; missing: {lacks}; unknown: {more}")
+        if partition_by is not None and (partitions := _partitions(spark, self.name)) != partition_by:
+            raise UsageError(
+                f"{flag}: table {self.name} must be partitioned by {', '.join(partition_by)} alone, not by "
+                f"{', '.join(partitions) or 'nothing'}: a night replaces every partition that it touches"
+            )
 
     def read(self, spark: SparkSession) -> DataFrame:
         """Open it; it must exist."""
@@ -66,7 +145,7 @@ class Table:
         writer = rows.write.format(self.format).mode(mode).option("partitionOverwriteMode", "dynamic")
         if not self.named:
             writer.partitionBy(*partition_by).save(self.name)
-        elif rows.sparkSession.catalog.tableExists(self.name):
+        elif table_exists(rows.sparkSession, self.name):
             # By position, as SQL's INSERT does: saveAsTable would replace the whole table.
             order = [f"`{name}`" for name in rows.sparkSession.table(self.name).columns]
             rows.select(*order).write.mode(mode).insertInto(self.name, overwrite=mode == "overwrite")

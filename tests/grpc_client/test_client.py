@@ -352,11 +352,16 @@ def test_refusals_that_prevail_are_not_repeated_by_grpc(scene: Scene) -> None:
         ({"drop_scores": 1}, "answered 2 scores and 3 labels for 3 rows"),
         ({"score": 1.5}, "gave row 0 the score 1.5, expected 0 to 1"),
         ({"score": float("nan")}, "gave row 0 the score nan"),
-        ({"model": ["other", "9"]}, "answered by model other 9, expected scripted 1"),
+        ({"model": {"name": "other", "version": "9"}}, "answered by model other 9, expected scripted 1"),
+        (
+            {"model": {"name": "scripted", "version": "1", "sha256": "cd"}},
+            "answered by model scripted 1 of other contents, expected scripted 1",
+        ),
     ],
 )
 def test_an_impossible_answer_is_not_believed(scene: Scene, step: dict[str, Any], sentence: str) -> None:
-    _, client = scene([step], model=ModelRef("scripted", "1"))
+    contents = "ab" if "sha256" in step.get("model", {}) else ""
+    _, client = scene([step], model=ModelRef("scripted", "1", contents))
     with pytest.raises(ResponseMismatch, match=sentence):
         score_pairs(client)
 

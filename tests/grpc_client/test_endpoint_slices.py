@@ -152,8 +152,11 @@ def test_targets_of_another_shape_are_named(target: str, sentence: str) -> None:
         client.model()
 
 
-def test_no_configuration_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+@pytest.mark.parametrize("text", [None, "clusters: [", "- just a list"])
+def test_no_configuration_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "config").write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     with (
         RelevanceClient(ClientConfig(TARGET)) as client,
         pytest.raises(ConfigError, match="no way to a Kubernetes API"),

@@ -106,7 +106,14 @@ def test_an_empty_batch_is_answered(stub) -> None:
     assert len(response.scores) == len(response.errors) == 0
 
 
-@pytest.mark.parametrize("wanted", [pb.ModelVersion(name="other"), pb.ModelVersion(version="0.0.0-none")])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pb.ModelVersion(name="other"),
+        pb.ModelVersion(version="0.0.0-none"),
+        pb.ModelVersion(name="student", sha256="ab"),
+    ],
+)
 def test_another_model_is_not_found(stub, wanted: pb.ModelVersion) -> None:
     error = refused(lambda: stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=wanted), timeout=10))
     assert error.code() is grpc.StatusCode.NOT_FOUND
@@ -115,7 +122,9 @@ def test_another_model_is_not_found(stub, wanted: pb.ModelVersion) -> None:
 
 def test_the_served_model_may_be_asked_for_by_name_and_version(stub, student: Bundle) -> None:
     wanted = pb.ModelVersion(name=student.manifest.name, version=student.manifest.version)
-    assert stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=wanted), timeout=10).model == wanted
+    exactly = pb.ModelVersion(name=wanted.name, version=wanted.version, sha256=student.sha256)
+    for asked in (wanted, exactly):
+        assert stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=asked), timeout=10).model == exactly
 
 
 def test_a_message_over_the_limit_is_grpcs_own_refusal(start_server: StartServer) -> None:

@@ -127,6 +127,7 @@ def entrypoint(*arguments: str, **variables: str) -> list[str]:
         text=True,
         timeout=60,
         check=False,
+        start_new_session=True,  # it waits for the others of its process group
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()

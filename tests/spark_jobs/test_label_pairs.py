@@ -170,7 +170,12 @@ def test_csv_and_json_with_columns_of_other_names(tmp_path: Path, server: Server
     assert [[row[key] for key in keys] for row in answers[0]] == [[row[key] for key in keys] for row in answers[1]]
 
 
-def test_the_summary_for_a_person(tmp_path: Path, server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_for_a_person(
+    tmp_path: Path, server: ServerProcess, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is no terminal is shown no texts; this is one, but a plain one.
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "dumb")
     file = write_pairs(tmp_path / "a.parquet", [("kettle", "electric \x1b[31mkettle"), (None, "plate")])
     flags = ["--input", str(file), "--output", str(tmp_path / "out"), "--target", server.address]
     assert run(*flags, "--run-date", "2026-11-01", "--log-format", "text") == 0
@@ -188,6 +193,10 @@ class TestInputErrors:
 
     def test_missing_path(self, refused: Callable[..., str], tmp_path: Path) -> None:
         assert refused(2, "--input", str(tmp_path / "no")) == f"qtr label: input {tmp_path / 'no'} does not exist"
+
+    @pytest.mark.parametrize("name", ["pairs.jsonl.gz", "lake.shop.pairs", "pairs"])
+    def test_a_name_that_could_be_a_tables(self, refused: Callable[..., str], name: str) -> None:
+        assert refused(2, "--input", name) == f"qtr label: input {name} does not exist"
 
     def test_empty_folder(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
@@ -289,7 +298,7 @@ def test_a_refusal_within_a_task_is_the_servers_sentence(refused: Callable[..., 
 
 def test_two_model_versions_in_one_run_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     file = write_pairs(tmp_path / "a.parquet", [(f"q{row}", "b") for row in range(20)])
-    with ScriptedServer([{}, {}, *[{"model": ["scripted", "2"]}] * 20]) as server:
+    with ScriptedServer([{}, {}, *[{"model": {"name": "scripted", "version": "2"}}] * 20]) as server:
         sentence = refused(1, "--input", str(file), "--rows-per-rpc", "2", target=server.address)
     assert sentence == f"qtr label: {server.address} answered by model scripted 2, expected scripted 1"
 

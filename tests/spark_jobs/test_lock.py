@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from pyspark.sql import SparkSession
 from spark_jobs.errors import DateTaken
 from spark_jobs.lock import RunLock, _process
 from spark_jobs.storage import Storage
+from tests.support.job_process import until
 
 
 @pytest.fixture
@@ -24,6 +27,24 @@ def storage(spark: SparkSession) -> Storage:
 
 def lock(storage: Storage, folder: Path, run_id: str, **timing: float) -> RunLock:
     return RunLock(storage, str(folder / "locks" / "day"), run_id, "the day", **timing)
+
+
+@contextmanager
+def beating(flag: Path) -> Iterator[None]:
+    """Give signs of life for a run elsewhere."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.05):
+            flag.with_suffix(".alive").touch()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_the_second_is_told_who_has_it_and_gets_it_afterwards(storage: Storage, tmp_path: Path) -> None:
@@ -64,11 +85,41 @@ def test_a_run_elsewhere_is_dead_only_after_its_lease(storage: Storage, tmp_path
     flag = tmp_path / "locks" / "day" / "far.json"
     flag.parent.mkdir(parents=True)
     flag.write_text(json.dumps({"pid": 1, "process": process}))
-    with pytest.raises(DateTaken, match="far"), lock(storage, tmp_path, "second"):
+    with beating(flag), pytest.raises(DateTaken, match="far"), lock(storage, tmp_path, "second"):
         pass
-    os.utime(flag, (0, 0))
-    with lock(storage, tmp_path, "second") as second:
+    # Silent, it is waited for: the one that follows a killed pod does not give up.
+    with lock(storage, tmp_path, "second", beat_s=0.1, lease_s=0.5) as second:
         assert second.dead == ["far"]
+
+
+def test_a_run_elsewhere_that_ends_meanwhile_gives_way(storage: Storage, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "far.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text("{}")
+    second = lock(storage, tmp_path, "second", beat_s=0.1)
+
+    def end_when_waited_for() -> None:
+        own = flag.with_name("second.json")
+        until(own.exists)
+        until(lambda: not own.exists())
+        flag.unlink()
+
+    far = threading.Thread(target=end_when_waited_for)
+    far.start()
+    with second:
+        assert second.dead == []
+    far.join()
+
+
+def test_the_wait_for_a_run_elsewhere_can_be_given_up(storage: Storage, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "far.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text("{}")
+    second = lock(storage, tmp_path, "second")
+    second.give_up()
+    with pytest.raises(DateTaken, match="far"), second:
+        pass
+    assert [path.name for path in flag.parent.iterdir() if not path.name.startswith(".")] == ["far.json"]
 
 
 def test_who_comes_after_two_dead_runs_knows_of_both(storage: Storage, tmp_path: Path) -> None:
@@ -104,7 +155,7 @@ def test_a_flag_that_is_just_being_written_counts(storage: Storage, tmp_path: Pa
     flag = tmp_path / "locks" / "day" / "young.json"
     flag.parent.mkdir(parents=True)
     flag.touch()
-    with pytest.raises(DateTaken, match="young"), lock(storage, tmp_path, "second"):
+    with beating(flag), pytest.raises(DateTaken, match="young"), lock(storage, tmp_path, "second"):
         pass
 
 

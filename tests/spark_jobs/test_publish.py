@@ -16,14 +16,18 @@ from spark_jobs.tables import Table
 DAY = date(2026, 11, 1)
 
 
+def of_run(spark: SparkSession, folder: Path, run_id: str) -> Publication:
+    return Publication(spark, Table(str(folder / "labels")), str(folder / "_staging" / "day"), DAY, run_id)
+
+
 @pytest.fixture
 def publication(spark: SparkSession, tmp_path: Path) -> Publication:
-    return Publication(spark, Table(str(tmp_path / "labels")), str(tmp_path / "_staging" / "day"), DAY)
+    return of_run(spark, tmp_path, "tonight")
 
 
 def publish(publication: Publication, spark: SparkSession, value: int) -> None:
     publication.commit(publication.stage(spark.range(value, value + 3)), lambda: None)
-    publication.clean()
+    publication.clean(["tonight"])
 
 
 def ids(folder: Path) -> list[int]:
@@ -44,7 +48,7 @@ def test_staged_rows_are_seen_by_nobody(publication: Publication, spark: SparkSe
     assert sorted(row.id for row in staged.collect()) == [10, 11, 12]
     assert {row.run_date for row in staged.collect()} == {DAY}
     assert ids(tmp_path) == [0, 1, 2]
-    publication.clean()
+    publication.clean(["tonight"])
     assert ids(tmp_path) == [0, 1, 2]
 
 
@@ -58,7 +62,7 @@ def test_a_run_that_lost_its_lock_publishes_nothing(
 
     with pytest.raises(DateTaken):
         publication.commit(publication.stage(spark.range(10, 13)), lost)
-    publication.clean()
+    publication.clean(["tonight"])
     assert ids(tmp_path) == [0, 1, 2]
 
 
@@ -67,8 +71,8 @@ def test_a_run_killed_between_the_two_renames_is_mended(
 ) -> None:
     publish(publication, spark, 0)
     publication.stage(spark.range(10, 13))
-    (tmp_path / "labels" / f"run_date={DAY}").rename(tmp_path / "_staging" / "day" / "replaced")
-    publication.clean()
+    (tmp_path / "labels" / f"run_date={DAY}").rename(tmp_path / "_staging" / "day" / "tonight" / "replaced")
+    publication.clean(["tonight"])
     assert ids(tmp_path) == [0, 1, 2]
     assert not (tmp_path / "_staging").exists()
 
@@ -78,8 +82,26 @@ def test_a_second_rename_that_fails_leaves_the_older_night(
 ) -> None:
     publish(publication, spark, 0)
     staged = publication.stage(spark.range(10, 13))
-    (tmp_path / "_staging" / "day" / "labels").rename(tmp_path / "gone")
+    (tmp_path / "_staging" / "day" / "tonight" / "labels").rename(tmp_path / "gone")
     with pytest.raises(Exception, match="labels"):
         publication.commit(staged, lambda: None)
-    publication.clean()
+    publication.clean(["tonight"])
     assert ids(tmp_path) == [0, 1, 2]
+
+
+def test_a_run_taken_for_dead_does_not_touch_its_successor(spark: SparkSession, tmp_path: Path) -> None:
+    frozen, successor = of_run(spark, tmp_path, "frozen"), of_run(spark, tmp_path, "successor")
+    publish(of_run(spark, tmp_path, "tonight"), spark, 0)
+    stale = frozen.stage(spark.range(10, 13))
+    successor.clean(["frozen", "successor"])
+    staged = successor.stage(spark.range(20, 23))
+    # It wakes up: what it had written is gone, and what it writes, renames or deletes now is its own.
+    with pytest.raises(Exception, match="frozen"):
+        frozen.commit(stale, lambda: None)
+    frozen.clean(["frozen"])
+    assert ids(tmp_path) == [0, 1, 2]
+    assert staged.count() == 3
+    successor.commit(staged, lambda: None)
+    successor.clean(["frozen", "successor"])
+    assert ids(tmp_path) == [20, 21, 22]
+    assert not (tmp_path / "_staging").exists()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
 from grpc_client import ConfigError
 from spark_jobs.errors import RunFailed, UsageError
 from spark_jobs.floors import NOTE, ScaleTarget
+from spark_jobs.java import java_home
 from spark_jobs.label_pairs import main
 from spark_jobs.replicas import RaisedReplicas
 from spark_jobs.settings import LabelSettings
 from tests.spark_jobs.conftest import write_pairs
+from tests.support.job_process import ROOT, Job
 from tests.support.kubernetes_api import KubernetesApi
 from tests.support.scripted_server import ScriptedServer
 
@@ -239,6 +244,35 @@ def test_a_run_raises_them_and_puts_them_back_when_the_last_pair_is_scored(
     raised_to = [body["spec"]["minReplicas"] for method, _, body in api.requests if method == "PATCH" and body]
     assert raised_to == [5, 2]
     assert (floor(api), note(api.hpa)) == (2, None)
+
+
+def test_a_driver_pod_that_is_ended_lowers_them_before_it_goes(api: KubernetesApi, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "in" / "a.parquet", [("q", f"t{row}") for row in range(500)])
+    output = tmp_path / "out"
+    flags = ["--input", str(tmp_path / "in"), "--output", str(output), "--rows-per-rpc", "1"]
+    flags += ["--scale", "deployment/search/relevance", "--replicas", "5"]
+    env = {
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "SPARK_CONF_DIR": str(ROOT / "spark_jobs" / "conf"),
+        "SPARK_DRIVER_BIND_ADDRESS": "127.0.0.1",
+        "JAVA_HOME": str(java_home()),
+        "PYSPARK_PYTHON": sys.executable,
+    }
+    command = [str(ROOT / "docker" / "entrypoint.sh"), "driver", str(ROOT / "spark_jobs" / "label_pairs.py")]
+    with ScriptedServer(delay_s=0.5) as server:
+        job = Job([*flags, "--target", server.address], command, **env)
+        try:
+            server.next_call()
+            assert floor(api) == 5
+            # As a node that is drained does: to the first process alone.
+            job.process.send_signal(signal.SIGTERM)
+            status, *_ = job.finish()
+        finally:
+            job.clean_up()
+    assert status == 128 + signal.SIGTERM
+    assert (floor(api), note(api.hpa)) == (2, None)
+    assert not list(output.glob("_*"))
+    assert not list(output.glob("labels/*"))
 
 
 def test_no_way_to_kubernetes_ends_the_command(

@@ -81,13 +81,23 @@ def test_secrets_stay_out_of_the_settings(tmp_path: Path) -> None:
 
 def test_the_summary_for_a_person_is_short_and_obeys_no_text() -> None:
     out = io.StringIO()
-    report(failed=2000).print(Console(file=out, width=110, force_terminal=False))
+    report(failed=2000).print(Console(file=out, width=110, force_terminal=True, color_system=None))
     text = out.getvalue()
     assert len(text.splitlines()) <= 25
     for words in ("2026-11-01 held back", "failed_rows is 16.7%, expected at most 1%", "report.html", "strong"):
         assert words in text
     assert "\x1b" not in text
     assert HOSTILE not in text
+
+
+def test_what_is_no_terminal_is_told_no_texts() -> None:
+    shown, logged = io.StringIO(), io.StringIO()
+    report().print(Console(file=shown, width=110, force_terminal=True, color_system=None))
+    report().print(Console(file=logged, width=110, force_terminal=False))
+    summary, samples = logged.getvalue(), shown.getvalue().removeprefix(logged.getvalue())
+    assert summary
+    assert all(word in samples for word in ("score", "query", "title"))
+    assert samples != shown.getvalue()
 
 
 def test_only_a_published_report_can_be_compared_with() -> None:

@@ -15,10 +15,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from grpc_client import ClientConfig, ModelInfo, RelevanceClient
+from spark_jobs.errors import UsageError
 from spark_jobs.keys import KEYS
 from spark_jobs.label_pairs import main
 from spark_jobs.night import Night
-from spark_jobs.store import ScoreStore
+from spark_jobs.schema import RESULT_SPARK
+from spark_jobs.storage import Storage
+from spark_jobs.store import ROW, ScoreStore
 from spark_jobs.tables import Table, is_table_name
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer, score_of
@@ -135,6 +138,18 @@ def test_tables_and_other_formats(label: Callable[..., int], tmp_path: Path, spa
         "orc": ["--format", "orc"],
     }[kind]
 
+    if kind == "tables":
+        result = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in RESULT_SPARK)
+        spark.sql(
+            f"CREATE TABLE night_labels (id bigint, query string, title string, {result}, run_id string, "
+            "run_date date) USING parquet PARTITIONED BY (run_date)"
+        )
+        columns = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in ROW)
+        spark.sql(
+            f"CREATE TABLE night_scores ({columns}, model_name string, model_version string) "
+            "USING parquet PARTITIONED BY (model_name, model_version)"
+        )
+
     def read(name: str) -> DataFrame:
         return spark.table(f"night_{name}") if kind == "tables" else spark.read.orc(str(tmp_path / "out" / name))
 
@@ -154,6 +169,84 @@ def test_tables_and_other_formats(label: Callable[..., int], tmp_path: Path, spa
     assert read("scores").count() == 80
     for name in ("scores", "labels"):
         spark.sql(f"DROP TABLE IF EXISTS night_{name}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--labels", "unheard_of"], "--labels: there is no table unheard_of, and Spark's catalog would forget it"),
+        (["--store", "unheard_of"], "--store: there is no table unheard_of, and Spark's catalog would forget it"),
+        (
+            ["--labels", "whole_labels"],
+            "--labels: table whole_labels must be partitioned by run_date alone, not by nothing",
+        ),
+        (["--labels", "other_labels"], "the columns of table other_labels are others; missing: "),
+        (["--store", "other_labels"], "unknown: id, run_date"),
+    ],
+)
+def test_tables_that_could_not_take_the_night_are_refused_before_it(
+    label: Callable[..., int],
+    tmp_path: Path,
+    spark: SparkSession,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    sentence: str,
+) -> None:
+    result = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in RESULT_SPARK)
+    rows = f"id bigint, query string, title string, {result}, run_id string"
+    tables = {
+        "whole_labels": f"({rows}, run_date date) USING parquet",
+        "other_labels": "(id bigint, run_date date) USING parquet PARTITIONED BY (run_date)",
+    }
+    for name, definition in tables.items():
+        spark.sql(f"CREATE TABLE {name} {definition}")
+    try:
+        label(pairs_of(3), *flags, status=2)
+        assert sentence in " ".join(capsys.readouterr().err.split())
+        assert not (tmp_path / "out").exists()
+    finally:
+        for name in tables:
+            spark.sql(f"DROP TABLE {name}")
+
+
+def test_what_a_held_night_scored_is_there_for_other_dates(label: Callable[..., int], tmp_path: Path) -> None:
+    pairs: list[tuple[Text, Text]] = [*pairs_of(20), *((None, f"title {row}") for row in range(200))]
+    assert label(pairs, "--format", "orc", "--gate", "rejected_rows=fail:0.01", status=3) == 20
+    assert not list((tmp_path / "out").glob("_*"))
+    assert label(pairs, "--format", "orc", night="02") == 0
+
+
+def test_labels_elsewhere_are_staged_where_they_go(label: Callable[..., int], tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "labels"
+    seen: list[str] = []
+    rename = Storage.rename
+
+    def watched(storage: Storage, source: str, target: str) -> None:
+        seen.append(source)
+        rename(storage, source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Storage, "rename", watched)
+        for _ in range(2):
+            label(pairs_of(5), "--labels", f"{elsewhere}/")
+    assert seen
+    assert all(source.startswith(str(elsewhere)) for source in seen)
+    assert_right(labels(elsewhere.parent), pairs_of(5))
+    assert [path.name for path in elsewhere.iterdir()] == ["run_date=2026-11-01"]
+
+
+def test_a_table_that_is_new_is_made(spark: SparkSession) -> None:
+    rows = spark.range(3).withColumn("run_date", F.to_date(F.lit("2026-11-01")))
+    table = Table("made_labels")
+    try:
+        table.overwrite_partitions(rows, ("run_date",))
+        table.require(spark, "--labels", ["id", "run_date"], ("run_date",))
+        with pytest.raises(UsageError, match="partitioned by id alone, not by run_date"):
+            table.require(spark, "--labels", ["id", "run_date"], ("id",))
+        table.overwrite_partitions(rows.where("id < 2"), ("run_date",))
+        assert table.read(spark).count() == 2
+    finally:
+        spark.sql("DROP TABLE IF EXISTS made_labels")
 
 
 def test_the_input_may_be_a_table(label: Callable[..., int], tmp_path: Path, spark: SparkSession) -> None:

@@ -141,7 +141,7 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
                 scores[row], labels[row] = float("nan"), 0
                 name = "query" if not query.strip() else "title"
                 errors.append(pb.RowError(row=row, code=3, reason=f"{name} is empty"))
-        answer_by = pb.ModelVersion(name=step["model"][0], version=step["model"][1]) if "model" in step else self._model
+        answer_by = pb.ModelVersion(**step["model"]) if "model" in step else self._model
         keep = len(scores) - step.get("drop_scores", 0)
         return pb.ScoreBatchResponse(scores=scores[:keep], labels=labels, errors=errors, model=answer_by)
 

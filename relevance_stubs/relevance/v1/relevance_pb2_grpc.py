@@ -71,7 +71,7 @@ class RelevanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Describes the served model and every limit that the server enforces.
+        """Describes the served model, and the limits that the server sets on requests, rows and its queue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class RelevanceServiceStub:
     ScoreBatch: _grpc.UnaryUnaryMultiCallable[_relevance_pb2.ScoreBatchRequest, _relevance_pb2.ScoreBatchResponse]
     """Scores many pairs at once, in columns. For batch jobs."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_relevance_pb2.GetModelRequest, _relevance_pb2.GetModelResponse]
-    """Describes the served model and every limit that the server enforces."""
+    """Describes the served model, and the limits that the server sets on requests, rows and its queue."""
 
 @_typing.type_check_only
 class RelevanceServiceAsyncStub(RelevanceServiceStub):
@@ -54,7 +54,7 @@ class RelevanceServiceAsyncStub(RelevanceServiceStub):
     ScoreBatch: _aio.UnaryUnaryMultiCallable[_relevance_pb2.ScoreBatchRequest, _relevance_pb2.ScoreBatchResponse]  # type: ignore[assignment]
     """Scores many pairs at once, in columns. For batch jobs."""
     GetModel: _aio.UnaryUnaryMultiCallable[_relevance_pb2.GetModelRequest, _relevance_pb2.GetModelResponse]  # type: ignore[assignment]
-    """Describes the served model and every limit that the server enforces."""
+    """Describes the served model, and the limits that the server sets on requests, rows and its queue."""
 
 class RelevanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Scores (query, title) pairs with the served student model."""
@@ -81,6 +81,6 @@ class RelevanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _relevance_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_relevance_pb2.GetModelResponse, _abc.Awaitable[_relevance_pb2.GetModelResponse]]:
-        """Describes the served model and every limit that the server enforces."""
+        """Describes the served model, and the limits that the server sets on requests, rows and its queue."""
 
 def add_RelevanceServiceServicer_to_server(servicer: RelevanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
