@@ -30,8 +30,9 @@ _WARNS_ABOUT_UNSAFE = 24
 # A run of half a minute never earns back what the optimising compiler costs: without it, Spark's process took 20 s of
 # CPU for half a million rows instead of 37. G1's background threads compete with the servers, too.
 _SHORT_RUN = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
-# For five million rows it took 94 s with that compiler instead of 141, and scoring and joining were 16 % faster. 107 s
-# if it compiles as readily as by default; here code has to be 20 times as hot, and is not profiled while it waits.
+# For five million rows it took 94 s of CPU with that compiler instead of 141, and scoring and joining 143 s instead of
+# 161. If it compiles as readily as by default: 107 s of CPU. Here code has to be 20 times as hot, and is not profiled
+# while that compiler is behind.
 _LONG_RUN = (
     "-XX:+UseParallelGC -XX:+IgnoreUnrecognizedVMOptions -XX:Tier3DelayOn=0 -XX:Tier4InvocationThreshold=100000 "
     "-XX:Tier4MinInvocationThreshold=12000 -XX:Tier4CompileThreshold=300000 -XX:Tier4BackEdgeThreshold=800000"

@@ -55,12 +55,14 @@ def test_pairs_that_are_none_are_refused(
     if text is not None:
         source.write_text(text)
     with pytest.raises(SystemExit):
-        tune.read_pairs(source)
-    assert expected in capsys.readouterr().err
+        tune.read_pairs(source, "qtr plan")
+    said = capsys.readouterr().err
+    assert "qtr plan" in said
+    assert expected in said
 
 
 def test_the_load_counts_what_was_answered(server: ServerProcess) -> None:
-    pairs = tune.read_pairs(SAMPLE)
+    pairs = tune.read_pairs(SAMPLE, "qtr tune")
     measured = load.run(
         server.address, pairs, load.Load(bulk_callers=2, rows=64, single_callers=2, warm_up=0.1, seconds=0.5)
     )

@@ -144,7 +144,7 @@ def test_steps_are_named_timed_and_add_up(spark: SparkSession) -> None:
     assert progress.total_s >= sum(progress.seconds.values())
 
 
-def test_tasks_report_rows_calls_and_the_limit(spark: SparkSession, config: ClientConfig, tmp_path: Path) -> None:
+def test_tasks_report_rows_and_the_limit(spark: SparkSession, config: ClientConfig, tmp_path: Path) -> None:
     pairs = spark.range(100).select(
         F.concat(F.lit("q"), "id").alias("query"), F.concat(F.lit("t"), "id").alias("title")
     )
@@ -153,7 +153,6 @@ def test_tasks_report_rows_calls_and_the_limit(spark: SparkSession, config: Clie
             score_pairs(pairs.repartition(3), config, meter=progress.meter).write.parquet(str(tmp_path / "scored"))
         work, found = progress.meter.total.value, progress.partitions
     assert (work.tasks, work.rows) == (3, 100)
-    assert work.calls >= 100 / 7
     assert work.in_flight >= 1
     assert found is not None
     assert found.tasks == 3
