@@ -1,14 +1,16 @@
 """Step ``augment``: query-title pairs that nobody judged, of every kind that a student should have an opinion on.
 
-``pairs.parquet`` has ``query``, ``title``, ``origin`` (the kind) and ``open``: 1 if the query is akin to no measured
-one, so that models shared by all folds may learn from the pair. The others are for the folds that do not measure
-their query; each fold asks its own guard (:mod:`distillation.kindred`).
+``pairs.parquet`` has ``query``, ``title``, ``origin`` (the kind), ``asked`` (the query before it was edited) and
+``open``: 1 if neither query nor ``asked`` is akin to a measured one, so that models shared by all folds may learn from
+the pair. The others are for the folds that do not measure their query; each fold asks its own guard
+(:mod:`distillation.kindred`). A misspelt query shares no word with the right one: only ``asked`` tells whose it is.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +31,13 @@ _COMMON_WORDS: Final = 8_000
 _PAIRS_PER_QUERY: Final = 4
 _BLOCK: Final = 512
 
-Rows = list[tuple[str, str, str]]
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    query: str
+    title: str
+    origin: str
+    asked: str
 
 
 def run(context: Context) -> None:
@@ -60,17 +68,19 @@ def run(context: Context) -> None:
     pairs.add("phrase", *phrases([*asked, *words], recipe.phrases, rng))
 
     guard = evaluation_guard(context)
-    is_open = guard.passing([query for query, _, _ in pairs.rows])
+    asked_first = [row.asked for row in pairs.rows]
+    is_open = guard.passing([row.query for row in pairs.rows]) & guard.passing(asked_first)
     write_columns(
         context.folder(FOLDER) / "pairs.parquet",
         {
-            "query": [query for query, _, _ in pairs.rows],
-            "title": [title for _, title, _ in pairs.rows],
-            "origin": [origin for _, _, origin in pairs.rows],
+            "query": [row.query for row in pairs.rows],
+            "title": [row.title for row in pairs.rows],
+            "origin": [row.origin for row in pairs.rows],
+            "asked": asked_first,
             "open": is_open.astype(np.int8),
         },
     )
-    counts = Counter(origin for _, _, origin in pairs.rows)
+    counts = Counter(row.origin for row in pairs.rows)
     write_json(context.folder(FOLDER) / "report.json", {"rows": dict(counts), "open": int(is_open.sum())})
     told = ", ".join(f"{count:,} {origin}" for origin, count in counts.items())
     context.progress.say(f"augment: {len(pairs.rows):,} pairs ({told}); {(~is_open).sum():,} akin to measured queries")
@@ -80,14 +90,16 @@ class _Pairs:
     """Pairs so far, each once."""
 
     def __init__(self) -> None:
-        self.rows: Rows = []
+        self.rows: list[_Row] = []
         self._seen: set[tuple[str, str]] = set()
 
-    def add(self, origin: str, queries: Sequence[str], titles: Sequence[str]) -> None:
-        for query, title in zip(queries, titles, strict=True):
+    def add(
+        self, origin: str, queries: Sequence[str], titles: Sequence[str], asked: Sequence[str] | None = None
+    ) -> None:
+        for query, title, first in zip(queries, titles, queries if asked is None else asked, strict=True):
             if query.strip() and title.strip() and (query, title) not in self._seen:
                 self._seen.add((query, title))
-                self.rows.append((query, title, origin))
+                self.rows.append(_Row(query, title, origin, first))
 
 
 def _known_queries(
@@ -175,15 +187,20 @@ def _edits(recipe: Any, lexicon: Lexicon, rng: np.random.Generator) -> list[tupl
     ]
 
 
-def _edited(rows: Rows, count: int, edit: Any, rng: np.random.Generator) -> tuple[list[str], list[str]]:
+def _edited(
+    rows: Sequence[_Row], count: int, edit: Any, rng: np.random.Generator
+) -> tuple[list[str], list[str], list[str]]:
+    """Return edited queries and titles, and the queries that they were made of."""
     queries: list[str] = []
     titles: list[str] = []
+    asked: list[str] = []
     # Some pairs have nothing to edit: twice as many are tried as are wanted.
     for row in rng.integers(0, max(1, len(rows)), size=2 * count if rows else 0).tolist():
         if len(queries) == count:
             break
-        query, title = edit(*rows[row][:2])
+        query, title = edit(rows[row].query, rows[row].title)
         if query is not None and title is not None:
             queries.append(query)
             titles.append(title)
-    return queries, titles
+            asked.append(rows[row].asked)
+    return queries, titles, asked

@@ -3,7 +3,7 @@
 A cross-encoder is written as a bundle and labels the way every model here does: ``python -m spark_jobs.label_pairs``
 starts servers with it and calls them from Spark. The trees, where the ensemble has them, are asked in this process.
 ``FOLD.parquet`` has ``query``, ``title``, ``origin`` and the teacher's ``logit``; a fold's teacher labels the judged
-rows that it was fitted on, and augmented pairs whose query is akin to none that the fold measures.
+rows that it was fitted on, and augmented pairs whose query, edited or not, is akin to none that the fold measures.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _label(
     path = _labels_file(context, fold)
     rng = np.random.default_rng([context.recipe.seed, 3])
     guard = evaluation_guard(context, judged.evaluated_queries(fold.test))
-    allowed = np.flatnonzero(guard.passing(pairs["query"]))
+    allowed = np.flatnonzero(guard.passing(pairs["query"]) & guard.passing(pairs["asked"]))
     rows = balanced(pairs["origin"], allowed, context.recipe.pseudo_label.rows, rng)
     own, queries, titles = judged.part(fold.train)
     queries += [pairs["query"][row] for row in rows]

@@ -111,8 +111,23 @@ def test_open_pairs_have_no_query_akin_to_a_measured_one(augmented: Context) -> 
     pairs = read_columns(augmented.folder("augment") / "pairs.parquet")
     judged = read_columns(augmented.folder("prepare") / "judged.parquet")
     guard = LeakageGuard(judged["query"], "kindred")
-    assert [not guard.blocks(query) for query in pairs["query"]] == pairs["open"].astype(bool).tolist()
+    both = zip(pairs["query"], pairs["asked"], strict=True)
+    expected = [not guard.blocks(query) and not guard.blocks(asked) for query, asked in both]
+    assert expected == pairs["open"].astype(bool).tolist()
     assert 0 < pairs["open"].sum() < len(pairs["open"])
+
+
+def test_a_misspelt_measured_query_is_known_by_the_one_it_was_made_of(augmented: Context) -> None:
+    pairs = read_columns(augmented.folder("augment") / "pairs.parquet")
+    judged = set(read_columns(augmented.folder("prepare") / "judged.parquet")["query"])
+    guard = LeakageGuard(judged, "kindred")
+    rows = list(zip(pairs["query"], pairs["asked"], pairs["origin"], pairs["open"], strict=True))
+    assert all(query == asked for query, asked, origin, _ in rows if origin in {"recombined", "lexical", "crop"})
+    typos = [(query, asked, is_open) for query, asked, origin, is_open in rows if origin == "typo"]
+    assert all(query != asked and len(query.split()) == len(asked.split()) for query, asked, _ in typos)
+    unseen = [is_open for query, asked, is_open in typos if asked in judged and not guard.blocks(query)]
+    assert unseen
+    assert not any(unseen)
 
 
 def test_hard_negatives_share_words_with_their_query(augmented: Context) -> None:
