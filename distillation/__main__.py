@@ -32,21 +32,26 @@ def _run(options: argparse.Namespace, recipe: Recipe, path: Path) -> int:
     # torch is heavy: a misspelt option or recipe is told before it loads.
     import torch
 
+    from distillation.encoder import check_encoder
+    from distillation.export import check_targets, publish
     from distillation.steps import named, run_all, run_step
-    from distillation.work import Context
+    from distillation.work import Context, locked
     from qtr.cpus import available_cpus
 
     threads = recipe.threads or available_cpus()
     torch.set_num_threads(threads)
     context = Context(recipe, options.work, options.data if options.data is not None else path.resolve().parent)
-    if options.step == RUN:
-        run_all(context)
-    else:
-        run_step(named(options.step), context)
-    if options.step in {RUN, "export"}:
-        from distillation.export import publish
-
-        publish(context, out=options.out, docs=options.docs)
+    publishes = options.step in {RUN, "export"}
+    if publishes:
+        check_targets(options.out, options.docs)
+    check_encoder(recipe)
+    with locked(context.work):
+        if options.step == RUN:
+            run_all(context)
+        else:
+            run_step(named(options.step), context)
+        if publishes:
+            publish(context, out=options.out, docs=options.docs)
     return 0
 
 
@@ -73,7 +78,7 @@ def _arguments(parser: argparse.ArgumentParser, *, publishes: bool) -> None:
         "--data", type=Path, metavar="DIR", help="folder that the recipe's paths are below (default: the recipe's)"
     )
     if publishes:
-        parser.add_argument("--out", type=Path, metavar="DIR", help="copy the bundle here; what is there is replaced")
+        parser.add_argument("--out", type=Path, metavar="DIR", help="copy the bundle here, over one that is there")
         parser.add_argument("--docs", type=Path, metavar="DIR", help="copy the page about it and its plots here")
 
 

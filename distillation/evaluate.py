@@ -17,9 +17,11 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distillation import plots
+from distillation.errors import StepError
 from distillation.features import Bm25, token_overlap
 from distillation.fit_students import load_student, student_logits
 from distillation.folds import FINAL, JudgedRows, folds_of, read_judged
+from distillation.forms import Form
 from distillation.material import TOKENIZER
 from distillation.measures import (
     Interval,
@@ -38,6 +40,7 @@ from distillation.model import BertBiLSTM, round_to_half
 from distillation.shared_stage import FOLDER as SHARED_STAGE
 from distillation.start import new_student
 from distillation.student_bundle import (
+    TOLERANCES,
     bundle_logits,
     check_parity,
     draft_manifest,
@@ -74,10 +77,10 @@ class Scored:
     said: npt.NDArray[np.int64]
 
 
-def sources(context: Context) -> dict[str, str]:
-    """Return the sweep's result if there is one."""
-    sweep = context.folder("sweep") / "sweep.json"
-    return {"sweep": read_json(sweep)} if sweep.exists() else {}
+def sources(context: Context) -> dict[str, Any]:
+    """Return the sweep's result if there is one that stands."""
+    sweep = _sweep(context)
+    return {"sweep": sweep} if sweep else {}
 
 
 def run(context: Context) -> None:
@@ -232,29 +235,48 @@ def _parity(context: Context, judged: JudgedRows) -> dict[str, Any]:
     rounded = student_logits(model, table, table.rows(queries), table.rows(titles))
     result: dict[str, Any] = {}
     manifest = draft_manifest(sizes, name=recipe.name, version=recipe.version)
-    for form in ("float32", "half", "int8"):
+    forms: tuple[Form, ...] = ("float32", "half", "int8")
+    for form in forms:
         scratch = context.folder(FOLDER) / "scratch"
         bundle = write_student(model, tokenizer, scratch, manifest, form=form)
-        logits = bundle_logits(bundle, queries, titles)
-        if form == "float32":
-            check_parity(rounded, logits, queries, titles)
-        alone = np.concatenate([bundle_logits(bundle, queries[i : i + 1], titles[i : i + 1]) for i in range(8)])
+        parity = check_parity(rounded, bundle, queries, titles, tolerance=TOLERANCES[form])
+        logits = parity.logits
         both = len(np.unique(labels)) == 2
         result[form] = {
             "bytes": sum(file.stat().st_size for file in scratch.iterdir()),
             "difference_from_torch": float(np.abs(logits - trained).max()),
-            "difference_alone": float(np.abs(logits[:8] - alone).max()),
+            "difference_alone": parity.difference_alone,
             "auc_difference": Ranking(labels, logits).auc() - Ranking(labels, trained).auc() if both else None,
         }
         shutil.rmtree(scratch)
     return result
 
 
+def _sweep(context: Context) -> list[dict[str, Any]]:
+    """Return the points of a sweep of the same data and recipe; none if there was no such sweep."""
+    path = context.folder("sweep") / "sweep.json"
+    if not path.exists():
+        return []
+    from distillation.steps import CODE, out_of_date
+
+    try:
+        differing = set(out_of_date("sweep", context)) - {CODE}
+    except StepError:
+        return []
+    if differing:
+        told = ", ".join(sorted(differing))
+        context.progress.say(
+            f"evaluate: the sweep is out of date ({told}) and left out; qtr distill sweep makes it anew"
+        )
+        return []
+    points: list[dict[str, Any]] = read_json(path)
+    return points
+
+
 def _speed_points(context: Context, auc: float) -> list[dict[str, Any]]:
-    """Return the sweep's points, or the shipped student's alone if there was no sweep."""
-    sweep = context.folder("sweep") / "sweep.json"
-    if sweep.exists():
-        points: list[dict[str, Any]] = read_json(sweep)
+    """Return the sweep's points, or the shipped student's alone if there was no sweep, or one of other inputs."""
+    points = _sweep(context)
+    if points:
         return points
     recipe = context.recipe
     model, tokenizer = load_fold(context, FINAL)

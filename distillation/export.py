@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Final
 
 from distillation.card import model_card
-from distillation.encoder import encoder_digest
+from distillation.encoder import weights_digest
+from distillation.errors import StepError
 from distillation.evaluate import SHIPPED, load_fold
 from distillation.fit_students import student_logits
 from distillation.folds import FINAL, read_judged
 from distillation.model import round_to_half
 from distillation.recipe import public, recipe_toml
-from distillation.student_bundle import bundle_logits, check_parity, draft_manifest, write_student
+from distillation.student_bundle import TOLERANCES, check_parity, draft_manifest, write_student
 from distillation.texts import TextTable
 from distillation.work import Context, read_columns, read_json
+from relevance_model.bundle import MANIFEST
 
 FOLDER: Final = "export"
 BUNDLE: Final = "bundle"
@@ -54,7 +57,7 @@ def run(context: Context) -> None:
         threshold=report["threshold"],
         calibration=(calibration["slope"], calibration["intercept"]),
         metrics=_metrics(report),
-        lineage={"data": lineage, "recipe": recipe_toml(shown), "encoder": encoder_digest(recipe.encoder.name)},
+        lineage={"data": lineage, "recipe": recipe_toml(shown), "encoder": weights_digest(recipe.encoder.name)},
     )
     queries, titles = judged.queries[:_PROBE_ROWS], judged.titles[:_PROBE_ROWS]
     table = TextTable(
@@ -66,8 +69,10 @@ def run(context: Context) -> None:
     round_to_half(model)
     expected = student_logits(model, table, table.rows(queries), table.rows(titles))
     exact = write_student(model, tokenizer, folder / BUNDLE, manifest, form="float32")
-    check_parity(expected, bundle_logits(exact, queries, titles), queries, titles)
-    bundle = write_student(model, tokenizer, folder / BUNDLE, manifest, form=recipe.export.form, card=card, files=drawn)
+    check_parity(expected, exact, queries, titles, tolerance=TOLERANCES["float32"])
+    form = recipe.export.form
+    bundle = write_student(model, tokenizer, folder / BUNDLE, manifest, form=form, card=card, files=drawn)
+    check_parity(expected, bundle, queries, titles, tolerance=TOLERANCES[form])
     (folder / "docs").mkdir(exist_ok=True)
     (folder / "docs" / PAGE).write_text(_page(card), encoding="utf-8")
     for name in PLOTS:
@@ -76,22 +81,67 @@ def run(context: Context) -> None:
     context.progress.say(f"export: {bundle.manifest.name} {bundle.manifest.version}, {size / 1e6:.1f} MB")
 
 
-def publish(context: Context, *, out: Path | None, docs: Path | None) -> None:
-    """Copy the bundle to ``out``, whose former content is replaced, and the page with its plots into ``docs``."""
-    folder = context.folder(FOLDER)
+def check_targets(out: Path | None, docs: Path | None) -> None:
+    """See, before hours of work, that the bundle can be put at ``out`` and the page into ``docs``.
+
+    Raises
+    ------
+    StepError
+        If ``out`` is anything but a bundle, an empty folder or nothing yet, or either cannot be written.
+    """
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft = out.with_name(f".{out.name}.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(folder / BUNDLE, draft)
-        if out.exists():
-            shutil.rmtree(out)
-        draft.rename(out)
-        context.progress.say(f"bundle written to {out}")
+        place = out.absolute()
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            raise StepError(f"--out {out}: is no folder; name one for the bundle alone")
+        if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).is_file():
+            raise StepError(f"--out {out}: holds files that are no bundle; name a folder for the bundle alone")
+        _check_writable(place.parent, f"--out {out}")
     if docs is not None:
-        docs.mkdir(parents=True, exist_ok=True)
-        for file in (folder / "docs").iterdir():
-            shutil.copyfile(file, docs / file.name)
+        if docs.exists() and not docs.is_dir():
+            raise StepError(f"--docs {docs}: is no folder")
+        _check_writable(docs.absolute(), f"--docs {docs}")
+
+
+def publish(context: Context, *, out: Path | None, docs: Path | None) -> None:
+    """Copy the bundle to ``out``, replacing one that is there, and the page with its plots into ``docs``.
+
+    Raises
+    ------
+    StepError
+        If either cannot be written.
+    """
+    folder = context.folder(FOLDER)
+    try:
+        if out is not None:
+            _replace_folder(folder / BUNDLE, out.absolute())
+            context.progress.say(f"bundle written to {out}")
+        if docs is not None:
+            docs.mkdir(parents=True, exist_ok=True)
+            for file in (folder / "docs").iterdir():
+                shutil.copyfile(file, docs / file.name)
+    except (OSError, shutil.Error) as error:
+        said = getattr(error, "strerror", None) or error
+        raise StepError(f"the bundle is in {folder / BUNDLE}, but cannot be copied from there ({said})") from None
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Copy a folder; but for a moment between two renames, a reader of ``target`` finds the old one or the new one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft, old = (target.with_name(f".{target.name}.{kind}") for kind in ("draft", "old"))
+    for left in (draft, old):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(source, draft)
+    if target.exists():
+        target.rename(old)
+    draft.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_writable(folder: Path, what: str) -> None:
+    """See that ``folder``, or what is there of it, takes files."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise StepError(f"{what}: {there} cannot be written to")
 
 
 def _page(card: str) -> str:

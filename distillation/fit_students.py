@@ -14,12 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from distillation.encoder import device, row_cosine
+from distillation.encoder import device
 from distillation.folds import JudgedRows, Mask
 from distillation.loop import BatchPlan, Training, train
 from distillation.model import BertBiLSTM, PairBatch
 from distillation.recipe import JudgedStage, SharedStage
 from distillation.texts import Rows, TextTable, length_buckets
+from distillation.vectors import row_cosine
 from distillation.work import CHECKPOINT, Context, read_json, replace_file, write_json
 
 _EVAL_BATCH: Final = 512
@@ -106,10 +107,12 @@ def fit_shared(
 
     The loss is the cross-entropy against the target, plus the squared error of the twin cosine, plus one minus the
     cosine between the student's and the encoder's vector of each text; ``vectors`` float32 [texts, D] holds the
-    latter, of length 1.
+    latter, of length 1. Without pairs, ``model`` stays as it is.
     """
     if (folder / "history.json").exists():
         return load_student(model, folder)
+    if not len(pairs):
+        return _saved(model, [], folder)
     lengths = table.title_length[pairs.title_rows] + table.query_length[pairs.query_rows]
     plan = BatchPlan(lambda rng: length_buckets(lengths, recipe.batch, rng), context.recipe.seed)
     where = device()

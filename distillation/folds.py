@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from distillation.kindred import query_groups
 from distillation.work import Context, read_columns
 
 FINAL: Final = "final"
@@ -48,9 +49,8 @@ class JudgedRows:
 
     @property
     def groups(self) -> npt.NDArray[np.int64]:
-        """A number per query, int64 [N]."""
-        numbers = {query: number for number, query in enumerate(dict.fromkeys(self.queries))}
-        return np.array([numbers[query] for query in self.queries], dtype=np.int64)
+        """A number per query, however it is written, int64 [N]."""
+        return query_groups(self.queries)
 
     @property
     def measured(self) -> Mask:

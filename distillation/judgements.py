@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distillation.errors import DataError
+from distillation.kindred import plain
 from distillation.recipe_data import EsciJudgements, Judgements, Labels, TableJudgements, WandsJudgements
-from distillation.tables import read_table
+from distillation.tables import Columns, read_table
+from relevance_model.encoder import DEFAULT_MAX_TEXT_BYTES
 
 TRAIN: Final = "train"
 TEST: Final = "test"
@@ -58,11 +60,24 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What one source held: its judgements, every title it lists, and how many rows each of its files has."""
+    """What one source held.
+
+    Attributes
+    ----------
+    judged
+        Its judgements.
+    titles
+        Every title that it lists.
+    files
+        How many rows each of its files has.
+    unreadable
+        Rows left out because a text is empty, or is one that no bundle scores.
+    """
 
     judged: Judged
     titles: list[str]
     files: dict[Path, int]
+    unreadable: int
 
 
 def read_judgements(source: Judgements, root: Path) -> Read:
@@ -95,11 +110,18 @@ def join(parts: Sequence[Judged]) -> Judged:
         np.concatenate([part.gain for part in parts]),
         [side for part in parts for side in part.split],
     )
-    _check_split(whole)
+    check_split(whole)
     return whole
 
 
-def _check_split(judged: Judged) -> None:
+def check_split(judged: Judged) -> None:
+    """See that a split, if there is one, has two sides and every query on one of them.
+
+    Raises
+    ------
+    DataError
+        If it has not.
+    """
     sides = set(judged.split)
     if sides == {""}:
         return
@@ -110,7 +132,7 @@ def _check_split(judged: Judged) -> None:
             raise DataError(f"the judgements' split has no {side} rows")
     side_of: dict[str, str] = {}
     for query, side in zip(judged.queries, judged.split, strict=True):
-        if side_of.setdefault(query.strip().lower(), side) != side:
+        if side_of.setdefault(plain(query), side) != side:
             raise DataError(f"query {query!r} is in both train and test; a query must be on one side of the split")
 
 
@@ -120,10 +142,10 @@ def _table(source: TableJudgements, path: Path) -> Read:
     split = columns[source.split] if source.split else [""] * len(columns[source.query])
     for side in set(split) - {TRAIN, TEST} if source.split else ():
         raise DataError(f"{path}: column {source.split} holds {side!r}; expected {TRAIN} or {TEST}")
-    judged = _labelled(
+    judged, unreadable = _labelled(
         path, source, columns[source.query], columns[source.title], labels=columns[source.label], split=split
     )
-    return Read(judged, judged.titles, {path: len(split)})
+    return Read(judged, judged.titles, {path: len(split)}, unreadable)
 
 
 def _wands(source: WandsJudgements, folder: Path) -> Read:
@@ -131,9 +153,9 @@ def _wands(source: WandsJudgements, folder: Path) -> Read:
     product = read_table(products, ["product_id", "product_name"], separator="\t")
     query = read_table(queries, ["query_id", "query"], separator="\t")
     label = read_table(labels, ["query_id", "product_id", "label"], separator="\t")
-    name_of = dict(zip(product["product_id"], product["product_name"], strict=True))
-    text_of = dict(zip(query["query_id"], query["query"], strict=True))
-    judged = _labelled(
+    name_of = _by_id(products, product, "product_id", "product_name")
+    text_of = _by_id(queries, query, "query_id", "query")
+    judged, unreadable = _labelled(
         labels,
         source,
         [_found(text_of, key, labels, "query_id", queries) for key in label["query_id"]],
@@ -142,7 +164,7 @@ def _wands(source: WandsJudgements, folder: Path) -> Read:
         split=[""] * len(label["label"]),
     )
     rows = {products: len(name_of), queries: len(text_of), labels: len(label["label"])}
-    return Read(judged, product["product_name"], rows)
+    return Read(judged, product["product_name"], rows, unreadable)
 
 
 def _esci(source: EsciJudgements, examples: Path, products: Path) -> Read:
@@ -166,7 +188,7 @@ def _esci(source: EsciJudgements, examples: Path, products: Path) -> Read:
     split = [example["split"][row] for row in rows]
     for side in set(split) - {TRAIN, TEST}:
         raise DataError(f"{examples}: column split holds {side!r}; expected {TRAIN} or {TEST}")
-    judged = _labelled(
+    judged, unreadable = _labelled(
         examples,
         source,
         [example["query"][row] for row in rows],
@@ -174,32 +196,50 @@ def _esci(source: EsciJudgements, examples: Path, products: Path) -> Read:
         labels=[example["esci_label"][row] for row in rows],
         split=split,
     )
-    return Read(judged, list(titles.values()), {examples: len(example["query"]), products: len(product["product_id"])})
+    files = {examples: len(example["query"]), products: len(product["product_id"])}
+    return Read(judged, list(titles.values()), files, unreadable)
 
 
 def _labelled(
     path: Path, source: Labels, queries: list[str], titles: list[str], *, labels: list[str], split: list[str]
-) -> Judged:
-    """Turn labels into targets and gains; rows with an ignored label or an empty text are left out."""
+) -> tuple[Judged, int]:
+    """Turn labels into targets and gains; rows with an ignored label or an unreadable text are left out.
+
+    Returns
+    -------
+    tuple
+        The judgements, and how many rows had an unreadable text.
+    """
     unknown = sorted(set(labels) - set(source.labels) - set(source.ignore))
     if unknown:
         known = ", ".join([*source.labels, *source.ignore]) or "none"
         raise DataError(f"{path}: unknown label {unknown[0]!r}; the recipe knows {known}")
-    rows = [
-        row
-        for row, (query, title, label) in enumerate(zip(queries, titles, labels, strict=True))
-        if query.strip() and title.strip() and label not in source.ignore
-    ]
+    counting = [row for row, label in enumerate(labels) if label not in source.ignore]
+    rows = [row for row in counting if _readable(queries[row]) and _readable(titles[row])]
     if not rows:
         raise DataError(f"{path}: no row is left with a query, a title and a label that counts")
     gains = {**source.labels, **source.gains}
-    return Judged(
+    judged = Judged(
         [queries[row] for row in rows],
         [titles[row] for row in rows],
         np.array([source.labels[labels[row]] for row in rows], dtype=np.float32),
         np.array([gains[labels[row]] for row in rows], dtype=np.float32),
         [split[row] for row in rows],
     )
+    return judged, len(counting) - len(rows)
+
+
+def _readable(text: str) -> bool:
+    """Tell whether a bundle scores the text: it has a readable character, and is not too long."""
+    return bool(plain(text)) and len(text.encode()) <= DEFAULT_MAX_TEXT_BYTES
+
+
+def _by_id(path: Path, columns: Columns, key: str, text: str) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for one, value in zip(columns[key], columns[text], strict=True):
+        if texts.setdefault(one, value) != value:
+            raise DataError(f"{path}: {key} {one!r} stands twice, with different texts in {text}")
+    return texts
 
 
 def _found(texts: dict[str, str], key: str, path: Path, column: str, where: Path) -> str:

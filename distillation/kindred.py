@@ -1,8 +1,8 @@
 """Which queries ask for much the same: the unit that a strict fold holds whole, and that the leakage guard keeps out.
 
-Two queries are the same once case, punctuation, spaces, plurals and the order of words are put aside. They are
-kindred if one has all the other's words (*laptop*, *gaming laptops*), or is the other written together (*smart
-watch*, *smartwatch*).
+Two queries are one, to a fold and to a measure, if they differ in case, accents, punctuation and spaces alone
+(:func:`plain`). The guard also puts plurals and the order of words aside. Queries are kindred if one has all the
+other's words (*laptop*, *gaming laptops*), or is the other written together (*smart watch*, *smartwatch*).
 """
 
 from __future__ import annotations
@@ -14,9 +14,26 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers.normalizers import BertNormalizer
 
+_NORMALIZER: Final = BertNormalizer(lowercase=True)
 _WORD: Final = re.compile(r"[^\W_]+")
 _NO_PLURAL: Final = 3
+
+
+def plain(text: str) -> str:
+    """Return a text's words without case, accents and punctuation; what is left of one that has no words, or "".
+
+    But for punctuation, this is how an encoder and a student read it.
+    """
+    normal = _NORMALIZER.normalize_str(text)
+    return " ".join(_WORD.findall(normal)) or " ".join(normal.split())
+
+
+def query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return a number per query, int64 [N], alike for one query however it is written."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(plain(query), len(known)) for query in queries], dtype=np.int64)
 
 
 def words_of(text: str) -> list[str]:
@@ -105,7 +122,7 @@ class _Index:
 
 
 def _joined(query: str) -> str:
-    return _singular("".join(_WORD.findall(query.lower())))
+    return _singular(plain(query).replace(" ", ""))
 
 
 def _singular(word: str) -> str:

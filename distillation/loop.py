@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distillation.errors import TrainingError
 from distillation.progress import Progress
 from distillation.work import replace_file
 
@@ -109,6 +110,8 @@ class BatchPlan:
             self._first += len(self._batches)
             self._epoch += 1
             self._batches = list(self._passes(np.random.default_rng([self._seed, self._epoch])))
+            if not self._batches:
+                raise TrainingError("there is nothing to train on: a pass has no rows")
         return self._batches[step - self._first]
 
 

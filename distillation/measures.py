@@ -7,7 +7,7 @@ query was drawn. Every measure takes such weights, so that scores are sorted onc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from distillation.errors import TrainingError
+from distillation.errors import DataError, TrainingError
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -198,6 +198,32 @@ def best_threshold(labels: Ints, scores: Floats) -> tuple[float, float]:
     return float((ranked[cut] + below) / 2.0), float(value[cut])
 
 
+def check_cross_fits(labels: Ints, groups: Ints, *, seed: int) -> None:
+    """See that :func:`cross_fitted` can calibrate on these rows, labels 0 or 1 [N], whatever a scorer says of them.
+
+    Raises
+    ------
+    DataError
+        If there are too few queries for it.
+    """
+    if len(np.unique(groups)) < 2:
+        raise DataError(
+            "only one query is measured: calibration and threshold are fitted on others, judge more queries"
+        )
+    for train, _ in _cross_fits(groups, seed):
+        if not 0 < labels[train].sum() < len(train):
+            raise DataError(
+                "too few of the measured queries have both relevant and irrelevant rows to calibrate on: "
+                "judge more queries"
+            )
+
+
+def _cross_fits(groups: Ints, seed: int) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Yield the rows to fit on and the rows to score."""
+    fits = GroupKFold(min(_CROSS_FITS, len(np.unique(groups))), shuffle=True, random_state=seed)
+    yield from fits.split(groups, groups=groups)
+
+
 def cross_fitted(
     labels: Ints, logits: Floats, groups: Ints, kind: CalibrationKind, *, seed: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
@@ -206,10 +232,7 @@ def cross_fitted(
     A scorer that ranks those backwards, as one that knows nothing may, gets their share of relevant rows for a score.
     """
     scores, said = np.zeros(len(labels)), np.zeros(len(labels), dtype=np.int64)
-    fits = GroupKFold(min(_CROSS_FITS, len(np.unique(groups))), shuffle=True, random_state=seed)
-    for train, test in fits.split(groups, groups=groups):
-        if not 0 < labels[train].sum() < len(train):
-            raise TrainingError("too few queries have both relevant and irrelevant rows to calibrate on")
+    for train, test in _cross_fits(groups, seed):
         slope, intercept = _fit(labels[train], logits[train], kind)
         share = labels[train].mean()
         calibration = (slope, intercept) if slope > 0.0 else (0.0, float(np.log(share / (1.0 - share))))

@@ -17,8 +17,9 @@ from sklearn.model_selection import GroupKFold
 
 from distillation.errors import DataError
 from distillation.fingerprint import file_digest
-from distillation.judgements import RELEVANT_FROM, TEST, Judged, join, read_judgements
-from distillation.kindred import kindred_groups
+from distillation.judgements import RELEVANT_FROM, TEST, Judged, check_split, join, read_judgements
+from distillation.kindred import kindred_groups, query_groups
+from distillation.measures import check_cross_fits
 from distillation.recipe import Recipe
 from distillation.recipe_data import TextSource, WeakSource
 from distillation.tables import parquet_files, read_lines, read_table
@@ -28,7 +29,20 @@ FOLDER: Final = "prepare"
 
 
 def sources(context: Context) -> dict[str, str]:
-    """Return the checksum of every file that the recipe names."""
+    """Return the checksum of every file that the recipe names.
+
+    Raises
+    ------
+    DataError
+        If one is not there or cannot be read.
+    """
+    try:
+        return {_place(path, context): file_digest(path) for path in _files(context)}
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+
+def _files(context: Context) -> list[Path]:
     data = context.recipe.data
     paths: list[Path] = []
     for source in data.judged:
@@ -38,28 +52,26 @@ def sources(context: Context) -> dict[str, str]:
             paths += [context.data / source.path / name for name in ("product.csv", "query.csv", "label.csv")]
         else:
             paths += [context.data / source.examples, context.data / source.products]
-    others = [source.path for source in (*data.titles, *data.queries)]
-    others += [source.path for source in data.pairs] + [source.path for source in data.weak]
-    for other in others:
-        path = context.data / other
-        paths += parquet_files(path) if path.is_dir() else [path]
+    for other in (*data.titles, *data.queries, *data.pairs, *data.weak):
+        paths += parquet_files(context.data / other.path)
     lacking = next((path for path in paths if not path.is_file()), None)
     if lacking is not None:
         raise DataError(f"{lacking}: no such file")
-    return {_name(path, context): file_digest(path) for path in paths}
+    return list(dict.fromkeys(paths))
 
 
 def run(context: Context) -> None:
     """Read, check, sample and write."""
     recipe, folder = context.recipe, context.folder(FOLDER)
     rng = np.random.default_rng(recipe.seed)
-    rows: dict[str, int] = {}
+    rows: dict[Path, int] = {}
     reads = [read_judgements(source, context.data) for source in recipe.data.judged]
     for read in reads:
-        rows |= {_name(path, context): count for path, count in read.files.items()}
+        rows |= read.files
     judged = _sampled(join([read.judged for read in reads]), recipe.data.judged_rows, rng)
+    check_split(judged)
     fold = _folds(judged, recipe)
-    _check_folds(judged, fold)
+    _check_folds(judged, fold, recipe.seed)
 
     listed = [title for read in reads for title in read.titles]
     titles = [*_texts(context, recipe.data.titles, rows), *(title for title in listed if title.strip())]
@@ -83,38 +95,55 @@ def run(context: Context) -> None:
     _write_sample(folder / "queries.parquet", {"query": list(dict.fromkeys(queries))}, len(queries), rng)
     _write_sample(folder / "pairs.parquet", pairs, recipe.data.pair_rows, rng)
     _write_sample(folder / "weak.parquet", weak, recipe.data.weak_rows, rng)
-    digests = sources(context)
-    write_json(folder / "lineage.json", {name: {"sha256": digests[name], "rows": rows.get(name)} for name in digests})
+    write_json(folder / "lineage.json", _lineage(context, rows))
+    unreadable = sum(read.unreadable for read in reads)
+    if unreadable:
+        context.progress.say(f"prepare: {unreadable:,} judged rows left out: a text is empty, unreadable or too long")
     context.progress.say(
-        f"prepare: {len(judged):,} judged pairs of {len(set(judged.queries)):,} queries, "
+        f"prepare: {len(judged):,} judged pairs of {len(np.unique(query_groups(judged.queries))):,} queries, "
         f"{relevant.mean():.0%} relevant; {len(set(titles)):,} titles, {len(pairs['query']):,} pairs, "
         f"{len(weak['query']):,} weakly labelled"
     )
 
 
-def _name(path: Path, context: Context) -> str:
-    return str(path.relative_to(context.data)) if path.is_relative_to(context.data) else path.name
+def _place(path: Path, context: Context) -> str:
+    """Return where a file is: below the data folder, which may move, or else anywhere."""
+    return str(path.relative_to(context.data) if path.is_relative_to(context.data) else path.absolute())
+
+
+def _lineage(context: Context, rows: dict[Path, int]) -> dict[str, dict[str, Any]]:
+    """Return checksum and rows of every file, by names that do not tell where on this machine it is."""
+    digests, lineage = sources(context), {}
+    for path in _files(context):
+        name = own = _place(path, context) if path.is_relative_to(context.data) else path.name
+        twin = 2
+        while name in lineage:
+            name, twin = f"{own} ({twin})", twin + 1
+        lineage[name] = {"sha256": digests[_place(path, context)], "rows": rows.get(path)}
+    return lineage
 
 
 def _sampled(judged: Judged, limit: int, rng: np.random.Generator) -> Judged:
     """Draw whole queries until ``limit`` rows are reached; of each side of a split alike."""
     if len(judged) <= limit:
         return judged
-    numbers = {query: number for number, query in enumerate(dict.fromkeys(judged.queries))}
-    of_row = np.array([numbers[query] for query in judged.queries])
-    counts = np.bincount(of_row)
-    order = rng.permutation(len(counts))
-    kept = np.zeros(len(counts), dtype=bool)
-    kept[order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), limit, side="right")))]] = True
-    return judged.take(np.flatnonzero(kept[of_row]).tolist())
+    of_row = query_groups(judged.queries)
+    sides = np.array(judged.split)
+    kept = np.zeros(len(judged), dtype=bool)
+    for side in np.unique(sides):
+        counts = np.bincount(of_row[sides == side], minlength=of_row.max() + 1)
+        order = rng.permutation(np.flatnonzero(counts))
+        room = limit * (sides == side).sum() / len(judged)
+        drawn = order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), room, side="right")))]
+        kept |= np.isin(of_row, drawn)
+    return judged.take(np.flatnonzero(kept).tolist())
 
 
 def _folds(judged: Judged, recipe: Recipe) -> npt.NDArray[np.int64]:
     if judged.split[0]:
         return np.array([0 if side == TEST else -1 for side in judged.split], dtype=np.int64)
     strict = recipe.evaluation.groups == "kindred"
-    numbers = {query: number for number, query in enumerate(dict.fromkeys(judged.queries))}
-    groups = kindred_groups(judged.queries) if strict else np.array([numbers[query] for query in judged.queries])
+    groups = kindred_groups(judged.queries) if strict else query_groups(judged.queries)
     distinct = len(np.unique(groups))
     if distinct < recipe.evaluation.folds:
         raise DataError(f"{distinct} groups of queries are too few for {recipe.evaluation.folds} folds")
@@ -125,7 +154,8 @@ def _folds(judged: Judged, recipe: Recipe) -> npt.NDArray[np.int64]:
     return fold
 
 
-def _check_folds(judged: Judged, fold: npt.NDArray[np.int64]) -> None:
+def _check_folds(judged: Judged, fold: npt.NDArray[np.int64], seed: int) -> None:
+    """See that every fold can be trained and measured on, and that what is measured can be calibrated."""
     relevant = judged.target >= RELEVANT_FROM
     for number in range(int(fold.max()) + 1):
         for part, side in ((fold == number, "held out"), (fold != number, "trained on")):
@@ -135,9 +165,12 @@ def _check_folds(judged: Judged, fold: npt.NDArray[np.int64]) -> None:
                     f"of the {part.sum()} judged rows {side} in fold {number + 1} none is {kind}: "
                     "judge more queries, or take fewer folds"
                 )
+    measured = np.flatnonzero(fold >= 0)
+    groups = query_groups(judged.queries)[measured]
+    check_cross_fits(relevant[measured].astype(np.int64), groups, seed=seed)
 
 
-def _texts(context: Context, listed: Sequence[TextSource], rows: dict[str, int]) -> list[str]:
+def _texts(context: Context, listed: Sequence[TextSource], rows: dict[Path, int]) -> list[str]:
     texts: list[str] = []
     for source in listed:
         path = context.data / source.path
@@ -149,24 +182,23 @@ def _texts(context: Context, listed: Sequence[TextSource], rows: dict[str, int])
                 for text in read_table(path, [source.column], separator=source.separator)[source.column]
                 if text.strip()
             ]
-        rows[_name(path, context)] = len(found)
+        rows[path] = len(found)
         texts += found
     return texts
 
 
-def _pairs(context: Context, rows: dict[str, int]) -> dict[str, list[str]]:
+def _pairs(context: Context, rows: dict[Path, int]) -> dict[str, list[str]]:
     pairs: dict[tuple[str, str], None] = {}
     for source in context.recipe.data.pairs:
-        path = context.data / source.path
-        for file in parquet_files(path) if path.is_dir() else [path]:
+        for file in parquet_files(context.data / source.path):
             columns = read_table(file, [source.query, source.title], separator=source.separator)
-            rows[_name(file, context)] = len(columns[source.query])
+            rows[file] = len(columns[source.query])
             both = zip(columns[source.query], columns[source.title], strict=True)
             pairs.update(dict.fromkeys((query, title) for query, title in both if query.strip() and title.strip()))
     return {"query": [query for query, _ in pairs], "title": [title for _, title in pairs]}
 
 
-def _weak(context: Context, rows: dict[str, int], rng: np.random.Generator) -> dict[str, Any]:
+def _weak(context: Context, rows: dict[Path, int], rng: np.random.Generator) -> dict[str, Any]:
     queries: list[str] = []
     titles: list[str] = []
     target: list[float] = []
@@ -174,7 +206,7 @@ def _weak(context: Context, rows: dict[str, int], rng: np.random.Generator) -> d
         path = context.data / source.path
         names = [source.query, source.title, *([source.label] if source.label else [])]
         columns = read_table(path, names, separator=source.separator)
-        rows[_name(path, context)] = len(columns[source.query])
+        rows[path] = len(columns[source.query])
         known = _worth(source, columns, path)
         drawn = rng.integers(0, len(columns[source.query]), size=(len(known), source.strangers)).tolist()
         for query, title, worth, others in zip(columns[source.query], columns[source.title], known, drawn, strict=True):

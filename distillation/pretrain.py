@@ -15,8 +15,17 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from distillation.encoder import device, encoder_folder, load_encoder, load_tokenizer, pad, token_id
-from distillation.errors import TeacherError
+from distillation.encoder import (
+    MASKED_WORD_HEADS,
+    device,
+    encoder_folder,
+    load_encoder,
+    load_tokenizer,
+    masked_word_head,
+    pad,
+    token_id,
+)
+from distillation.errors import TrainingError
 from distillation.loop import BatchPlan, Training, train
 from distillation.work import CHECKPOINT, Context, read_columns, write_json
 
@@ -25,7 +34,6 @@ ENCODER: Final = "encoder"
 _MAX_TOKENS: Final = 64
 # Of the chosen pieces (Devlin et al., 2019, section 3.1): most are masked, some exchanged, some left as they are.
 _MASKED, _EXCHANGED = 0.8, 0.1
-_HEADS: Final = ("cls", "lm_head")
 
 
 def run(context: Context) -> None:
@@ -43,6 +51,8 @@ def run(context: Context) -> None:
     titles = read_columns(context.folder("prepare") / "titles.parquet")["title"]
     encodings = tokenizer.encode_batch_fast(titles)
     ids = [encoding.ids[:_MAX_TOKENS] for encoding in encodings if len(encoding.ids) > 2]
+    if not ids:
+        raise TrainingError("pretrain: no title has a word that the encoder knows; set [pretrain] rows = 0")
     lengths = np.array([len(sequence) for sequence in ids])
     special = torch.tensor([token_id(tokenizer, token) for token in ("[PAD]", "[CLS]", "[SEP]")], device=where)
     mask_id, vocabulary = token_id(tokenizer, "[MASK]"), tokenizer.get_vocab_size()
@@ -72,7 +82,7 @@ def run(context: Context) -> None:
         hidden = model.base_model(input_ids=inputs, attention_mask=mask).last_hidden_state[chosen]
         if len(hidden) == 0:
             return torch.zeros((), device=where, requires_grad=True)
-        logits = _head(model)(hidden)
+        logits = masked_word_head(model)(hidden)
         loss: torch.Tensor = torch.nn.functional.cross_entropy(logits, labels[chosen])
         return loss
 
@@ -80,7 +90,7 @@ def run(context: Context) -> None:
         "pretrain",
         steps=max(1, recipe.rows // recipe.batch),
         learning_rate=recipe.learning_rate,
-        rates=() if _has_head(source) else tuple((f"{name}.", recipe.head_learning_rate) for name in _HEADS),
+        rates=() if _has_head(source) else tuple((f"{name}.", recipe.head_learning_rate) for name in MASKED_WORD_HEADS),
         seed=context.recipe.seed,
         checkpoint=folder / CHECKPOINT,
         every_s=context.recipe.checkpoint_seconds,
@@ -102,15 +112,7 @@ def write_encoder(model: Any, source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def _head(model: Any) -> Any:
-    """Return the masked-word head, by either name that it goes by in the family."""
-    head = next((getattr(model, name) for name in _HEADS if hasattr(model, name)), None)
-    if head is None:
-        raise TeacherError(f"the encoder is a {type(model).__name__}, whose masked-word head is not of a known kind")
-    return head
-
-
 def _has_head(folder: Path) -> bool:
     """Tell whether the weights include a masked-word head."""
     with safe_open(folder / "model.safetensors", framework="pt") as weights:
-        return any(name.split(".")[0] in _HEADS for name in weights.keys())  # noqa: SIM118
+        return any(name.split(".")[0] in MASKED_WORD_HEADS for name in weights.keys())  # noqa: SIM118

@@ -22,11 +22,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distillation.cross_encoder import write_teacher_bundle
+from distillation.cross_encoder import pair_ids, predict, write_teacher_bundle
+from distillation.encoder import load_tokenizer
 from distillation.errors import LabellingError
 from distillation.folds import Fold, JudgedRows, folds_of, read_judged
 from distillation.progress import Progress
-from distillation.teacher import CROSS_ENCODER, TREES, evaluation_guard, fit_trees, mix, pair_features
+from distillation.student_bundle import check_parity
+from distillation.teacher import CROSS_ENCODER, TREES, evaluation_guard, fit_trees, mix, open_reader, pair_features
 from distillation.trees import PairFeatures
 from distillation.work import Context, read_columns, write_columns, write_json
 from relevance_model.bundle import MANIFEST
@@ -40,6 +42,9 @@ _JOB_FLAGS: Final = (
     *("--rows-per-rpc", "64", "--deadline", "300", "--retry-budget", "1800"),
 )
 _MOST_CERTAIN: Final = 12.0
+_PROBE_ROWS: Final = 32
+# A logit of a teacher: what it teaches is no finer than this.
+_TEACHER_TOLERANCE: Final = 1e-3
 Floats = npt.NDArray[np.float32]
 
 
@@ -146,7 +151,7 @@ def _label(
         scratch = path.parent / f"{fold.name}-{member}"
         name = f"teacher-{fold.name}-{member}"
         source = context.folder("finetune") / fold.name / f"cross-{member}"
-        bundle = _bundle(context, source, scratch / "bundle", name)
+        bundle = _bundle(context, source, scratch / "bundle", name, judged)
         title = f"pseudo-label: {fold.name}, cross-encoder {member}"
         job = scratch / "job"
         opinions.append(label_by_job(bundle, queries, titles, job, progress=context.progress, title=title))
@@ -170,10 +175,21 @@ def _label(
     )
 
 
-def _bundle(context: Context, source: Path, folder: Path, name: str) -> Path:
-    """Write a cross-encoder as a bundle; one that is there already is kept, as a job's store goes by its digest."""
+def _bundle(context: Context, source: Path, folder: Path, name: str, judged: JudgedRows) -> Path:
+    """Write a cross-encoder as a bundle; one that is there already is kept, as a job's store goes by its digest.
+
+    Raises
+    ------
+    ParityError
+        If the bundle says of some judged pairs what the cross-encoder does not.
+    """
     if not (folder / MANIFEST).exists():
-        write_teacher_bundle(source, folder, context.recipe.encoder, name=name)
+        recipe = context.recipe.encoder
+        bundle = write_teacher_bundle(source, folder, recipe, name=name)
+        queries, titles = judged.queries[:_PROBE_ROWS], judged.titles[:_PROBE_ROWS]
+        expected = predict(open_reader(source), pair_ids(load_tokenizer(source), queries, titles, recipe))
+        most = {"tolerance": _TEACHER_TOLERANCE, "company_tolerance": _TEACHER_TOLERANCE}
+        check_parity(expected, bundle, queries, titles, **most)
     return folder
 
 

@@ -26,8 +26,8 @@ class Encoder(Part):
     name: str = Field(
         default=PACKAGED_ENCODER, min_length=1, description="Folder, or hub name, or the package that carries MiniLM."
     )
-    max_query_tokens: int = Field(default=24, ge=3, description="Of the cross-encoder, [CLS] and [SEP] included.")
-    max_title_tokens: int = Field(default=48, ge=2, description="Of the cross-encoder, [SEP] included.")
+    max_query_tokens: int = Field(default=24, ge=3, le=256, description="Of the cross-encoder, with [CLS] and [SEP].")
+    max_title_tokens: int = Field(default=48, ge=2, le=256, description="Of the cross-encoder, with [SEP].")
 
 
 class Pretrain(Part):
@@ -112,8 +112,8 @@ class Sizes(Part):
     vector: int = Field(default=128, ge=4, description="Width of a text's twin vector.")
     token: int = Field(default=32, ge=4, description="Width of a token's vector.")
     head: int = Field(default=64, ge=4, description="Width of the classifier's hidden layer.")
-    max_query_tokens: int = Field(default=16, ge=3, description="Tokens of a query, [CLS] and [SEP] included.")
-    max_title_tokens: int = Field(default=40, ge=2, description="Tokens of a title, [SEP] included.")
+    max_query_tokens: int = Field(default=16, ge=3, le=512, description="Tokens of a query, with [CLS] and [SEP].")
+    max_title_tokens: int = Field(default=40, ge=2, le=512, description="Tokens of a title, with [SEP].")
 
     @model_validator(mode="after")
     def _pieces_are_left(self) -> Sizes:
@@ -184,6 +184,17 @@ class Export(Part):
     )
 
 
+class Card(Part):
+    """What a model card says that no file tells."""
+
+    field: str = Field(
+        default="", description="What is sold, and in which language; ends the first sentence of its use."
+    )
+    judgements: str = Field(default="", description="Who judged, on what scale.")
+    origins: str = Field(default="", description="Where the data come from, and their licences.")
+    licence: str = Field(default="", description="Of the student.")
+
+
 class Sweep(Part):
     """Sizes to compare; each is trained for a share of the epochs, and measured on some folds."""
 
@@ -198,7 +209,7 @@ class Recipe(Part):
 
     name: str = Field(default="student", pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
     version: str = Field(default="0.1.0", pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")
-    seed: int = Field(default=13, ge=0)
+    seed: int = Field(default=13, ge=0, lt=1 << 32)
     threads: int | None = Field(default=None, ge=1, description="Threads of torch; every available core if absent.")
     checkpoint_seconds: float = Field(default=60.0, ge=0.0, description="Time between checkpoints within a step.")
     data: Data
@@ -210,6 +221,7 @@ class Recipe(Part):
     student: Student = Student()
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
+    card: Card = Card()
     sweep: Sweep = Sweep()
 
 
@@ -217,7 +229,7 @@ def recipe_path(name: str) -> Path:
     """Return the file that ``name`` stands for: a path, or the name of a recipe that ships with this package."""
     shipped = Path(str(resources.files("distillation"))) / "recipes"
     path = Path(name)
-    if path.suffix != ".toml" and not path.exists() and (shipped / f"{name}.toml").exists():
+    if path.suffix != ".toml" and not path.is_file() and (shipped / f"{name}.toml").exists():
         return shipped / f"{name}.toml"
     return path
 

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from distillation.encoder import Vectors, load_encoder, load_tokenizer
+from distillation.encoder import load_encoder, load_tokenizer
 from distillation.model import BertBiLSTM, Shape
 from distillation.recipe import Sizes
+from distillation.vectors import Vectors
 from distillation.vocabulary import SPECIAL_TOKENS
 
 # A unit vector spread over E entries has a root mean square of E**-0.5; an LSTM learns faster from inputs near this.

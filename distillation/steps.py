@@ -10,7 +10,7 @@ from typing import Any, Final
 from distillation.errors import StepError
 from distillation.fingerprint import code_digest, value_digest
 from distillation.progress import clock
-from distillation.work import Context, begin, changed, finish, is_finished, read_record
+from distillation.work import Context, StepRecord, begin, changed, finish, is_finished, is_whole, read_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Step:
     optional: bool = False
 
 
+CODE: Final = "code"
 _COSINE: Final = ("pseudo_label.cosine_slope", "pseudo_label.cosine_centre")
 _SHARED: Final = ("student.sizes", "student.shared", "student.embeddings", "student.dropout", *_COSINE)
 _TEACHER: Final = ("seed", "encoder", "finetune", "evaluation.guard", *_COSINE)
@@ -131,11 +132,60 @@ BY_NAME: Final = {step.name: step for step in STEPS}
 def run_step(step: Step, context: Context) -> None:
     """Run one step, unless it is finished and nothing that it reads has changed.
 
+    Steps before it that other code made are announced, and used.
+
     Raises
     ------
     StepError
-        If a step that it reads has not finished.
+        If a step that it builds on has not finished, was made of other data or of another recipe, or was altered.
     """
+    other_code = []
+    for name in _foundations(step):
+        differing = out_of_date(name, context)
+        if differing == [CODE]:
+            other_code.append(name)
+        elif differing:
+            told = ", ".join(differing)
+            said = f"{step.name} builds on {name}, which is out of date ({told})"
+            raise StepError(f"{said}: run it again, or qtr distill run")
+    if other_code:
+        context.progress.say(f"{step.name}: other code than this made {', '.join(other_code)}")
+    _run(step, context)
+
+
+def run_all(context: Context) -> None:
+    """Run every step in order, the optional ones aside."""
+    for step in STEPS:
+        if not step.optional:
+            _run(step, context)
+
+
+def out_of_date(name: str, context: Context) -> list[str]:
+    """Return what is not as it was when the step last ran: "recipe", "sources", "code", …; nothing if it stands.
+
+    Raises
+    ------
+    StepError
+        If it, or a step that it reads, has not finished.
+    """
+    folder, record = context.folder(name), _finished(name, context)
+    inputs = step_inputs(BY_NAME[name], context)
+    differing = [what for what, digest in inputs.items() if record.inputs.get(what) != digest]
+    return differing if is_whole(folder, record) else [*differing, "its files"]
+
+
+def _foundations(step: Step) -> list[str]:
+    """Return the steps that ``step`` builds on, near and far, in order."""
+    wanted, pending = set(), list(step.reads)
+    while pending:
+        name = pending.pop()
+        if name not in wanted:
+            wanted.add(name)
+            pending += BY_NAME[name].reads
+    return [step.name for step in STEPS if step.name in wanted]
+
+
+def _run(step: Step, context: Context) -> None:
     inputs = step_inputs(step, context)
     folder = context.folder(step.name)
     say = context.progress.say
@@ -156,21 +206,17 @@ def run_step(step: Step, context: Context) -> None:
     say(f"{step.name}: finished in {clock(time.monotonic() - started)}")
 
 
-def run_all(context: Context) -> None:
-    """Run every step in order, the optional ones aside."""
-    for step in STEPS:
-        if not step.optional:
-            run_step(step, context)
-
-
 def step_inputs(step: Step, context: Context) -> dict[str, str]:
-    """Return a digest of each thing that decides what a step writes."""
+    """Return a digest of each thing that decides what a step writes.
+
+    Raises
+    ------
+    StepError
+        If a step that it reads has not finished.
+    """
     inputs: dict[str, str] = {}
     for name in step.reads:
-        record = read_record(context.folder(name))
-        if record is None or not record.finished:
-            raise StepError(f"{step.name} reads what {name} writes, which has not finished: run it first")
-        inputs[f"files of {name}"] = value_digest(record.files)
+        inputs[f"files of {name}"] = value_digest(_finished(name, context).files)
     module = importlib.import_module(f"distillation.{step.module}")
     recipe = context.recipe.model_dump(mode="json")
     inputs["recipe"] = value_digest({part: _lookup(recipe, part) for part in step.parts or tuple(recipe)})
@@ -178,8 +224,15 @@ def step_inputs(step: Step, context: Context) -> dict[str, str]:
     if {"encoder", "encoder.name"}.intersection(step.parts or tuple(recipe)):
         encoder = importlib.import_module("distillation.encoder")
         inputs["encoder"] = encoder.encoder_digest(context.recipe.encoder.name)
-    inputs["code"] = code_digest(step.module)
+    inputs[CODE] = code_digest(step.module)
     return inputs
+
+
+def _finished(name: str, context: Context) -> StepRecord:
+    record = read_record(context.folder(name))
+    if record is None or not record.finished:
+        raise StepError(f"{name} has not finished: run it first, or qtr distill run")
+    return record
 
 
 def _lookup(recipe: dict[str, Any], part: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -42,7 +43,7 @@ def read_table(path: Path, columns: Sequence[str], *, separator: str | None = No
         table = _delimited(path, columns, separator)
     if table.num_rows == 0:
         raise DataError(f"{path}: has no rows")
-    return {name: _texts(table[name]) for name in columns}
+    return {name: _texts(path, name, table[name]) for name in columns}
 
 
 def read_lines(path: Path) -> list[str]:
@@ -60,23 +61,32 @@ def read_lines(path: Path) -> list[str]:
 
 
 def parquet_files(path: Path) -> list[Path]:
-    """Return the files that a Parquet source consists of."""
-    return sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    """Return the files that a Parquet source consists of.
+
+    Raises
+    ------
+    DataError
+        If it is a folder without any.
+    """
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"{path}: holds no file that ends in .parquet")
+    return files
 
 
 def _parquet(path: Path, columns: Sequence[str]) -> pa.Table:
-    files = parquet_files(path)
-    if not files:
-        raise DataError(f"{path}: holds no Parquet file")
     parts = []
-    for file in files:
+    for file in parquet_files(path):
         try:
             schema = pq.read_schema(file)
             _require(file, columns, schema.names)
             parts.append(pq.read_table(file, columns=list(columns), partitioning=None))
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{file}: cannot be read as Parquet ({_first_line(error)})") from None
-    return pa.concat_tables(parts, promote_options="permissive")
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: its files differ in the types of columns ({_first_line(error)})") from None
 
 
 def _delimited(path: Path, columns: Sequence[str], separator: str | None) -> pa.Table:
@@ -111,9 +121,14 @@ def _require(path: Path, columns: Sequence[str], present: Sequence[str]) -> None
         raise DataError(f"{path}: column {lacking[0]} is missing; it has {', '.join(present)}")
 
 
-def _texts(column: pa.ChunkedArray) -> list[str]:
-    text = column if pa.types.is_string(column.type) else column.cast(pa.string())
-    texts: list[str] = pc.fill_null(text, "").to_pylist()
+def _texts(path: Path, name: str, column: pa.ChunkedArray) -> list[str]:
+    try:
+        text = column if pa.types.is_string(column.type) else column.cast(pa.string())
+        texts: list[str] = pc.fill_null(text, "").to_pylist()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: column {name} is not UTF-8") from None
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: column {name} cannot be read as text ({_first_line(error)})") from None
     return texts
 
 
@@ -121,7 +136,7 @@ def _decoded(path: Path) -> str:
     try:
         raw = path.read_bytes()
         return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 (byte {error.start})") from None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillation.cross_encoder import PairReader, fit, load_reader, pair_ids, save_reader
-from distillation.encoder import Vectors, encoder_folder, load_tokenizer
+from distillation.encoder import encoder_folder, load_tokenizer
 from distillation.features import Bm25
 from distillation.folds import JudgedRows, Mask
 from distillation.kindred import LeakageGuard
@@ -19,6 +19,7 @@ from distillation.pairs import crops
 from distillation.progress import Progress
 from distillation.recipe import Trees
 from distillation.trees import PairFeatures, TreesView
+from distillation.vectors import Vectors
 from distillation.work import CHECKPOINT, Context, read_columns, read_json, write_json
 
 Floats = npt.NDArray[np.float32]

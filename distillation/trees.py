@@ -15,9 +15,9 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 
-from distillation.encoder import Vectors
 from distillation.features import Bm25, overlap_features, vector_features
 from distillation.recipe import Trees
+from distillation.vectors import Vectors
 
 Floats = npt.NDArray[np.float32]
 _LOGIT_BOUND = 8.0

@@ -2,15 +2,18 @@
 
 ``step.json`` holds digests of a step's part of the recipe, of the files it reads and of the code behind it, and
 the checksums of what it wrote. A finished step with the same digests is skipped; an unfinished one with the same goes
-on from its checkpoints; with others its folder is emptied first.
+on from its checkpoints; with others its folder is emptied first. Names that begin with a dot are drafts, which a kill
+may leave behind. One process at a time works in a work folder: it holds a lock on ``.lock``, which ends with it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +29,7 @@ from distillation.recipe import Recipe
 
 RECORD: Final = "step.json"
 CHECKPOINT: Final = "checkpoint.pt"
+_LOCK: Final = ".lock"
 
 
 class StepRecord(BaseModel):
@@ -73,6 +77,28 @@ class Context:
         return self.work / "vectors"
 
 
+@contextmanager
+def locked(work: Path) -> Iterator[None]:
+    """Hold the work folder for this process alone; it is made if absent.
+
+    Raises
+    ------
+    StepError
+        If another process holds it, or it cannot be written.
+    """
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        file = (work / _LOCK).open("a")
+    except OSError as error:
+        raise StepError(f"work folder {work}: cannot be written ({error.strerror})") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StepError(f"work folder {work}: another qtr distill works there; wait for it, or end it") from None
+        yield
+
+
 def read_record(folder: Path) -> StepRecord | None:
     """Return the record in ``folder``, or None if there is none that can be read."""
     try:
@@ -84,7 +110,12 @@ def read_record(folder: Path) -> StepRecord | None:
 def is_finished(folder: Path, inputs: Mapping[str, str]) -> bool:
     """Tell whether ``folder`` holds a finished step with these inputs, its files unaltered."""
     record = read_record(folder)
-    return record is not None and record.finished and record.inputs == inputs and record.files == outputs(folder)
+    return record is not None and record.inputs == inputs and is_whole(folder, record)
+
+
+def is_whole(folder: Path, record: StepRecord) -> bool:
+    """Tell whether the step finished and its files are as it left them."""
+    return record.finished and record.files == outputs(folder)
 
 
 def changed(folder: Path, inputs: Mapping[str, str]) -> list[str]:
@@ -102,6 +133,8 @@ def begin(folder: Path, step: str, inputs: Mapping[str, str]) -> bool:
     resumed = record is not None and record.inputs == inputs and not record.finished
     if not resumed:
         try:
+            # The record first: without it, a folder that is half gone is not taken for an interrupted attempt.
+            (folder / RECORD).unlink(missing_ok=True)
             if folder.exists():
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
@@ -112,9 +145,12 @@ def begin(folder: Path, step: str, inputs: Mapping[str, str]) -> bool:
 
 
 def finish(folder: Path, step: str, inputs: Mapping[str, str], seconds: float) -> StepRecord:
-    """Drop checkpoints, list the files with their checksums, and mark the step as finished."""
-    for checkpoint in folder.rglob(CHECKPOINT):
-        checkpoint.unlink()
+    """Drop checkpoints and drafts, list the files with their checksums, and mark the step as finished."""
+    for path in [*folder.rglob(CHECKPOINT), *folder.rglob(".*")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     seconds = round(seconds, 1)
     record = StepRecord(step=step, inputs=dict(inputs), finished=True, seconds=seconds, files=outputs(folder))
     write_json(folder / RECORD, record.model_dump())

@@ -126,6 +126,57 @@ def test_folds_hold_queries_whole_and_kindred_ones_together_if_asked(tmp_path: P
         assert [f.name for f in folds_of(judged)] == ["fold-0", "fold-1", FINAL]
 
 
+def test_a_query_in_other_writing_is_in_the_same_fold(tmp_path: Path) -> None:
+    queries = ["TV Stand", "tv stand", "tv-stand", "desk", "lamp", "rug", "chair", "bed"]
+    rows = [(query, f"{query} {label}", label) for query in queries for label in ("good", "bad")]
+    (tmp_path / "j.tsv").write_text(judged_table(rows))
+    for seed in range(5):
+        recipe = Recipe.model_validate({"seed": seed, "data": {"judged": [TABLE]}, "evaluation": {"folds": 3}})
+        context = Context(recipe, tmp_path / "work", tmp_path)
+        run(context)
+        judged = read_judged(context)
+        assert len(set(judged.fold[:6].tolist())) == 1
+        assert len(set(judged.groups[:6].tolist())) == 1
+
+
+def test_rows_that_no_bundle_scores_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unreadable = [("\u200b", "a title", "good"), ("a query", "x" * 9000, "bad"), ("a query", " ", "bad")]
+    (tmp_path / "j.tsv").write_text(judged_table([*ROWS, *unreadable]))
+    assert read_judged(prepared(tmp_path, {"judged": [TABLE]})).queries == [row[0] for row in ROWS]
+    assert "3 judged rows left out" in capsys.readouterr().err
+
+
+def test_a_sample_keeps_both_sides_of_a_split(tmp_path: Path) -> None:
+    rows = [
+        (f"query {n}", f"title {n} {m}", label, "test" if n % 10 == 0 else "train")
+        for n in range(60)
+        for m, label in enumerate(("good", "bad"))
+    ]
+    (tmp_path / "j.tsv").write_text(judged_table(rows, "query\ttitle\tlabel\ts"))
+    judged = read_judged(prepared(tmp_path, {"judged": [{**TABLE, "split": "s"}], "judged_rows": 40}))
+    assert 30 <= len(judged.queries) <= 40
+    assert 2 <= len(set(judged.evaluated_queries())) <= 4
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "j.tsv").write_text(judged_table([(f"{folder} {q}", t, label) for q, t, label in ROWS]))
+    data = tmp_path / "data"
+    data.mkdir()
+    judged = [{**TABLE, "path": str(tmp_path / folder / "j.tsv")} for folder in ("here", "there")]
+    recipe = Recipe.model_validate({"data": {"judged": judged}, "evaluation": {"folds": 2}})
+    context = Context(recipe, tmp_path / "work", data)
+    run(context)
+    before = sources(context)
+    lineage = read_json(context.folder("prepare") / "lineage.json")
+    assert list(lineage) == ["j.tsv", "j.tsv (2)"]
+    (tmp_path / "there" / "j.tsv").write_text(judged_table(ROWS))
+    assert sources(context) != before
+
+
 def test_weak_pairs_get_strangers_and_a_name_of_another_row(tmp_path: Path) -> None:
     (tmp_path / "j.tsv").write_text(judged_table(ROWS))
     (tmp_path / "w.tsv").write_text("category\ttitle\n" + "".join(f"class {n}\tthing {n}\n" for n in range(20)))
@@ -160,6 +211,16 @@ def break_wands(root: Path, name: str, change: Callable[[str], str]) -> None:
         ({"ignore": ["good"], "labels": {"bad": 0.0}}, judged_table(ROWS), r"none is relevant"),
         ({"path": "nowhere.tsv"}, judged_table(ROWS), r"nowhere\.tsv: no such file"),
         ({"path": "j.xls"}, judged_table(ROWS), r"expected a \.csv"),
+        (
+            {"split": "s"},
+            judged_table([(*r, "test" if r[0] == "query 0" else "train") for r in ROWS], "query\ttitle\tlabel\ts"),
+            r"only one query is measured",
+        ),
+        (
+            {"split": "s"},
+            judged_table([("Query-0", "t", "good", "test"), *((*r, "train") for r in ROWS)], "query\ttitle\tlabel\ts"),
+            r"query 'query 0' is in both train and test",
+        ),
     ],
 )
 def test_a_bad_table_names_the_culprit(data: dict[str, object], text: str, complaint: str, tmp_path: Path) -> None:
@@ -179,6 +240,7 @@ def test_a_bad_table_names_the_culprit(data: dict[str, object], text: str, compl
         ("label.csv", lambda text: text.replace("Exact", "Perfect", 1), r"unknown label 'Perfect'"),
         ("product.csv", lambda text: "\n".join(text.splitlines()[:40]), r"product_id '\d+' is not in product\.csv"),
         ("query.csv", lambda text: text.splitlines()[0] + "\n", r"query\.csv: has no rows"),
+        ("query.csv", lambda text: text + "0\tanother\t\n", r"query\.csv: query_id '0' stands twice"),
     ],
 )
 def test_broken_wands_names_the_culprit(
@@ -188,6 +250,36 @@ def test_broken_wands_names_the_culprit(
     break_wands(tmp_path, name, change)
     with pytest.raises(DataError, match=complaint):
         prepared(tmp_path, {"judged": [{"format": "wands", "path": "wands"}]})
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "complaint"),
+    [
+        ("night", lambda path: path.mkdir(), r"night: holds no file that ends in \.parquet"),
+        ("p.tsv.gz", lambda path: path.write_bytes(gzip.compress(b"q" * 99)[:-20]), r"p\.tsv\.gz: cannot be read"),
+        ("p.tsv.gz", lambda path: path.write_bytes(damaged(gzip.compress(b"q" * 99))), r"p\.tsv\.gz: cannot be read"),
+        ("p.parquet", lambda path: write_parquet(path, [["a"]]), r"column query cannot be read as text"),
+        (
+            "p.parquet",
+            lambda path: write_parquet(path, [b"\xff"]),
+            r"column query (is not UTF|cannot be read)",
+        ),
+        ("p.parquet", lambda path: path.write_bytes(b"PAR1"), r"p\.parquet: cannot be read as Parquet"),
+    ],
+)
+def test_bad_pairs_name_the_culprit(name: str, write: Callable[[Path], object], complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "j.tsv").write_text(judged_table(ROWS))
+    write(tmp_path / name)
+    with pytest.raises(DataError, match=complaint):
+        prepared(tmp_path, {"judged": [TABLE], "pairs": [{"path": name}]})
+
+
+def write_parquet(path: Path, queries: list[object]) -> None:
+    pq.write_table(pa.table({"query": queries, "title": ["a"] * len(queries)}), path)
+
+
+def damaged(packed: bytes) -> bytes:
+    return packed[:12] + bytes([packed[12] ^ 0xFF]) + packed[13:]
 
 
 def test_a_locale_that_esci_lacks_is_told(shop: Shop, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from distillation.fit_students import student_logits
 from distillation.forms import Form
 from distillation.recipe import Sizes
 from distillation.start import new_student
-from distillation.student_bundle import bundle_logits, check_parity, draft_manifest, write_student
+from distillation.student_bundle import TOLERANCES, bundle_logits, check_parity, draft_manifest, write_student
 from distillation.texts import TextTable
 from distillation.vocabulary import train_vocabulary
 from relevance_model import Bundle
@@ -69,9 +69,13 @@ def test_a_reduced_form_is_smaller(exported: Exported) -> None:
 
 
 def test_graphs_that_disagree_are_refused(exported: Exported) -> None:
-    logits = bundle_logits(exported.bundles["float32"], QUERIES, TITLES)
-    assert check_parity(exported.logits, logits, QUERIES, TITLES) <= 1e-4
-    with pytest.raises(ParityError, match=r"disagree with the network by 0\.01\d* on query"):
-        check_parity(exported.logits, logits + 0.01, QUERIES, TITLES)
+    for form, bundle in exported.bundles.items():
+        parity = check_parity(exported.logits, bundle, QUERIES, TITLES, tolerance=TOLERANCES[form])
+        np.testing.assert_array_equal(parity.logits, bundle_logits(bundle, QUERIES, TITLES))
+    exact, most = exported.bundles["float32"], TOLERANCES["float32"]
+    with pytest.raises(ParityError, match=r"graphs of tiny are 0\.01\d* away from what the network says, on query"):
+        check_parity(exported.logits + 0.01, exact, QUERIES, TITLES, tolerance=most)
+    with pytest.raises(ParityError, match="is allowed"):
+        check_parity(np.full_like(exported.logits, np.nan), exact, QUERIES, TITLES, tolerance=most)
     with pytest.raises(ParityError):
-        check_parity(exported.logits, np.full_like(logits, np.nan), QUERIES, TITLES)
+        check_parity(exported.logits, exported.bundles["int8"], QUERIES, TITLES, tolerance=most)

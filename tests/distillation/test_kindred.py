@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillation.kindred import LeakageGuard, kindred_groups
+from distillation.kindred import LeakageGuard, kindred_groups, plain, query_groups
 
 WORDS = st.lists(st.sampled_from(["red", "blue", "shoe", "boot", "phone", "case"]), min_size=1, max_size=3)
 QUERIES = st.lists(WORDS.map(" ".join), min_size=1, max_size=8)
@@ -18,6 +18,15 @@ def test_kindred_queries_share_a_group() -> None:
     assert groups[0] == groups[1] == groups[6] == groups[7]
     assert groups[2] == groups[4]
     assert len(set(groups.tolist())) == 4
+
+
+def test_a_query_is_one_however_it_is_written() -> None:
+    one = ["TV Stand", "tv stand", " tv  stand!", "TV-stand", "t\u0301v stand"]
+    assert query_groups([*one, "tv stands", "tvstand", "stand tv"]).tolist() == [0] * 5 + [1, 2, 3]
+    assert plain("\u200b \ufffd\x07") == ""
+    assert plain("\u2605") != plain("\u2606") != ""
+    guard = LeakageGuard(["caf\u00e9"], "normalised")
+    assert guard.blocks("Cafe!")
 
 
 @given(QUERIES)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from distillation.__main__ import main
+from distillation.errors import TrainingError
 from distillation.loop import BatchPlan, Training, train
 from distillation.progress import Progress
 from distillation.work import CHECKPOINT
@@ -59,6 +60,11 @@ def test_every_pass_reads_every_row_once_in_another_order() -> None:
     passes = [np.concatenate([plan(3 * epoch + i) for i in range(3)]).tolist() for epoch in range(3)]
     assert all(sorted(rows) == list(range(10)) for rows in passes)
     assert len({tuple(rows) for rows in passes}) == 3
+
+
+def test_a_pass_without_rows_is_told() -> None:
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        BatchPlan(lambda _: [], seed=1)(0)
 
 
 def test_a_killed_step_goes_on_from_its_checkpoint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

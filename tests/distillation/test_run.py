@@ -72,6 +72,7 @@ def test_every_step_learns_something(run: Run) -> None:
     for report in (teachers, students):
         for name, history in report["loss"].items():
             assert learnt(history), name
+    assert learnt(read_json(run.work / "shared-stage" / "report.json")["loss"])
     assert teachers["auc"]["teacher"] > CHANCE + 0.2
     assert students["auc"] > CHANCE + 0.2
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from distillation import steps
 from distillation.__main__ import main
 from distillation.fingerprint import code_digest
 from distillation.progress import clock
 from distillation.recipe import recipe_path
-from distillation.work import read_record
+from distillation.work import begin, finish, locked, read_record
 from tests.support.small_shop import small_shop, write_encoder, write_wands
 
 
@@ -79,16 +81,73 @@ def test_a_file_that_was_altered_is_made_again(shop: Shop) -> None:
 
 def test_a_step_out_of_order_is_one_sentence(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     assert shop.run("pretrain") == 1
-    assert capsys.readouterr().err == (
-        "qtr distill: pretrain reads what prepare writes, which has not finished: run it first\n"
-    )
+    assert capsys.readouterr().err == ("qtr distill: prepare has not finished: run it first, or qtr distill run\n")
 
 
 def test_a_work_folder_that_cannot_be_written_is_one_sentence(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     shop.work.write_text("in the way")
     assert shop.run("prepare") == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"qtr distill: work folder {shop.work / 'prepare'}: cannot be written")
+    assert last.startswith(f"qtr distill: work folder {shop.work}: cannot be written")
+
+
+def test_a_step_does_not_build_on_what_another_recipe_made(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    for step in ("prepare", "pretrain"):
+        assert shop.run(step) == 0
+    shop.recipe.write_text("seed = 5\n" + shop.text)
+    assert shop.run("pretrain") == 1
+    assert "pretrain builds on prepare, which is out of date (recipe): run it again" in capsys.readouterr().err
+    shop.recipe.write_text(shop.text)
+    (shop.work / "prepare" / "titles.parquet").write_bytes(b"")
+    assert shop.run("pretrain") == 1
+    assert "pretrain builds on prepare, which is out of date (its files)" in capsys.readouterr().err
+
+
+def test_a_step_builds_on_what_other_code_made_and_says_so(
+    shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shop.run("prepare") == 0
+    monkeypatch.setattr(steps, "code_digest", lambda module: f"{code_digest(module)} of tomorrow")
+    capsys.readouterr()
+    assert shop.run("augment") == 0
+    assert "augment: other code than this made prepare\n" in capsys.readouterr().err
+
+
+def test_two_at_a_time_do_not_share_a_work_folder(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    with locked(shop.work):
+        assert shop.run("prepare") == 1
+    assert capsys.readouterr().err.endswith(": another qtr distill works there; wait for it, or end it\n")
+    assert shop.run("prepare") == 0
+
+
+def test_what_a_kill_left_half_written_is_no_result(tmp_path: Path) -> None:
+    folder = tmp_path / "step"
+    assert not begin(folder, "step", {"recipe": "1"})
+    (folder / "fold" / ".draft-x").mkdir(parents=True)
+    for name in ("result", ".result.draft", "fold/.draft-x/graph", "fold/.y.draft", "fold/checkpoint.pt"):
+        (folder / name).write_text("x")
+    assert begin(folder, "step", {"recipe": "1"})
+    assert list(finish(folder, "step", {"recipe": "1"}, 0.0).files) == ["result"]
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda out: (out.mkdir(), (out / "thesis.txt").write_text("mine")), "holds files that are no bundle"),
+        (lambda out: out.write_text("mine"), "is no folder"),
+        (lambda out: out.symlink_to(out.parent), "is no folder"),
+    ],
+)
+def test_the_bundle_goes_over_no_other_folder(
+    make: Callable[[Path], object], complaint: str, shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Told before the first step, not after the last."""
+    out = shop.root / "out"
+    make(out)
+    before = sorted(shop.root.rglob("*"))
+    assert main(["run", str(shop.recipe), "--work", str(shop.work), "--out", str(out)]) == 1
+    assert capsys.readouterr().err.startswith(f"qtr distill: --out {out}: {complaint}")
+    assert sorted(shop.root.rglob("*")) == before
 
 
 def test_the_code_behind_a_step_is_in_its_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
