@@ -25,9 +25,7 @@ def connect() -> Any:
         import yaml  # type: ignore[import-untyped]
         from kubernetes import client, config
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"Kubernetes needs the package {error.name}; install it with: pip install 'qtr[k8s]'"
-        ) from None
+        raise ConfigError(f"Kubernetes needs the package {error.name}, of qtr's extra 'k8s'") from None
     settings = client.Configuration()
     try:
         if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:

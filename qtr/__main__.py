@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(program.module)
     except ModuleNotFoundError as error:
         print(
-            f"qtr {words[0]}: needs {error.name}; install it with: pip install 'qtr[{program.extra}]'", file=sys.stderr
+            f"qtr {words[0]}: needs {error.name}; in the checkout: pip install -e '.[{program.extra}]'", file=sys.stderr
         )
         return 1
     status: int = module.main(words[1:])

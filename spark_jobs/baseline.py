@@ -40,7 +40,7 @@ class Baseline:
 
 
 def last_published(storage: Storage, reports: str, run_date: date) -> Baseline | None:
-    """Find the newest earlier night that was published; if there is none, the newest later one.
+    """Find the newest earlier night that was published; if there is none, the nearest later one.
 
     A date that is run again for a backfill is so compared with the night before it, not with tomorrow's.
 

@@ -1,7 +1,7 @@
 """Scoring of Spark data by the service: one core function, and its two ways in.
 
-`score_pairs` is for DataFrames (Arrow, about a microsecond of Spark's own cost a row), `score_rows` for RDDs (pickle,
-ten times that). Both take a `ClientConfig`, never a client: each Python worker makes its own, once.
+`score_pairs` is for DataFrames (Arrow), `score_rows` for RDDs (pickle: up to twice Spark's and Python's own cost a
+row). Both take a `ClientConfig`, never a client: each Python worker makes its own, once.
 """
 
 from __future__ import annotations
