@@ -52,8 +52,10 @@ def _files(context: Context) -> list[Path]:
             paths += [context.data / source.path / name for name in ("product.csv", "query.csv", "label.csv")]
         else:
             paths += [context.data / source.examples, context.data / source.products]
-    for other in (*data.titles, *data.queries, *data.pairs, *data.weak):
-        paths += parquet_files(context.data / other.path)
+    others = [source.path for source in (*data.titles, *data.queries)]
+    others += [source.path for source in data.pairs] + [source.path for source in data.weak]
+    for other in others:
+        paths += parquet_files(context.data / other)
     lacking = next((path for path in paths if not path.is_file()), None)
     if lacking is not None:
         raise DataError(f"{lacking}: no such file")
