@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace, recipe: Recipe, path: Path) -> int:
     context = Context(recipe, options.work, options.data if options.data is not None else path.resolve().parent)
     publishes = options.step in {RUN, "export"}
     if publishes:
-        check_targets(options.out, options.docs)
+        check_targets(options.out, options.docs, options.work)
     check_encoder(recipe)
     with locked(context.work):
         if options.step == RUN:

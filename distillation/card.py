@@ -157,7 +157,7 @@ def _method(recipe: Recipe, facts: dict[str, Any]) -> str:
 
 def _folds(recipe: Recipe, facts: dict[str, Any]) -> str:
     if facts["split"]:
-        return "They are the judgements' own test split, which no model has seen."
+        return "The pairs are the judgements' own test split, which no model has seen."
     groups = "queries akin to each other" if recipe.evaluation.groups == "kindred" else "a query's rows"
     return (
         f"{recipe.evaluation.folds}-fold cross-validation, {groups} in one fold: each row is scored by models that "

@@ -8,7 +8,7 @@
     ├── StepError              a step whose work folder or forerunners are not as it needs them
     ├── TeacherError           the base encoder's weights are not there, or are not of a known kind
     ├── LabellingError         the job that serves the teacher and labels with it failed
-    ├── TrainingError          a student that learnt nothing worth exporting
+    ├── TrainingError          nothing to train on, or a student that learnt nothing worth exporting
     └── ParityError            an exported graph does not compute what the trained network computes
 """
 
@@ -40,7 +40,7 @@ class LabellingError(DistillationError):
 
 
 class TrainingError(DistillationError):
-    """The student ranks judged pairs no better than backwards, so that no calibration can stand for it."""
+    """There is nothing to train on, or the student ranks judged pairs backwards, so that no calibration fits it."""
 
 
 class ParityError(DistillationError):

@@ -17,8 +17,9 @@ from distillation.evaluate import SHIPPED, load_fold
 from distillation.fit_students import student_logits
 from distillation.folds import FINAL, read_judged
 from distillation.model import round_to_half
+from distillation.parity import check_parity
 from distillation.recipe import public, recipe_toml
-from distillation.student_bundle import TOLERANCES, check_parity, draft_manifest, write_student
+from distillation.student_bundle import TOLERANCES, draft_manifest, write_student
 from distillation.texts import TextTable
 from distillation.work import Context, read_columns, read_json
 from relevance_model.bundle import MANIFEST
@@ -81,18 +82,22 @@ def run(context: Context) -> None:
     context.progress.say(f"export: {bundle.manifest.name} {bundle.manifest.version}, {size / 1e6:.1f} MB")
 
 
-def check_targets(out: Path | None, docs: Path | None) -> None:
+def check_targets(out: Path | None, docs: Path | None, work: Path) -> None:
     """See, before hours of work, that the bundle can be put at ``out`` and the page into ``docs``.
 
     Raises
     ------
     StepError
-        If ``out`` is anything but a bundle, an empty folder or nothing yet, or either cannot be written.
+        If ``out`` is anything but a bundle, an empty folder or nothing yet, or lies in the work folder or around it, or
+        either cannot be written.
     """
     if out is not None:
         place = out.absolute()
         if place.is_symlink() or (place.exists() and not place.is_dir()):
             raise StepError(f"--out {out}: is no folder; name one for the bundle alone")
+        real, steps = place.resolve(), work.resolve()
+        if real.is_relative_to(steps) or steps.is_relative_to(real):
+            raise StepError(f"--out {out}: overlaps the work folder {work}; name a folder for the bundle alone")
         if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).is_file():
             raise StepError(f"--out {out}: holds files that are no bundle; name a folder for the bundle alone")
         _check_writable(place.parent, f"--out {out}")
@@ -110,6 +115,8 @@ def publish(context: Context, *, out: Path | None, docs: Path | None) -> None:
     StepError
         If either cannot be written.
     """
+    # Once more: it was hours ago.
+    check_targets(out, docs, context.work)
     folder = context.folder(FOLDER)
     try:
         if out is not None:

@@ -10,8 +10,8 @@ from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parent
 _BLOCK = 1 << 20
-# A recipe counts by its values, and what is only shown or complained about changes no result.
-_NO_PART = frozenset({"recipe", "recipe_data", "errors", "progress"})
+# A recipe counts by its values, and what is only shown, complained about or put in order changes no result.
+_NO_PART = frozenset({"recipe", "recipe_data", "errors", "progress", "steps"})
 
 
 def file_digest(path: Path) -> str:
@@ -24,8 +24,9 @@ def file_digest(path: Path) -> str:
 
 
 def tree_digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below ``folder``, by its path there."""
-    return {str(path.relative_to(folder)): file_digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Return the SHA-256 of every file below ``folder``, by its path there; names with a dot in front are left out."""
+    files = ((path, path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(name): file_digest(path) for path, name in files if not any(part[0] == "." for part in name.parts)}
 
 
 def value_digest(value: Any) -> str:

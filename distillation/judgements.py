@@ -132,8 +132,15 @@ def check_split(judged: Judged) -> None:
             raise DataError(f"the judgements' split has no {side} rows")
     side_of: dict[str, str] = {}
     for query, side in zip(judged.queries, judged.split, strict=True):
-        if side_of.setdefault(plain(query), side) != side:
+        if side_of.setdefault(query.strip().lower(), side) != side:
             raise DataError(f"query {query!r} is in both train and test; a query must be on one side of the split")
+
+
+def untested(judged: Judged) -> Judged:
+    """Return the rows less those that train on what is, in other writing, a query of the test side."""
+    tested = {plain(query) for query, side in zip(judged.queries, judged.split, strict=True) if side == TEST}
+    sides = enumerate(zip(judged.queries, judged.split, strict=True))
+    return judged.take([row for row, (query, side) in sides if side == TEST or plain(query) not in tested])
 
 
 def _table(source: TableJudgements, path: Path) -> Read:

@@ -75,7 +75,7 @@ class LeakageGuard:
     def __init__(self, evaluated: Iterable[str], kind: Literal["normalised", "kindred"]) -> None:
         queries = list(dict.fromkeys(evaluated))
         self._kind = kind
-        self._same = {frozenset(words_of(query)) for query in queries}
+        self._same = {_words(query) for query in queries}
         self._joined = {_joined(query) for query in queries}
         self._index = _Index(queries)
         self._known: dict[str, bool] = {}
@@ -84,7 +84,7 @@ class LeakageGuard:
         """Tell whether ``query`` must be left out."""
         known = self._known.get(query)
         if known is None:
-            known = frozenset(words_of(query)) in self._same or _joined(query) in self._joined
+            known = _words(query) in self._same or _joined(query) in self._joined
             known = known or (self._kind == "kindred" and next(self._index.kin(query), None) is not None)
             self._known[query] = known
         return known
@@ -98,7 +98,7 @@ class _Index:
     """Finds kindred queries by their words: only queries that share one are compared."""
 
     def __init__(self, queries: Sequence[str]) -> None:
-        self._words = [frozenset(words_of(query)) for query in queries]
+        self._words = [_words(query) for query in queries]
         self._with_word: dict[str, list[int]] = defaultdict(list)
         self._with_joined: dict[str, list[int]] = defaultdict(list)
         for number, query in enumerate(queries):
@@ -108,7 +108,7 @@ class _Index:
 
     def kin(self, query: str) -> Iterator[int]:
         """Yield the numbers of kindred queries; a query is kindred to itself."""
-        words = frozenset(words_of(query))
+        words = _words(query)
         seen = set()
         for number in self._with_joined.get(_joined(query), ()):
             seen.add(number)
@@ -119,6 +119,10 @@ class _Index:
                     seen.add(number)
                     if self._words[number] <= words or words <= self._words[number]:
                         yield number
+
+
+def _words(query: str) -> frozenset[str]:
+    return frozenset(_singular(word) for word in _WORD.findall(_NORMALIZER.normalize_str(query)))
 
 
 def _joined(query: str) -> str:

@@ -17,7 +17,7 @@ from sklearn.model_selection import GroupKFold
 
 from distillation.errors import DataError
 from distillation.fingerprint import file_digest
-from distillation.judgements import RELEVANT_FROM, TEST, Judged, check_split, join, read_judgements
+from distillation.judgements import RELEVANT_FROM, TEST, Judged, check_split, join, read_judgements, untested
 from distillation.kindred import kindred_groups, query_groups
 from distillation.measures import check_cross_fits
 from distillation.recipe import Recipe
@@ -70,7 +70,9 @@ def run(context: Context) -> None:
     reads = [read_judgements(source, context.data) for source in recipe.data.judged]
     for read in reads:
         rows |= read.files
-    judged = _sampled(join([read.judged for read in reads]), recipe.data.judged_rows, rng)
+    joined = join([read.judged for read in reads])
+    apart = untested(joined)
+    judged = _sampled(apart, recipe.data.judged_rows, rng)
     check_split(judged)
     fold = _folds(judged, recipe)
     _check_folds(judged, fold, recipe.seed)
@@ -101,6 +103,9 @@ def run(context: Context) -> None:
     unreadable = sum(read.unreadable for read in reads)
     if unreadable:
         context.progress.say(f"prepare: {unreadable:,} judged rows left out: a text is empty, unreadable or too long")
+    if len(apart) < len(joined):
+        left_out = len(joined) - len(apart)
+        context.progress.say(f"prepare: {left_out:,} rows of train left out: test has their query, written otherwise")
     context.progress.say(
         f"prepare: {len(judged):,} judged pairs of {len(np.unique(query_groups(judged.queries))):,} queries, "
         f"{relevant.mean():.0%} relevant; {len(set(titles)):,} titles, {len(pairs['query']):,} pairs, "

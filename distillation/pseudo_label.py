@@ -26,8 +26,9 @@ from distillation.cross_encoder import pair_ids, predict, write_teacher_bundle
 from distillation.encoder import load_tokenizer
 from distillation.errors import LabellingError
 from distillation.folds import Fold, JudgedRows, folds_of, read_judged
+from distillation.parity import check_parity
 from distillation.progress import Progress
-from distillation.student_bundle import check_parity
+from distillation.recipe import Encoder
 from distillation.teacher import CROSS_ENCODER, TREES, evaluation_guard, fit_trees, mix, open_reader, pair_features
 from distillation.trees import PairFeatures
 from distillation.work import Context, read_columns, write_columns, write_json
@@ -151,7 +152,7 @@ def _label(
         scratch = path.parent / f"{fold.name}-{member}"
         name = f"teacher-{fold.name}-{member}"
         source = context.folder("finetune") / fold.name / f"cross-{member}"
-        bundle = _bundle(context, source, scratch / "bundle", name, judged)
+        bundle = teacher_bundle(context.recipe.encoder, source, scratch / "bundle", name, judged)
         title = f"pseudo-label: {fold.name}, cross-encoder {member}"
         job = scratch / "job"
         opinions.append(label_by_job(bundle, queries, titles, job, progress=context.progress, title=title))
@@ -175,7 +176,7 @@ def _label(
     )
 
 
-def _bundle(context: Context, source: Path, folder: Path, name: str, judged: JudgedRows) -> Path:
+def teacher_bundle(recipe: Encoder, source: Path, folder: Path, name: str, judged: JudgedRows) -> Path:
     """Write a cross-encoder as a bundle; one that is there already is kept, as a job's store goes by its digest.
 
     Raises
@@ -184,12 +185,13 @@ def _bundle(context: Context, source: Path, folder: Path, name: str, judged: Jud
         If the bundle says of some judged pairs what the cross-encoder does not.
     """
     if not (folder / MANIFEST).exists():
-        recipe = context.recipe.encoder
-        bundle = write_teacher_bundle(source, folder, recipe, name=name)
+        draft = folder.with_name(f".{folder.name}.draft")
+        bundle = write_teacher_bundle(source, draft, recipe, name=name)
         queries, titles = judged.queries[:_PROBE_ROWS], judged.titles[:_PROBE_ROWS]
         expected = predict(open_reader(source), pair_ids(load_tokenizer(source), queries, titles, recipe))
         most = {"tolerance": _TEACHER_TOLERANCE, "company_tolerance": _TEACHER_TOLERANCE}
         check_parity(expected, bundle, queries, titles, **most)
+        draft.rename(folder)
     return folder
 
 

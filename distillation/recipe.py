@@ -187,9 +187,7 @@ class Export(Part):
 class Card(Part):
     """What a model card says that no file tells."""
 
-    field: str = Field(
-        default="", description="What is sold, and in which language; ends the first sentence of its use."
-    )
+    field: str = Field(default="", description="A phrase without full stop: of what, and in which language.")
     judgements: str = Field(default="", description="Who judged, on what scale.")
     origins: str = Field(default="", description="Where the data come from, and their licences.")
     licence: str = Field(default="", description="Of the student.")
@@ -209,7 +207,7 @@ class Recipe(Part):
 
     name: str = Field(default="student", pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
     version: str = Field(default="0.1.0", pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")
-    seed: int = Field(default=13, ge=0, lt=1 << 32)
+    seed: int = Field(default=13, ge=0, lt=1 << 31)
     threads: int | None = Field(default=None, ge=1, description="Threads of torch; every available core if absent.")
     checkpoint_seconds: float = Field(default=60.0, ge=0.0, description="Time between checkpoints within a step.")
     data: Data

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from distillation.errors import StepError
+from distillation.errors import DataError, StepError
 from distillation.fingerprint import code_digest, value_digest
 from distillation.progress import clock
 from distillation.work import Context, StepRecord, begin, changed, finish, is_finished, is_whole, read_record
@@ -43,10 +43,16 @@ class Step:
 
 
 CODE: Final = "code"
+_SOURCES: Final = "sources"
 _COSINE: Final = ("pseudo_label.cosine_slope", "pseudo_label.cosine_centre")
 _SHARED: Final = ("student.sizes", "student.shared", "student.embeddings", "student.dropout", *_COSINE)
 _TEACHER: Final = ("seed", "encoder", "finetune", "evaluation.guard", *_COSINE)
 _STUDENT: Final = ("seed", "encoder.name", "pseudo_label", "student", "evaluation.guard")
+# A student of any size.
+_TRAINING: Final = (
+    *("seed", "encoder.name", "pseudo_label", "evaluation.guard"),
+    *("student.shared", "student.judged", "student.embeddings", "student.dropout"),
+)
 STEPS: Final = (
     Step(
         "prepare",
@@ -100,7 +106,7 @@ STEPS: Final = (
         "sweep",
         "students of several sizes: accuracy against time per pair",
         "sweep",
-        (*_STUDENT, "sweep", "export"),
+        (*_TRAINING, "sweep", "export"),
         ("prepare", "pretrain", "augment", "pseudo-label"),
         optional=True,
     ),
@@ -163,13 +169,15 @@ def run_all(context: Context) -> None:
 def out_of_date(name: str, context: Context) -> list[str]:
     """Return what is not as it was when the step last ran: "recipe", "sources", "code", …; nothing if it stands.
 
+    Sources that are not at hand are taken to be as they were, aloud: whoever goes on from a work folder needs none.
+
     Raises
     ------
     StepError
         If it, or a step that it reads, has not finished.
     """
     folder, record = context.folder(name), _finished(name, context)
-    inputs = step_inputs(BY_NAME[name], context)
+    inputs = step_inputs(BY_NAME[name], context, at_hand=False)
     differing = [what for what, digest in inputs.items() if record.inputs.get(what) != digest]
     return differing if is_whole(folder, record) else [*differing, "its files"]
 
@@ -206,13 +214,17 @@ def _run(step: Step, context: Context) -> None:
     say(f"{step.name}: finished in {clock(time.monotonic() - started)}")
 
 
-def step_inputs(step: Step, context: Context) -> dict[str, str]:
+def step_inputs(step: Step, context: Context, *, at_hand: bool = True) -> dict[str, str]:
     """Return a digest of each thing that decides what a step writes.
+
+    Sources that need not be ``at_hand`` are left out where they cannot be read.
 
     Raises
     ------
     StepError
         If a step that it reads has not finished.
+    DataError
+        If a source cannot be read.
     """
     inputs: dict[str, str] = {}
     for name in step.reads:
@@ -220,7 +232,12 @@ def step_inputs(step: Step, context: Context) -> dict[str, str]:
     module = importlib.import_module(f"distillation.{step.module}")
     recipe = context.recipe.model_dump(mode="json")
     inputs["recipe"] = value_digest({part: _lookup(recipe, part) for part in step.parts or tuple(recipe)})
-    inputs["sources"] = value_digest(module.sources(context) if hasattr(module, "sources") else {})
+    try:
+        inputs[_SOURCES] = value_digest(module.sources(context) if hasattr(module, "sources") else {})
+    except DataError as error:
+        if at_hand:
+            raise
+        context.progress.say(f"{step.name}: its data are not at hand, and taken to be as they were ({error})")
     if {"encoder", "encoder.name"}.intersection(step.parts or tuple(recipe)):
         encoder = importlib.import_module("distillation.encoder")
         inputs["encoder"] = encoder.encoder_digest(context.recipe.encoder.name)

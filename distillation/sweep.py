@@ -23,10 +23,15 @@ from distillation.work import Context, read_columns, read_json, write_json
 FOLDER: Final = "sweep"
 
 
+def sources(context: Context) -> dict[str, Any]:
+    """Return the sizes to compare; which of them ships makes no difference to any."""
+    return {"sizes": [sizes.model_dump() for sizes in _sizes(context)]}
+
+
 def run(context: Context) -> None:
     """Train and time every size; sizes that an earlier run finished are kept."""
     points = []
-    for number, sizes in enumerate(context.recipe.sweep.sizes or [context.recipe.student.sizes]):
+    for number, sizes in enumerate(_sizes(context)):
         kept = context.folder(FOLDER) / f"size-{number}" / "point.json"
         if not kept.exists():
             write_json(kept, _point(context, sizes, f"size-{number}"))
@@ -34,6 +39,10 @@ def run(context: Context) -> None:
         point = points[-1]
         context.progress.say(f"sweep: {point['name']}: AUC {point['auc']:.3f}, {point['us_per_pair']:.1f} µs a pair")
     write_json(context.folder(FOLDER) / "sweep.json", points)
+
+
+def _sizes(context: Context) -> list[Sizes]:
+    return context.recipe.sweep.sizes or [context.recipe.student.sizes]
 
 
 def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:

@@ -96,6 +96,8 @@ def locked(work: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StepError(f"work folder {work}: another qtr distill works there; wait for it, or end it") from None
+        except OSError as error:
+            raise StepError(f"work folder {work}: cannot be locked ({error.strerror})") from None
         yield
 
 
@@ -133,11 +135,14 @@ def begin(folder: Path, step: str, inputs: Mapping[str, str]) -> bool:
     resumed = record is not None and record.inputs == inputs and not record.finished
     if not resumed:
         try:
-            # The record first: without it, a folder that is half gone is not taken for an interrupted attempt.
-            (folder / RECORD).unlink(missing_ok=True)
-            if folder.exists():
-                shutil.rmtree(folder)
-            folder.mkdir(parents=True)
+            if folder.is_dir() and any(folder.iterdir()):
+                if not (folder / RECORD).exists():
+                    raise StepError(f"work folder {folder}: holds files that no step left; name another work folder")
+                # Moved first: a folder that is half gone is not taken for an interrupted attempt.
+                old = folder.with_name(f".{folder.name}.old")
+                shutil.rmtree(old, ignore_errors=True)
+                shutil.rmtree(folder.rename(old))
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StepError(f"work folder {folder}: cannot be written ({error.strerror})") from None
         write_json(folder / RECORD, StepRecord(step=step, inputs=dict(inputs)).model_dump())
@@ -158,7 +163,7 @@ def finish(folder: Path, step: str, inputs: Mapping[str, str], seconds: float) -
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """Return the checksums of a step's files, its record aside."""
+    """Return the checksums of a step's files, its record and whatever begins with a dot aside."""
     return {name: digest for name, digest in tree_digests(folder).items() if name != RECORD}
 
 

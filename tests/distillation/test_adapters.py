@@ -148,6 +148,16 @@ def test_rows_that_no_bundle_scores_are_left_out_and_counted(
     assert "3 judged rows left out" in capsys.readouterr().err
 
 
+def test_train_loses_what_test_asks_in_other_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """C++ and C# are one query to most eyes; a public split is not to be edited for that."""
+    sides = {"query 0": "test", "query 1": "test"}
+    rows = [(*row, sides.get(str(row[0]), "train")) for row in ROWS]
+    twin = [("Query-0", "title", "good", "train")]
+    (tmp_path / "j.tsv").write_text(judged_table([*rows, *twin], "query\ttitle\tlabel\ts"))
+    assert read_judged(prepared(tmp_path, {"judged": [{**TABLE, "split": "s"}]})).queries == [row[0] for row in ROWS]
+    assert "prepare: 1 rows of train left out: test has their query" in capsys.readouterr().err
+
+
 def test_a_sample_keeps_both_sides_of_a_split(tmp_path: Path) -> None:
     rows = [
         (f"query {n}", f"title {n} {m}", label, "test" if n % 10 == 0 else "train")
@@ -218,7 +228,19 @@ def break_wands(root: Path, name: str, change: Callable[[str], str]) -> None:
         ),
         (
             {"split": "s"},
-            judged_table([("Query-0", "t", "good", "test"), *((*r, "train") for r in ROWS)], "query\ttitle\tlabel\ts"),
+            judged_table(
+                [
+                    *((*r, "train") for r in ROWS),
+                    *(("good one", f"t{n}", "good", "test") for n in range(3)),
+                    *((f"bad one {n}", "t", "bad", "test") for n in range(2)),
+                ],
+                "query\ttitle\tlabel\ts",
+            ),
+            r"too few of the measured queries have both relevant and irrelevant rows",
+        ),
+        (
+            {"split": "s"},
+            judged_table([("QUERY 0", "t", "good", "test"), *((*r, "train") for r in ROWS)], "query\ttitle\tlabel\ts"),
             r"query 'query 0' is in both train and test",
         ),
     ],

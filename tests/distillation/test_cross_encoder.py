@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from distillation.cross_encoder import PairReader, load_reader, pair_ids, predict, save_reader, write_teacher_bundle
 from distillation.encoder import common_words, load_tokenizer
+from distillation.parity import bundle_logits
 from distillation.recipe import Encoder
-from distillation.student_bundle import bundle_logits
 from relevance_model import Bundle
 from tests.support.small_shop import BRANDS, KINDS, small_shop, write_encoder
 

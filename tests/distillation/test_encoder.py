@@ -17,9 +17,9 @@ from distillation.cross_encoder import load_reader, pair_ids, predict, save_read
 from distillation.encoder import check_encoder, encoder_digest, load_encoder, load_tokenizer
 from distillation.errors import TeacherError
 from distillation.estimate import step_seconds
+from distillation.parity import bundle_logits
 from distillation.progress import Progress
-from distillation.recipe import Encoder, Recipe
-from distillation.student_bundle import bundle_logits
+from distillation.recipe import Recipe
 from distillation.vectors import Vectors
 from distillation.work import Context
 from tests.support.small_shop import small_shop, write_encoder
@@ -129,7 +129,3 @@ def test_weights_that_cannot_be_read_are_one_sentence(
         status = main([step, str(recipe), "--work", str(tmp_path / "work")])
     assert status == 1
     assert "cannot be loaded as AutoModel" in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_limits_of_pairs_default_to_what_an_encoder_reads() -> None:
-    assert Encoder().max_query_tokens + Encoder().max_title_tokens <= 512

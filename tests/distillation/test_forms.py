@@ -11,9 +11,10 @@ import torch
 from distillation.errors import ParityError
 from distillation.fit_students import student_logits
 from distillation.forms import Form
+from distillation.parity import bundle_logits, check_parity
 from distillation.recipe import Sizes
 from distillation.start import new_student
-from distillation.student_bundle import TOLERANCES, bundle_logits, check_parity, draft_manifest, write_student
+from distillation.student_bundle import TOLERANCES, draft_manifest, write_student
 from distillation.texts import TextTable
 from distillation.vocabulary import train_vocabulary
 from relevance_model import Bundle

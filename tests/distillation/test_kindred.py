@@ -27,6 +27,8 @@ def test_a_query_is_one_however_it_is_written() -> None:
     assert plain("\u2605") != plain("\u2606") != ""
     guard = LeakageGuard(["caf\u00e9"], "normalised")
     assert guard.blocks("Cafe!")
+    assert LeakageGuard(["caf\u00e9 table"], "normalised").blocks("tables CAFE")
+    assert LeakageGuard(["caf\u00e9 table"], "kindred").blocks("cheap cafe tables")
 
 
 @given(QUERIES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from distillation.__main__ import main
 from distillation.kindred import LeakageGuard
 from distillation.measures import auc
 from distillation.recipe import load_recipe, recipe_path
-from distillation.steps import STEPS
-from distillation.work import read_columns, read_json, read_record
+from distillation.steps import STEPS, out_of_date
+from distillation.work import Context, read_columns, read_json, read_record
 from relevance_model import Bundle, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
 from tests.support.learning import learnt
@@ -185,6 +185,29 @@ def test_a_sweep_measures_and_times_each_size(run: Run) -> None:
     assert 0.0 < point["auc"] <= 1.0
     assert point["us_per_pair"] > 0.0
     assert point["bytes"] > 1000
+
+
+def test_a_sweep_stands_whichever_size_is_chosen_after_it(run: Run) -> None:
+    recipe = run.root / "sweep.toml"
+    context = Context(load_recipe(recipe), run.work, run.root / "data")
+    assert out_of_date("sweep", context) == []
+    chosen = context.recipe.sweep.sizes[0]
+    student = context.recipe.student.model_copy(update={"sizes": chosen})
+    assert out_of_date("sweep", replace(context, recipe=context.recipe.model_copy(update={"student": student}))) == []
+    judged = student.judged.model_copy(update={"epochs": 99})
+    other = context.recipe.model_copy(update={"student": student.model_copy(update={"judged": judged})})
+    assert out_of_date("sweep", replace(context, recipe=other)) == ["recipe"]
+
+
+def test_a_sweep_of_these_data_is_drawn_and_another_is_not(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(run.root / "sweep.toml"), *run.words[1:]]
+    assert main(["evaluate", *words]) == 0
+    assert [p["name"] for p in read_json(run.work / "evaluate" / "report.json")["speed"]] == ["8/8/8, 0.3k"]
+    more = run.root / "more.toml"
+    more.write_text(Path(words[0]).read_text().replace("share = 0.1", "share = 0.2"))
+    assert main(["evaluate", str(more), *words[1:]]) == 0
+    assert "evaluate: the sweep is out of date (recipe) and left out" in capsys.readouterr().err
+    assert [p["name"] for p in read_json(run.work / "evaluate" / "report.json")["speed"]] != ["8/8/8, 0.3k"]
 
 
 def test_the_recipe_asks_for_one_thread(run: Run) -> None:

@@ -113,6 +113,34 @@ def test_a_step_builds_on_what_other_code_made_and_says_so(
     assert "augment: other code than this made prepare\n" in capsys.readouterr().err
 
 
+def test_a_step_goes_on_from_a_work_folder_alone(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shop.run("prepare") == 0
+    (shop.root / "label.csv").rename(shop.root / "elsewhere.csv")
+    capsys.readouterr()
+    assert shop.run("augment") == 0
+    said = capsys.readouterr().err
+    assert "prepare: its data are not at hand, and taken to be as they were" in said
+    assert "label.csv: no such file" in said
+    assert shop.run("prepare") == 1
+
+
+def test_a_work_folder_with_files_of_others_is_refused(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    own = shop.work / "prepare" / "thesis.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    assert shop.run("prepare") == 1
+    assert "holds files that no step left; name another work folder" in capsys.readouterr().err
+    assert own.read_text() == "mine"
+
+
+def test_a_folder_that_a_file_browser_wrote_to_stands(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shop.run("prepare") == 0
+    (shop.work / "prepare" / ".DS_Store").write_text("x")
+    capsys.readouterr()
+    assert shop.run("prepare") == 0
+    assert "prepare: finished before" in capsys.readouterr().err
+
+
 def test_two_at_a_time_do_not_share_a_work_folder(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     with locked(shop.work):
         assert shop.run("prepare") == 1
@@ -148,6 +176,12 @@ def test_the_bundle_goes_over_no_other_folder(
     assert main(["run", str(shop.recipe), "--work", str(shop.work), "--out", str(out)]) == 1
     assert capsys.readouterr().err.startswith(f"qtr distill: --out {out}: {complaint}")
     assert sorted(shop.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("out", ["work", ".", "work/export", "work/mine/../export"])
+def test_the_bundle_goes_over_no_step(out: str, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(shop.recipe), "--work", str(shop.work), "--out", str(shop.root / out)]) == 1
+    assert "overlaps the work folder" in capsys.readouterr().err
 
 
 def test_the_code_behind_a_step_is_in_its_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
