@@ -12,7 +12,7 @@ import torch
 from distillation.__main__ import main
 from distillation.kindred import LeakageGuard
 from distillation.measures import auc
-from distillation.recipe import load_recipe, recipe_path
+from distillation.recipe import Augment, load_recipe, recipe_path
 from distillation.steps import STEPS, out_of_date
 from distillation.work import Context, read_columns, read_json, read_record
 from relevance_model import Bundle, Scorer
@@ -213,3 +213,18 @@ def test_a_sweep_of_these_data_is_drawn_and_another_is_not(run: Run, capsys: pyt
 def test_the_recipe_asks_for_one_thread(run: Run) -> None:
     """So that the same work folder gives the same student wherever it is made."""
     assert load_recipe(run.root / "mine.toml").threads == torch.get_num_threads() == 1
+
+
+def test_judgements_alone_give_a_student_too(run: Run) -> None:
+    """Nothing to augment and nothing weakly labelled: the shared stage has no pair to learn from, and ends."""
+    kept = [line for line in (run.root / "mine.toml").read_text().splitlines() if not line.startswith("weak = ")]
+    text = "\n".join(kept)
+    begin, end = text.index("[augment]"), text.index("\n[", text.index("[augment]") + 1)
+    none = "\n".join(f"{name} = 0" for name in Augment.model_fields if name != "neighbours")
+    recipe, work = run.root / "bare.toml", run.root / "bare"
+    recipe.write_text(f"{text[:begin]}[augment]\n{none}\n{text[end:]}")
+    words = ["--data", str(run.root / "data"), "--work", str(work), "--out", str(run.root / "bare-bundle")]
+    assert main(["run", str(recipe), *words]) == 0
+    assert read_json(work / "augment" / "report.json")["rows"] == {}
+    assert read_json(work / "shared-stage" / "report.json")["loss"] == []
+    assert Bundle.load(run.root / "bare-bundle").manifest.name == "smoke"
