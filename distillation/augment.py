@@ -48,12 +48,12 @@ def run(context: Context) -> None:
     prepared = context.folder("prepare")
     judged = read_judged(context)
     titles = read_columns(prepared / "titles.parquet")["title"]
-    asked = read_columns(prepared / "queries.parquet")["query"]
+    unjudged = read_columns(prepared / "queries.parquet")["query"]
     night = read_columns(prepared / "pairs.parquet")
 
     pairs = _Pairs()
     pairs.add(LOG, night["query"][: recipe.log], night["title"][: recipe.log])
-    known = _known_queries(list(dict.fromkeys(judged.queries)), [*asked, *dict.fromkeys(night["query"])], rng)
+    known = _known_queries(list(dict.fromkeys(judged.queries)), [*unjudged, *dict.fromkeys(night["query"])], rng)
     pairs.add("recombined", *_recombined(known, titles, recipe.recombined, rng))
     pairs.add("lexical", *_lexical(known, titles, recipe.lexical, recipe.neighbours, rng))
     if recipe.embedding:
@@ -66,18 +66,18 @@ def run(context: Context) -> None:
     for origin, count, edit in _edits(recipe, lexicon, rng):
         pairs.add(origin, *_edited(edited, count, edit, rng))
     words = common_words(base_encoder(context), _COMMON_WORDS)
-    pairs.add("phrase", *phrases([*asked, *words], recipe.phrases, rng))
+    pairs.add("phrase", *phrases([*unjudged, *words], recipe.phrases, rng))
 
     guard = evaluation_guard(context)
-    asked_first = [row.asked for row in pairs.rows]
-    is_open = guard.passing([row.query for row in pairs.rows]) & guard.passing(asked_first)
+    asked = [row.asked for row in pairs.rows]
+    is_open = guard.passing([row.query for row in pairs.rows]) & guard.passing(asked)
     write_columns(
         context.folder(FOLDER) / "pairs.parquet",
         {
             "query": [row.query for row in pairs.rows],
             "title": [row.title for row in pairs.rows],
             "origin": [row.origin for row in pairs.rows],
-            "asked": asked_first,
+            "asked": asked,
             "open": is_open.astype(np.int8),
         },
     )

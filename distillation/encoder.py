@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from distillation.errors import TeacherError
@@ -72,7 +72,7 @@ def encoder_digest(name: str) -> str:
 
 
 def check_encoder(recipe: Recipe) -> None:
-    """See, before hours of work, that the encoder is of a kind that every step can use; its weights are not loaded.
+    """See, before hours of work, that the encoder will do for every step; of its weights only the head is read.
 
     Raises
     ------
@@ -86,6 +86,8 @@ def check_encoder(recipe: Recipe) -> None:
     lacking = next((file for file in _FILES if not (folder / file).is_file()), None)
     if lacking is not None:
         raise TeacherError(f"encoder {folder}: has no {lacking}")
+    with _told(folder, "weights"), safe_open(folder / _WEIGHTS, framework="pt"):
+        pass
     load_tokenizer(folder)
     config = encoder_config(folder)
     tokens = recipe.encoder.max_query_tokens + recipe.encoder.max_title_tokens
