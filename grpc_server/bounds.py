@@ -16,6 +16,8 @@ Message = TypeVar("Message")
 
 # What a call in progress costs beside its message: its task, its context, and what gRPC keeps for a stream.
 CALL_BYTES = 32 << 10
+# The message of a method that takes no texts: names, ids and versions.
+SMALL_MESSAGE_BYTES = 1 << 10
 _RETRY_SECONDS = 0.5
 
 
@@ -55,6 +57,42 @@ class ByteBudget:
     def give_back(self, count: int) -> None:
         """Hold ``count`` bytes less."""
         self.taken -= count
+
+
+class Holding:
+    """What one call holds of a budget, from its first byte until gRPC is done with it.
+
+    Attributes
+    ----------
+    count
+        Bytes held.
+    """
+
+    __slots__ = ("_budget", "count")
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self.count = 0
+
+    def keep(self, count: int) -> None:
+        """Hold ``count`` bytes in all.
+
+        Raises
+        ------
+        UnavailableError
+            If that is more than before and does not fit; then nothing changes.
+        """
+        more = count - self.count
+        if more > 0:
+            self._budget.take(more)
+        else:
+            self._budget.give_back(-more)
+        self.count = count
+
+    def give_back(self, *_: object) -> None:
+        """Hold nothing; fit for gRPC's callbacks."""
+        self._budget.give_back(self.count)
+        self.count = 0
 
 
 class _Arrival:

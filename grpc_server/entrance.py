@@ -13,20 +13,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgen
 from time import monotonic
+from traceback import clear_frames
 from typing import Any, TypeAlias, cast
 
 import grpc
 import grpc.aio
 
 from grpc_server.auth import Callers
-from grpc_server.bounds import CALL_BYTES, Arrivals, ByteBudget
+from grpc_server.bounds import CALL_BYTES, SMALL_MESSAGE_BYTES, Arrivals, ByteBudget, Holding
 from grpc_server.calls import Call
-from grpc_server.errors import DeadlineError, UnavailableError
+from grpc_server.errors import DeadlineError, MessageSizeError, UnavailableError
 from grpc_server.observer import UNKNOWN_METHOD, CallEnded, CallStarted, Method, Observer
 from grpc_server.status import reason_for, to_status
 from relevance_model import RequestError
@@ -70,16 +71,27 @@ class Entrance:
         when the other room is full, so they have one of their own.
     observer
         Told of every call.
+    texts
+        Full names (`package.Service/Method`) of the methods whose messages hold texts: those may be as large as the
+        port takes. All others may have `SMALL_MESSAGE_BYTES`.
     """
 
     def __init__(
-        self, server: grpc.aio.Server, callers: Callers, *, work: Room, probes: Room, observer: Observer
+        self,
+        server: grpc.aio.Server,
+        callers: Callers,
+        *,
+        work: Room,
+        probes: Room,
+        observer: Observer,
+        texts: Collection[str] = (),
     ) -> None:
         self._server = server
         self._callers = callers
         self._work = work
         self._probes = probes
         self._observer = observer
+        self._texts = texts
         self._refusals = Refusals()
         server.add_generic_rpc_handlers((_UnknownMethods(observer),))
 
@@ -99,7 +111,9 @@ class Entrance:
         for name, handler in handlers.items():
             method = Method(_KINDS[handler.request_streaming, handler.response_streaming], service, name)
             started = self._observer.method_served(method)
-            doors[name] = _Door(name, handler, room, callers, refusals=self._refusals, started=started).handler()
+            most_bytes = None if f"{service}/{name}" in self._texts else SMALL_MESSAGE_BYTES
+            door = _Door(name, handler, room, callers, most_bytes, refusals=self._refusals, started=started)
+            doors[name] = door.handler()
         self._server.add_registered_method_handlers(service, doors)
 
 
@@ -134,9 +148,18 @@ class _Door:
     """The way to one method."""
 
     def __init__(
-        self, name: str, handler: Any, room: Room, callers: Callers, *, refusals: Refusals, started: CallStarted
+        self,
+        name: str,
+        handler: Any,
+        room: Room,
+        callers: Callers,
+        most_bytes: int | None,
+        *,
+        refusals: Refusals,
+        started: CallStarted,
     ):
         self._name = name
+        self._most_bytes = most_bytes
         self._request_streaming, self._response_streaming = handler.request_streaming, handler.response_streaming
         self._behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
         self._parse = handler.request_deserializer
@@ -156,52 +179,75 @@ class _Door:
     async def _answer_one(self, _: object, context: Context) -> Any:
         call = Call(context)
         ended = self._started(call.metadata)
-        budget = self._budget
-        held, request = 0, None
+        held = Holding(self._budget)
         try:
-            self._callers.check(call)
-            held = budget.take(CALL_BYTES)
-            raw = await self._arrivals.receive(context.read)
-            if raw is grpc.aio.EOF:
-                raise RequestError("request", "the call ended without one")
-            held += budget.take(len(raw))
-            request = self._parsed(raw)
-            response = self._serialize(await self._behaviour(request, call))
+            response = await self._answer(call, held)
         except BaseException as error:
-            budget.give_back(held)
-            raise await self._failed(error, call, ended, inside=request is not None) from None
-        budget.give_back(held)
+            raise await self._failed(error, call, ended, held) from None
         _end(ended, call.code() or grpc.StatusCode.OK)
+        return response
+
+    async def _answer(self, call: Call, held: Holding) -> bytes:
+        self._enter(call, held)
+        # Nothing but the method holds the message, which drops it once it is read.
+        response: bytes = self._serialize(await self._behaviour(await self._only(call, held), call))
+        held.keep(CALL_BYTES + len(response))
         return response
 
     async def _answer_many(self, _: object, context: Context) -> None:
         call = Call(context)
         ended = self._started(call.metadata)
-        requests = _Requests(self, call)
+        held = Holding(self._budget)
         try:
-            self._callers.check(call)
-            requests.enter()
-            request = requests.all() if self._request_streaming else await requests.only()
-            answers = self._behaviour(request, call)
-            if isasyncgen(answers):
-                async with aclosing(answers):
-                    async for answer in answers:
-                        await context.write(answer)
-            else:
-                await answers
+            self._enter(call, held)
+            await self._stream(call, context, held)
         except BaseException as error:
-            requests.leave()
-            raise await self._failed(error, call, ended, inside=requests.read) from None
-        requests.leave()
+            raise await self._failed(error, call, ended, held) from None
         _end(ended, call.code() or grpc.StatusCode.OK)
 
-    def _parsed(self, raw: bytes) -> Any:
+    async def _stream(self, call: Call, context: Context, held: Holding) -> None:
+        answers = self._behaviour(
+            self._requests(call, held) if self._request_streaming else await self._only(call, held), call
+        )
+        if isasyncgen(answers):
+            async with aclosing(answers):
+                async for answer in answers:
+                    await context.write(answer)
+        else:
+            await answers
+
+    def _enter(self, call: Call, held: Holding) -> None:
+        """Take the room that a call needs before it has sent anything."""
+        self._callers.check(call)
+        held.keep(CALL_BYTES)
+        # Not when the answer is written but when it was sent: one that its caller does not read stays in memory.
+        call.add_done_callback(held.give_back)
+
+    async def _requests(self, call: Call, held: Holding) -> AsyncIterator[Any]:
+        """Read one message after the other, as they are asked for."""
+        while (raw := await self._arrivals.receive(call.read)) is not grpc.aio.EOF:
+            yield self._admitted(raw, call, held)
+
+    async def _only(self, call: Call, held: Holding) -> Any:
+        """Read the one message that there must be."""
+        raw = await self._arrivals.receive(call.read)
+        if raw is grpc.aio.EOF:
+            raise RequestError("request", "the call ended without one")
+        return self._admitted(raw, call, held)
+
+    def _admitted(self, raw: bytes, call: Call, held: Holding) -> Any:
+        """Return the message if it may be so large and there is room for it."""
+        if self._most_bytes is not None and len(raw) > self._most_bytes:
+            raise MessageSizeError(f"the message has {len(raw)} bytes, {self._name} takes {self._most_bytes}")
+        held.keep(CALL_BYTES + len(raw))
         try:
-            return self._parse(raw)
+            request = self._parse(raw)
         except Exception:
             raise RequestError("request", "its bytes are not the message that this method takes") from None
+        call.message_read = True
+        return request
 
-    async def _failed(self, error: BaseException, call: Call, ended: CallEnded, *, inside: bool) -> BaseException:
+    async def _failed(self, error: BaseException, call: Call, ended: CallEnded, held: Holding) -> BaseException:
         """Tell the observer and the caller that the call failed; return what gRPC must get to see."""
         if not isinstance(error, Exception):
             # gRPC cancels the handler in both cases; only the clock tells them apart.
@@ -213,11 +259,14 @@ class _Door:
             return error
         code, text, trailing = to_status(error, call.request_id)
         _end(ended, code, error)
-        if inside and not isinstance(error, UnavailableError | DeadlineError):
+        if call.message_read and not isinstance(error, UnavailableError | DeadlineError):
             told = {"method": self._name, "code": code.name, "request_id": call.request_id}
             log.info("request refused", extra=told)
         else:
             self._refusals.add(code)
+        # The caller may take long to hear of it; what it sent goes before.
+        _forget(error)
+        held.keep(min(held.count, CALL_BYTES))
         try:
             await call.abort(code, text, trailing)
         except (grpc.aio.AbortError, asyncio.CancelledError) as abort:
@@ -225,43 +274,16 @@ class _Door:
         raise AssertionError("abort returned")
 
 
-class _Requests:
-    """The messages of one streaming call, and the room they take.
-
-    Attributes
-    ----------
-    read
-        Whether there was one.
-    """
-
-    def __init__(self, door: _Door, call: Call) -> None:
-        self.read = False
-        self._door = door
-        self._call = call
-        self._held = 0
-
-    def enter(self) -> None:
-        """Take the room that a call needs before it has sent anything."""
-        self._held += self._door._budget.take(CALL_BYTES)
-
-    def leave(self) -> None:
-        """Give the room back."""
-        self._door._budget.give_back(self._held)
-        self._held = 0
-
-    async def all(self) -> AsyncIterator[Any]:
-        """Read one after the other, as they are asked for."""
-        while (raw := await self._door._arrivals.receive(self._call.read)) is not grpc.aio.EOF:
-            self._held += self._door._budget.take(len(raw))
-            request = self._door._parsed(raw)
-            self.read = True
-            yield request
-
-    async def only(self) -> Any:
-        """Read the one that there must be."""
-        async for request in self.all():
-            return request
-        raise RequestError("request", "the call ended without one")
+def _forget(error: BaseException) -> None:
+    """Drop what `error`, and those that led to it, hold: their tracebacks keep the variables of every frame passed."""
+    seen: set[int] = set()
+    errors = [error]
+    while errors:
+        each = errors.pop()
+        seen.add(id(each))
+        clear_frames(each.__traceback__)
+        errors += [e for e in (each.__cause__, each.__context__) if e is not None and id(e) not in seen]
+        each.__traceback__ = each.__cause__ = each.__context__ = None
 
 
 def _end(ended: CallEnded, code: grpc.StatusCode, error: BaseException | None = None) -> None:

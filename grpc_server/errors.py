@@ -7,6 +7,7 @@
     │   ├── LaneFullError      too much work waits already
     │   └── DrainingError      the server is about to end
     ├── DeadlineError          dropped before it cost anything: the deadline passed or cannot be met
+    ├── MessageSizeError       a message is larger than its method takes
     ├── ModelNotServedError    the request asks for another model or version
     ├── UnauthenticatedError   the caller shows no token, or a wrong one
     ├── PermissionDeniedError  the caller is known and may not call
@@ -52,6 +53,10 @@ class DrainingError(UnavailableError):
 
 class DeadlineError(ServiceError):
     """The caller's deadline passed, or would pass before the answer; nothing was computed."""
+
+
+class MessageSizeError(ServiceError):
+    """A message is larger than its method takes."""
 
 
 class ModelNotServedError(ServiceError):

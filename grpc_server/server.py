@@ -33,6 +33,8 @@ from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
 log = logging.getLogger("grpc_server")
 
 SERVICE = relevance_pb2.DESCRIPTOR.services_by_name["RelevanceService"].full_name
+# The methods whose messages may be large; see the entrance.
+_TEXT_METHODS = (f"{SERVICE}/Score", f"{SERVICE}/ScoreBatch", f"{open_inference.SERVICE}/ModelInfer")
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
@@ -53,7 +55,14 @@ async def serve(settings: ServerSettings) -> None:
     engine.start()
     reloading = _reload_on_demand(reloader, settings.watch_bundle_seconds)
     server = grpc.aio.server(options=transport.channel_options(settings))
-    entrance = Entrance(server, transport.callers(settings), work=work, probes=probes, observer=telemetry.observer)
+    entrance = Entrance(
+        server,
+        transport.callers(settings),
+        work=work,
+        probes=probes,
+        observer=telemetry.observer,
+        texts=_TEXT_METHODS,
+    )
     health = HealthServicer()
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
         RelevanceServicer(engine, _request_limits(settings)), entrance.services

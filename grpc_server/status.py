@@ -4,6 +4,7 @@
 raised                    status              what the caller should do
 ========================= =================== =====================================================================
 ``RequestError``          INVALID_ARGUMENT    mend the request; ``google.rpc.BadRequest`` names the field
+``MessageSizeError``      RESOURCE_EXHAUSTED  never send this message again
 ``ModelNotServedError``   NOT_FOUND           ask for a model that is served
 ``UnavailableError``      UNAVAILABLE         come back after ``grpc-retry-pushback-ms``
 ``UnauthenticatedError``  UNAUTHENTICATED     show a valid token
@@ -12,8 +13,8 @@ raised                    status              what the caller should do
 anything else             INTERNAL            report the request id; the log has the cause, the answer never does
 ========================= =================== =====================================================================
 
-RESOURCE_EXHAUSTED is left to gRPC itself, which answers it for a message over the size limit: a caller can then tell
-"never send this again" from "come back later".
+RESOURCE_EXHAUSTED stands for a message over a size limit and nothing else, as gRPC itself answers it for one over the
+port's: a caller can then tell "never send this again" from "come back later".
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from grpc_server.errors import (
     DeadlineError,
     DrainingError,
     LaneFullError,
+    MessageSizeError,
     ModelNotServedError,
     PermissionDeniedError,
     ScoringError,
@@ -66,6 +68,8 @@ def to_status(error: Exception, request_id: str) -> tuple[grpc.StatusCode, str, 
             )
         case ModelNotServedError():
             return grpc.StatusCode.NOT_FOUND, str(error)[:_MOST_TEXT], ()
+        case MessageSizeError():
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), ()
         case UnavailableError():
             seconds = min(max(error.retry_after, _LEAST_PUSHBACK_SECONDS), _MOST_PUSHBACK_SECONDS)
             return grpc.StatusCode.UNAVAILABLE, str(error), ((PUSHBACK, str(round(seconds * 1000))),)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import grpc.aio
+import h2.events
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grpc_server.auth import Callers
 from grpc_server.bounds import Arrivals, ByteBudget
 from grpc_server.entrance import Entrance, Room
+from grpc_server.errors import UnavailableError
 from grpc_server.observer import NOBODY
+from relevance_model import RequestError
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.hostile_peers import METHODS, SCORE, SCORE_BATCH, RawPeer, call, message
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
+EXHAUSTED = str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
 INVALID = str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
 LATE = str(grpc.StatusCode.DEADLINE_EXCEEDED.value[0])
 UNAVAILABLE = str(grpc.StatusCode.UNAVAILABLE.value[0])
@@ -85,15 +90,126 @@ def test_requests_over_the_byte_budget_are_told_to_come_back_and_probes_are_not(
     assert dict(error.value.trailing_metadata())["grpc-retry-pushback-ms"] == "500"
 
 
+@pytest.mark.parametrize(
+    ("method", "most"),
+    [(method, 1024 if "Score" not in method and "Infer" not in method else None) for method in METHODS[:-1]],
+)
+def test_methods_without_texts_take_small_messages_only(server: ServerProcess, method: str, most: int | None) -> None:
+    unknown_field = b"\x7a\xfd\xff\x03" + bytes(65533)
+    status = call(address_of(server), method, message(unknown_field))
+    assert (status == EXHAUSTED) is (most is not None)
+    if most is not None:
+        assert call(address_of(server), method, message(b"\x7a\xfd\x07" + bytes(most - 3))) != EXHAUSTED
+
+
+class Message:
+    """A message that tells whether anybody holds it."""
+
+    alive = 0
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        Message.alive += 1
+
+    def __del__(self) -> None:
+        Message.alive -= 1
+
+
+class WatchedBudget(ByteBudget):
+    """Notes for each time that it gets something back how many messages were alive."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.alive: list[int] = []
+
+    def give_back(self, count: int) -> None:
+        if count:
+            self.alive.append(Message.alive)
+        super().give_back(count)
+
+
+@pytest.mark.parametrize("kind", ["raises", "raises_from", "streams", "awaits"])
+async def test_a_refused_message_is_dropped_before_its_room_is_given_back(kind: str) -> None:
+    async def raises(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        raise RequestError("field", "is not to our taste")
+
+    async def raises_from(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        try:
+            int(request.raw)
+        except ValueError:
+            raise RequestError("field", "is no number") from None
+        return b""
+
+    async def streams(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[bytes]:
+        yield b"first"
+        raise KeyError(len(request.raw))
+
+    async def awaits(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        async def inner(kept: Message) -> bytes:
+            raise UnavailableError(f"{len(kept.raw)} bytes are too many", 1.0)
+
+        return await inner(request)
+
+    behaviour = {"raises": raises, "raises_from": raises_from, "streams": streams, "awaits": awaits}[kind]
+    budget = WatchedBudget(1 << 20)
+    name = {"streams": "many"}.get(kind, "one")
+    gc.disable()
+    try:
+        async with serving(Room(budget, Arrivals(4, 10)), Message, **{name: behaviour}) as channel:
+            stub = channel.unary_stream(f"/test/{name}") if name == "many" else channel.unary_unary(f"/test/{name}")
+            for _ in range(3):
+                with pytest.raises(grpc.aio.AioRpcError):
+                    if name == "many":
+                        _ = [answer async for answer in stub(b"x" * 1000)]
+                    else:
+                        await stub(b"x" * 1000)
+    finally:
+        gc.enable()
+    assert len(budget.alive) >= 3
+    assert set(budget.alive) == {0}
+
+
+def test_answers_that_are_not_read_keep_their_room(start_server: StartServer) -> None:
+    server = start_server("--max-message-bytes", "100000", "--max-inflight-bytes", "200000")
+    request = pb.ScoreRequest(query="a", titles=["b"])
+    with RawPeer(address_of(server)) as peer:
+        peer.http2.update_settings({4: 0})  # no window: the server may send no answer
+        peer.flush()
+        # Six calls of 32 KiB fit; their headers, which need no window, say that they are answered.
+        waiting = {peer.start(SCORE) for _ in range(6)}
+        for stream in waiting:
+            peer.send(stream, message(request.SerializeToString()), end=True)
+        while waiting:
+            waiting -= {event.stream_id for event in peer.receive() if isinstance(event, h2.events.ResponseReceived)}
+        with server.channel() as channel:
+            stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as error:
+                stub.Score(request, timeout=10)
+            assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+            peer.socket.close()
+            while not answers(stub, request):
+                pass
+
+
+def answers(stub: relevance_pb2_grpc.RelevanceServiceStub, request: pb.ScoreRequest) -> bool:
+    try:
+        return bool(stub.Score(request, timeout=10).results)
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        return False
+
+
 @asynccontextmanager
-async def serving(**behaviours: Callable[..., Any]) -> AsyncIterator[grpc.aio.Channel]:
+async def serving(
+    room: Room | None = None, parse: Callable[[bytes], Any] = bytes, **behaviours: Callable[..., Any]
+) -> AsyncIterator[grpc.aio.Channel]:
     """Serve methods of our own behind the entrance."""
-    room = Room(ByteBudget(1 << 20), Arrivals(4, 10))
+    room = room or Room(ByteBudget(1 << 20), Arrivals(4, 10))
     server = grpc.aio.server()
     entrance = Entrance(server, Callers(), work=room, probes=room, observer=NOBODY)
     makers = {"one": grpc.unary_unary_rpc_method_handler, "many": grpc.unary_stream_rpc_method_handler}
     makers |= {"wrong": grpc.unary_unary_rpc_method_handler, "echo": grpc.stream_stream_rpc_method_handler}
-    handlers = {name: makers[name](behaviour, bytes, bytes) for name, behaviour in behaviours.items()}
+    handlers = {name: makers[name](behaviour, parse, bytes) for name, behaviour in behaviours.items()}
     entrance.add_registered_method_handlers("test", handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
