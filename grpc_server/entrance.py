@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgen
 from time import monotonic
 from traceback import clear_frames
+from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -30,6 +31,7 @@ from grpc_server.calls import Call
 from grpc_server.errors import DeadlineError, MessageSizeError, UnavailableError
 from grpc_server.observer import UNKNOWN_METHOD, CallEnded, CallStarted, Method, Observer
 from grpc_server.status import reason_for, to_status
+from grpc_server.wire import ValueBound
 from relevance_model import RequestError
 
 log = logging.getLogger(__name__)
@@ -72,8 +74,8 @@ class Entrance:
     observer
         Told of every call.
     texts
-        Full names (`package.Service/Method`) of the methods whose messages hold texts: those may be as large as the
-        port takes. All others may have `SMALL_MESSAGE_BYTES`.
+        By full name (`package.Service/Method`) the methods whose messages hold texts, and how many values those may
+        have; they may be as large as the port takes. All others may have `SMALL_MESSAGE_BYTES`.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Entrance:
         work: Room,
         probes: Room,
         observer: Observer,
-        texts: Collection[str] = (),
+        texts: Mapping[str, ValueBound] = MappingProxyType({}),
     ) -> None:
         self._server = server
         self._callers = callers
@@ -111,8 +113,8 @@ class Entrance:
         for name, handler in handlers.items():
             method = Method(_KINDS[handler.request_streaming, handler.response_streaming], service, name)
             started = self._observer.method_served(method)
-            most_bytes = None if f"{service}/{name}" in self._texts else SMALL_MESSAGE_BYTES
-            door = _Door(name, handler, room, callers, most_bytes, refusals=self._refusals, started=started)
+            values = self._texts.get(f"{service}/{name}")
+            door = _Door(name, handler, room, callers, values, refusals=self._refusals, started=started)
             doors[name] = door.handler()
         self._server.add_registered_method_handlers(service, doors)
 
@@ -153,13 +155,13 @@ class _Door:
         handler: Any,
         room: Room,
         callers: Callers,
-        most_bytes: int | None,
+        values: ValueBound | None,
         *,
         refusals: Refusals,
         started: CallStarted,
     ):
         self._name = name
-        self._most_bytes = most_bytes
+        self._values = values
         self._request_streaming, self._response_streaming = handler.request_streaming, handler.response_streaming
         self._behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
         self._parse = handler.request_deserializer
@@ -237,9 +239,12 @@ class _Door:
 
     def _admitted(self, raw: bytes, call: Call, held: Holding) -> Any:
         """Return the message if it may be so large and there is room for it."""
-        if self._most_bytes is not None and len(raw) > self._most_bytes:
-            raise MessageSizeError(f"the message has {len(raw)} bytes, {self._name} takes {self._most_bytes}")
+        values = self._values
+        if values is None and len(raw) > SMALL_MESSAGE_BYTES:
+            raise MessageSizeError(f"the message has {len(raw)} bytes, {self._name} takes {SMALL_MESSAGE_BYTES}")
         held.keep(CALL_BYTES + len(raw))
+        if values is not None:
+            values.check(raw)
         try:
             request = self._parse(raw)
         except Exception:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +20,19 @@ class RequestLimits:
     max_rows: int
     max_message_bytes: int
     max_queued_tokens: int
+
+
+class ModelAsked(NamedTuple):
+    """The model that a request asks for; an empty word stands for any."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+def asked_model(model: pb.ModelVersion) -> ModelAsked:
+    """Read it: the strings alone, for a sub-message keeps its whole message in memory."""
+    return ModelAsked(model.name, model.version, model.sha256)
 
 
 def pairs_of_score(request: pb.ScoreRequest, limits: RequestLimits) -> Pairs:
@@ -43,10 +58,9 @@ def pairs_of_batch(request: pb.ScoreBatchRequest, limits: RequestLimits) -> Pair
     RequestError
         If an index is out of range, the columns disagree, or there are too many rows.
     """
-    rows = len(request.query_index) or len(request.queries)
-    check_rows(rows, "query_index" if request.query_index else "queries", limits)
-    for field, texts in (("queries", request.queries), ("titles", request.titles)):
-        check_rows(len(texts), field, limits)
+    # Every column, before any is converted: that costs time and memory by its length.
+    for field in ("query_index", "title_index", "queries", "titles"):
+        check_rows(len(getattr(request, field)), field, limits)
     return Pairs.from_columns(list(request.queries), list(request.titles), request.query_index, request.title_index)
 
 
@@ -56,12 +70,12 @@ def check_rows(rows: int, field: str, limits: RequestLimits) -> None:
         raise RequestError(field, f"{rows} entries, the limit is {limits.max_rows} a request")
 
 
-def score_response(request: pb.ScoreRequest, answer: Answer) -> pb.ScoreResponse:
-    """Write ``Score``'s answer."""
+def score_response(titles: Sequence[str], answer: Answer) -> pb.ScoreResponse:
+    """Write ``Score``'s answer for those titles."""
     labels = answer.bundle.manifest.labels
     scores, positions, faults = answer.scores.tolist(), answer.labels.tolist(), answer.faults
     results = []
-    for row, title in enumerate(request.titles):
+    for row, title in enumerate(titles):
         if row in faults:
             results.append(pb.TitleScore(title=title, error=_row_error(row, faults[row])))
         else:

@@ -56,9 +56,10 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """Score rows."""
-        calls.call_of(context).message_id = request.id
+        request_id, name, version = request.id, request.model_name, request.model_version
+        calls.call_of(context).message_id = request_id
         asked = messages.read_request(request, self._limits)
-        scored = await calls.score(
-            self._engine, asked.pairs, name=request.model_name, version=request.model_version, context=context
-        )
-        return messages.write_response(request.id, asked, scored)
+        # While it waits, a call holds the rows and not the message as well, in which there may be more than rows.
+        del request
+        scored = await calls.score(self._engine, asked.pairs, name=name, version=version, context=context)
+        return messages.write_response(request_id, asked, scored)

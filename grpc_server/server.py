@@ -10,6 +10,7 @@ from time import perf_counter
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
@@ -25,16 +26,15 @@ from grpc_server.observer import Observer
 from grpc_server.reload import BundleReloader
 from grpc_server.servicer import RelevanceServicer
 from grpc_server.telemetry import Telemetry
+from grpc_server.wire import ValueBound
 from qtr.parentage import on_stdin_close
 from relevance_model import Bundle, ModelError, Scorer, default_bundle_path
-from relevance_stubs.inference import open_inference_pb2_grpc
+from relevance_stubs.inference import open_inference_pb2, open_inference_pb2_grpc
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
 
 log = logging.getLogger("grpc_server")
 
 SERVICE = relevance_pb2.DESCRIPTOR.services_by_name["RelevanceService"].full_name
-# The methods whose messages may be large; see the entrance.
-_TEXT_METHODS = (f"{SERVICE}/Score", f"{SERVICE}/ScoreBatch", f"{open_inference.SERVICE}/ModelInfer")
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
@@ -61,7 +61,7 @@ async def serve(settings: ServerSettings) -> None:
         work=work,
         probes=probes,
         observer=telemetry.observer,
-        texts=_TEXT_METHODS,
+        texts=_text_methods(settings),
     )
     health = HealthServicer()
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
@@ -156,6 +156,19 @@ def _request_limits(settings: ServerSettings) -> RequestLimits:
         max_message_bytes=settings.max_message_bytes,
         max_queued_tokens=settings.max_queued_tokens,
     )
+
+
+def _text_methods(settings: ServerSettings) -> dict[str, ValueBound]:
+    """Return the methods whose messages hold texts, with what one may hold: four columns of rows, and a little more."""
+    messages: dict[str, type[Message]] = {
+        f"{SERVICE}/Score": relevance_pb2.ScoreRequest,
+        f"{SERVICE}/ScoreBatch": relevance_pb2.ScoreBatchRequest,
+        f"{open_inference.SERVICE}/ModelInfer": open_inference_pb2.ModelInferRequest,
+    }
+    rows = settings.max_rows
+    return {
+        method: ValueBound(message, column_values=rows, values=4 * rows + 1024) for method, message in messages.items()
+    }
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ from grpc_server import calls, messages
 from grpc_server.answer import Answer
 from grpc_server.calls import Context
 from grpc_server.engine import Engine
-from grpc_server.messages import RequestLimits
+from grpc_server.messages import ModelAsked, RequestLimits
 from relevance_model import Pairs
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
@@ -21,19 +21,22 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         """Score one query against its titles."""
-        pairs = messages.pairs_of_score(request, self._limits)
-        return messages.score_response(request, await self._score(pairs, request.model, context))
+        pairs, model = messages.pairs_of_score(request, self._limits), messages.asked_model(request.model)
+        # While it waits, a call holds the rows and not the message as well, in which there may be more than rows.
+        del request
+        return messages.score_response(pairs.titles, await self._score(pairs, model, context))
 
     async def ScoreBatch(self, request: pb.ScoreBatchRequest, context: Context) -> pb.ScoreBatchResponse:
         """Score pairs in columns."""
-        pairs = messages.pairs_of_batch(request, self._limits)
-        return messages.batch_response(await self._score(pairs, request.model, context))
+        pairs, model = messages.pairs_of_batch(request, self._limits), messages.asked_model(request.model)
+        del request
+        return messages.batch_response(await self._score(pairs, model, context))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Describe the model and the limits."""
         return messages.model_response(self._engine.models.current, self._limits)
 
-    async def _score(self, pairs: Pairs, model: pb.ModelVersion, context: Context) -> Answer:
+    async def _score(self, pairs: Pairs, model: ModelAsked, context: Context) -> Answer:
         return await calls.score(
             self._engine, pairs, name=model.name, version=model.version, sha256=model.sha256, context=context
         )

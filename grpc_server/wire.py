@@ -1,0 +1,127 @@
+"""How much a message holds, told from its bytes before it is parsed.
+
+Parsed, a hostile message takes up to 40 times its bytes: an empty text or sub-message is two bytes on the wire and an
+object in memory, and nothing bounds their number but the size of the message. So large messages are looked through
+first, and the look ends at the first value too many. Small ones are not: what they can become is small as well.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from relevance_model import RequestError
+
+# Bytes below which a message is parsed as it is.
+LOOKED_THROUGH_BYTES: Final = 256 << 10
+# Wire types, as protobuf's encoding defines them.
+_VARINT: Final = 0
+_LENGTH: Final = 2
+_GROUPS: Final = (3, 4)
+_FIXED_BYTES: Final = {1: 8, 5: 4}
+_CONTINUES: Final = 0x80
+_MOST_VARINT: Final = (1 << 64) - 1
+_ENDS: Final = bytes(range(_CONTINUES))
+_TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
+_WIDTHS: Final = {
+    **dict.fromkeys((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64, FieldDescriptor.TYPE_SFIXED64), 8),
+    **dict.fromkeys((FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED32), 4),
+}
+
+
+class ValueBound:
+    """Refuses messages of one type that hold too many values.
+
+    Parameters
+    ----------
+    message
+        The type.
+    column_values
+        Values that one repeated field of a message may have.
+    values
+        Values that a message may hold in all, those of its sub-messages included.
+    """
+
+    def __init__(self, message: type[Message], *, column_values: int, values: int) -> None:
+        self._message = cast(Descriptor, message.DESCRIPTOR)
+        self._column_values = column_values
+        self._values = values
+
+    def check(self, raw: bytes) -> None:
+        """Return if `raw` holds no more than that; what is no message at all is left to the parser.
+
+        Raises
+        ------
+        RequestError
+            Naming the column that is too long, or `request` if it is their sum.
+        """
+        if len(raw) >= LOOKED_THROUGH_BYTES:
+            _Look(raw, self._column_values, self._values).at(self._message, 0, len(raw))
+
+
+class _Look:
+    """One message, looked through."""
+
+    def __init__(self, raw: bytes, column_values: int, values: int) -> None:
+        self._raw = raw
+        self._column_values = column_values
+        self._most = self._left = values
+
+    def at(self, message: Descriptor, start: int, stop: int) -> None:
+        """Count the values of the `message` that lies between."""
+        raw = self._raw
+        columns: dict[int, int] = {}
+        fields = message.fields_by_number
+        while start < stop:
+            tag = raw[start]
+            start += 1
+            if tag >= _CONTINUES:
+                tag, start = self._varint(start - 1, stop)
+            kind, field, end = tag & 7, fields.get(tag >> 3), start
+            if kind == _LENGTH:
+                size, start = self._varint(start, stop)
+                end = start + size
+            elif kind == _VARINT:
+                end = self._varint(start, stop)[1]
+            elif kind in _FIXED_BYTES:
+                end = start + _FIXED_BYTES[kind]
+            elif kind not in _GROUPS:
+                return
+            if end > stop:
+                return
+            count = _packed(field, raw, start, end) if kind == _LENGTH and field is not None else 1
+            if field is not None and field.is_repeated:
+                columns[field.number] = columns.get(field.number, 0) + count
+                if columns[field.number] > self._column_values:
+                    raise RequestError(field.name, f"more than {self._column_values} entries, which is the limit")
+            self._left -= max(count, 1)
+            if self._left < 0:
+                raise RequestError("request", f"holds more than {self._most} values")
+            if kind == _LENGTH and field is not None and field.message_type is not None:
+                self.at(field.message_type, start, end)
+            start = end
+
+    def _varint(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the number that begins at `start`, and where it ends; beyond `stop` if it is cut off."""
+        raw = self._raw
+        value = shift = 0
+        while start < stop:
+            byte = raw[start]
+            start += 1
+            value |= (byte & 0x7F) << shift
+            if byte < _CONTINUES:
+                # As parsers do: what is beyond 64 bits is lost, and must not end the look before the parser ends.
+                return value & _MOST_VARINT, start
+            shift += 7
+        return value, stop + 1
+
+
+def _packed(field: FieldDescriptor, raw: bytes, start: int, end: int) -> int:
+    """Return how many values of `field` lie there: one, unless they are numbers in a row."""
+    if not field.is_repeated or field.message_type is not None or field.type in _TEXTS:
+        return 1
+    width = _WIDTHS.get(field.type)
+    # What does not continue a varint ends one; counted in C, for there may be millions.
+    return (end - start) // width if width else end - start - len(raw[start:end].translate(None, _ENDS))
