@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgen
@@ -26,6 +26,7 @@ import grpc
 import grpc.aio
 
 from grpc_server.auth import Callers
+from grpc_server.backlog import Backlog
 from grpc_server.bounds import CALL_BYTES, SMALL_MESSAGE_BYTES, Arrivals, ByteBudget, Holding
 from grpc_server.calls import Call
 from grpc_server.errors import DeadlineError, MessageSizeError, UnavailableError
@@ -76,6 +77,8 @@ class Entrance:
     texts
         By full name (`package.Service/Method`) the methods whose messages hold texts, and how many values those may
         have; they may be as large as the port takes. All others may have `SMALL_MESSAGE_BYTES`.
+    backlog
+        Refuses calls while too many wait in gRPC; `None` if nobody counts them. Health checks are never refused by it.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Entrance:
         probes: Room,
         observer: Observer,
         texts: Mapping[str, ValueBound] = MappingProxyType({}),
+        backlog: Backlog | None = None,
     ) -> None:
         self._server = server
         self._callers = callers
@@ -94,6 +98,7 @@ class Entrance:
         self._probes = probes
         self._observer = observer
         self._texts = texts
+        self._check_backlog = _nothing if backlog is None else backlog.check
         self._refusals = Refusals()
         server.add_generic_rpc_handlers((_UnknownMethods(observer),))
 
@@ -114,7 +119,10 @@ class Entrance:
             method = Method(_KINDS[handler.request_streaming, handler.response_streaming], service, name)
             started = self._observer.method_served(method)
             values = self._texts.get(f"{service}/{name}")
-            door = _Door(name, handler, room, callers, values, refusals=self._refusals, started=started)
+            check = _nothing if probing else self._check_backlog
+            door = _Door(
+                name, handler, room, callers, values, check_backlog=check, refusals=self._refusals, started=started
+            )
             doors[name] = door.handler()
         self._server.add_registered_method_handlers(service, doors)
 
@@ -157,6 +165,7 @@ class _Door:
         callers: Callers,
         values: ValueBound | None,
         *,
+        check_backlog: Callable[[], None],
         refusals: Refusals,
         started: CallStarted,
     ):
@@ -169,6 +178,7 @@ class _Door:
         self._budget = room.budget
         self._arrivals = room.arrivals
         self._callers = callers
+        self._check_backlog = check_backlog
         self._refusals = refusals
         self._started = started
 
@@ -221,6 +231,7 @@ class _Door:
     def _enter(self, call: Call, held: Holding) -> None:
         """Take the room that a call needs before it has sent anything."""
         self._callers.check(call)
+        self._check_backlog()
         held.keep(CALL_BYTES)
         # Not when the answer is written but when it was sent: one that its caller does not read stays in memory.
         call.add_done_callback(held.give_back)
@@ -289,6 +300,10 @@ def _forget(error: BaseException) -> None:
         clear_frames(each.__traceback__)
         errors += [e for e in (each.__cause__, each.__context__) if e is not None and id(e) not in seen]
         each.__traceback__ = each.__cause__ = each.__context__ = None
+
+
+def _nothing() -> None:
+    pass
 
 
 def _end(ended: CallEnded, code: grpc.StatusCode, error: BaseException | None = None) -> None:

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from grpc_server.backlog import Backlog
 from grpc_server.engine import Engine
 from grpc_server.observer import GRPC_OWN, BatchReport, CallEnded, CallStarted, Metadata, Method
 from grpc_server.queue import Dropped, Lane
@@ -63,6 +64,10 @@ class Metrics:
     def watch(self, engine: Engine) -> None:
         """Show the state of ``engine`` as well, as it is when asked."""
         self.registry.register(_EngineState(engine))
+
+    def watch_backlog(self, backlog: Backlog) -> None:
+        """Show the calls that gRPC has and the service has not seen, as they are when asked."""
+        self.registry.register(_Unseen(backlog))
 
     def method_served(self, method: Method) -> CallStarted:
         """Count each call's start at once, and its end when it comes."""
@@ -118,6 +123,17 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+class _Unseen(Collector):
+    """The calls that only gRPC knows of at the moment of asking."""
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+
+    def collect(self) -> Iterator[Metric]:
+        text = "Calls that gRPC took in and the service has not seen: they wait, were dropped, or their callers left."
+        yield _gauge("qtr_unseen_calls", text, self._backlog.unseen())
 
 
 class _EngineState(Collector):

@@ -49,7 +49,8 @@ async def serve(settings: ServerSettings) -> None:
     started = perf_counter()
     stop = asyncio.Event()
     _stop_on_signals(stop.set)
-    telemetry = Telemetry(settings)
+    backlog = transport.backlog(settings)
+    telemetry = Telemetry(settings, backlog=backlog)
     work, probes = transport.rooms(settings)
     engine, reloader = _load(settings, telemetry.observer, doorstep=work.arrivals)
     engine.start()
@@ -62,6 +63,7 @@ async def serve(settings: ServerSettings) -> None:
         probes=probes,
         observer=telemetry.observer,
         texts=_text_methods(settings),
+        backlog=backlog,
     )
     health = HealthServicer()
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(

@@ -13,6 +13,9 @@ raised                    status              what the caller should do
 anything else             INTERNAL            report the request id; the log has the cause, the answer never does
 ========================= =================== =====================================================================
 
+INTERNAL carries the trailing metadata ``x-fault: service``. gRPC's libraries and proxies say INTERNAL on their own
+account as well, and a caller must not hold theirs against what it asked.
+
 RESOURCE_EXHAUSTED stands for a message over a size limit and nothing else, as gRPC itself answers it for one over the
 port's: a caller can then tell "never send this again" from "come back later".
 """
@@ -42,6 +45,7 @@ from relevance_model import RequestError
 log = logging.getLogger(__name__)
 
 PUSHBACK = "grpc-retry-pushback-ms"
+FAULT = ("x-fault", "service")
 _LEAST_PUSHBACK_SECONDS = 0.01
 _MOST_PUSHBACK_SECONDS = 5.0
 # The caller's own words may come back here; a header over 16 KiB would reach it as gRPC's RESOURCE_EXHAUSTED instead.
@@ -80,10 +84,10 @@ def to_status(error: Exception, request_id: str) -> tuple[grpc.StatusCode, str, 
         case PermissionDeniedError():
             return grpc.StatusCode.PERMISSION_DENIED, str(error), ()
         case ScoringError():
-            return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", ()
+            return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", (FAULT,)
         case _:
             log.error("unexpected error", exc_info=error, extra={"request_id": request_id})
-            return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", ()
+            return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", (FAULT,)
 
 
 def reason_for(code: grpc.StatusCode, error: BaseException | None) -> str:

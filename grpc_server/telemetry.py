@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from grpc_server.backlog import Backlog
 from grpc_server.config import ServerSettings
 from grpc_server.engine import Engine
 from grpc_server.metrics import Metrics
@@ -36,12 +37,15 @@ class Telemetry:
         For the engine and the entrance.
     """
 
-    def __init__(self, settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, settings: ServerSettings, environ: Mapping[str, str] = os.environ, *, backlog: Backlog | None = None
+    ) -> None:
         self._settings = settings
+        self._backlog = backlog
         self._metrics = Metrics() if settings.metrics else None
         self._endpoint: MetricsEndpoint | None = None
         self._tracing = _tracing(environ)
-        observers: list[Observer | None] = [self._metrics, self._tracing]
+        observers: list[Observer | None] = [backlog, self._metrics, self._tracing]
         self.observer: Observer = Observers(*filter(None, observers))
 
     async def listen(self, engine: Engine) -> str | None:
@@ -55,6 +59,8 @@ class Telemetry:
         if self._metrics is None:
             return None
         self._metrics.watch(engine)
+        if self._backlog is not None:
+            self._metrics.watch_backlog(self._backlog)
         self._endpoint = MetricsEndpoint(self._metrics.registry)
         return await self._endpoint.listen(
             self._settings.metrics_host or self._settings.host, self._settings.metrics_port

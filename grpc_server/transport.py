@@ -10,6 +10,7 @@ from typing import Final
 import grpc.aio
 
 from grpc_server.auth import Callers, TokenFile
+from grpc_server.backlog import Backlog
 from grpc_server.bounds import CALL_BYTES, Arrivals, ByteBudget
 from grpc_server.config import ServerSettings
 from grpc_server.entrance import Room
@@ -28,6 +29,8 @@ _NEVER_MS: Final = (1 << 31) - 1
 _PROBE_PLACES: Final = 16
 # Each connection of a balancing client holds one health watch, and sometimes one of the connection before.
 _PROBES_PER_CONNECTION: Final = 2
+# What gRPC's core lets wait unless told otherwise, though it begins to drop calls at random there.
+_LEAST_WAITING: Final = 1000
 
 
 def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
@@ -55,7 +58,21 @@ def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
         # The window grows with the bandwidth unless told not to, up to megabytes of unread message for each stream.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
+        # Calls of one method that wait for the event loop. Core would drop some of them from the first number on, and
+        # all from the second on; equal numbers make the line sharp.
+        ("grpc.server.max_pending_requests", _most_waiting(settings)),
+        ("grpc.server.max_pending_requests_hard_limit", _most_waiting(settings)),
     ]
+
+
+def backlog(settings: ServerSettings) -> Backlog:
+    """Return what counts the calls that wait in gRPC, and refuses calls before gRPC drops any."""
+    return Backlog(_most_waiting(settings))
+
+
+def _most_waiting(settings: ServerSettings) -> int:
+    """Return how many calls may wait: as many as may be in progress."""
+    return max(_LEAST_WAITING, settings.max_inflight_bytes // CALL_BYTES)
 
 
 def rooms(settings: ServerSettings) -> tuple[Room, Room]:

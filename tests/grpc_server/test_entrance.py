@@ -243,6 +243,7 @@ async def test_what_a_method_raises_never_reaches_the_caller(caplog: pytest.LogC
     for error in (unary.value, stream.value, unserializable.value):
         assert error.code() is grpc.StatusCode.INTERNAL
         assert "secret" not in str(error)
+        assert ("x-fault", "service") in tuple(error.trailing_metadata() or ())
         assert "Error" not in str(error.details())
     assert "night-7" in str(unary.value.details())
     assert "the secret is b'x'" in caplog.text
