@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from qtr.caller import CallerSettings
 from qtr.cpus import available_cpus
 from spark_jobs import gates
+from spark_jobs.schedule import scheduled_date
 
 InputFormat = Literal["auto", "parquet", "csv", "json"]
 
 
-def _today() -> date:
-    return datetime.now(UTC).date()
+def _run_date(given: dict[str, Any]) -> date:
+    now = datetime.now(UTC)
+    return scheduled_date(given.get("scheduled_job") or "", now) or now.date()
 
 
 class LabelSettings(CallerSettings):
@@ -53,8 +55,15 @@ class LabelSettings(CallerSettings):
         default=False,
         description="After publishing, rewrite the store's many small files as few; no other run may use it meanwhile.",
     )
+    scheduled_job: str | None = Field(
+        default=None,
+        description="Name of the Kubernetes Job, or of the Spark operator's application, that the run belongs to. If a "
+        "schedule made it, the name ends in the scheduled time, and the run's date is that time's day (UTC).",
+    )
     run_date: date = Field(
-        default_factory=_today, description="Partition to publish, replaced whole if it exists; today (UTC) if absent."
+        default_factory=_run_date,
+        description="Partition to publish, replaced whole if it exists; if absent the day of --scheduled-job, else "
+        "today (UTC).",
     )
     query_column: str = Field(default="query", min_length=1, description="Column that holds the query.")
     title_column: str = Field(default="title", min_length=1, description="Column that holds the title.")

@@ -48,6 +48,28 @@ def run_ends(manifests: Manifests) -> Iterator[str]:
 
 
 @rule
+def date_of_schedule(manifests: Manifests) -> Iterator[str]:
+    """An attempt that begins after midnight must go on with the night that its schedule began."""
+    label = {
+        "CronJob": "metadata.labels['batch.kubernetes.io/job-name']",
+        "ScheduledSparkApplication": "metadata.labels['sparkoperator.k8s.io/app-name']",
+    }
+    for cron in manifests.of(*label):
+        spec = cron["spec"]
+        if cron["kind"] == "CronJob":
+            container = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+        else:
+            container = spec["template"]["driver"]
+        paths = [
+            each["valueFrom"]["fieldRef"]["fieldPath"]
+            for each in container.get("env", [])
+            if each["name"] == "QTR_SCHEDULED_JOB"
+        ]
+        if paths != [label[cron["kind"]]]:
+            yield f"{title(cron)} takes its date from the clock of each attempt"
+
+
+@rule
 def spark_role(manifests: Manifests) -> Iterator[str]:
     """The label by which the network policies know the job's pods."""
     for pod in manifests.pods():

@@ -172,6 +172,8 @@ MUTATIONS = [
     Mutation("run-ends", CRON, f"{JOB}.backoffLimit", GONE, "cronjob"),
     Mutation("run-ends", CRON, f"{JOB}.ttlSecondsAfterFinished", GONE, "cronjob"),
     Mutation("run-ends", CRON, f"{DRIVER}.restartPolicy", "OnFailure", "cronjob"),
+    Mutation("date-of-schedule", CRON, f"{DRIVER}.containers.0.env", [], "cronjob"),
+    Mutation("date-of-schedule", APPLICATION, "spec.template.driver.env", GONE, "operator"),
     Mutation("spark-role", CRON, f"{JOB}.template.metadata.labels.spark-role", GONE, "cronjob"),
     Mutation("job-target", "ConfigMap/qtr-nightly", "data.QTR_TARGET", "qtr-server.qtr.svc:8001", "cronjob"),
     Mutation("steady-executors", CONF, DEFAULTS, Swap("dynamicAllocation.enabled  ", "x"), "cronjob"),
