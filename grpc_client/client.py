@@ -6,9 +6,10 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
-from grpc_client.answers import BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
+from grpc_client.answers import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
 from grpc_client.caller import Caller
 from grpc_client.columns import PairColumns
 from grpc_client.config import ClientConfig, ModelRef
@@ -178,9 +179,31 @@ class RelevanceClient:
                 model=self._pinned(),
             )
         caller = self._caller()
-        answer = self._checked(caller.call("ScoreBatch", request, stop, tolerance), columns.rows)
-        caller.counters.add(rows=columns.rows)
-        return answer
+        response = caller.call("ScoreBatch", request, stop, tolerance)
+        answer = self._checked(response, columns.rows)
+        unkept = self._refused_by_setting(answer, columns, response.max_text_bytes)
+        caller.counters.add(rows=columns.rows - len(unkept))
+        for failure in unkept.values():
+            caller.counters.add_failed_row(failure.reason)
+        return replace(answer, failures={**answer.failures, **unkept}) if unkept else answer
+
+    def _refused_by_setting(
+        self, answer: BatchScores, columns: PairColumns, server_limit: int
+    ) -> dict[int, RowFailure]:
+        """Find the rows that this server refused by a limit lower than the one that every server must keep to."""
+        promised = self.config.max_text_bytes
+        if not answer.failures or promised is None or not 0 < server_limit < promised:
+            return {}
+        too_long = [
+            {place for place, text in enumerate(texts) if len(text.encode()) > server_limit}
+            for texts in (columns.queries, columns.titles)
+        ]
+        reason = f"this server takes texts of {server_limit} bytes, others of the same target {promised}"
+        return {
+            row: RowFailure(FAILED, reason)
+            for row in answer.failures
+            if any(place in long for place, long in zip(columns.places(row), too_long, strict=True))
+        }
 
     def _checked(self, response: pb.ScoreBatchResponse, rows: int) -> BatchScores:
         scores, labels = list(response.scores), list(response.labels)

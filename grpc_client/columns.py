@@ -20,6 +20,13 @@ class PairColumns:
         """Number of pairs."""
         return len(self.query_index) or len(self.queries)
 
+    def places(self, row: int) -> tuple[int, int]:
+        """Return where a row's query and title are in their columns."""
+        return (
+            self.query_index[row] if self.query_index else row,
+            self.title_index[row] if self.title_index else row,
+        )
+
     def halves(self) -> tuple[PairColumns, PairColumns]:
         """Cut the rows in the middle; each half keeps only the texts that it uses."""
         middle = self.rows // 2

@@ -108,6 +108,9 @@ class ClientConfig:
         process that sees many more fail gives up: `grpc_client.stats`.
     model
         The model that must answer; `None` accepts whichever is served.
+    max_text_bytes
+        UTF-8 bytes of one text that every server must take. A shorter one that a server refuses by its own, lower limit
+        counts as a row on which the server failed; `None` takes each server's limit for right.
     priority
         The lane that the server puts the calls into.
     tls
@@ -125,6 +128,7 @@ class ClientConfig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     max_failed_ratio: float = 0.01
     model: ModelRef | None = None
+    max_text_bytes: int | None = None
     priority: Priority = "bulk"
     tls: TlsFiles | None = None
     token_file: str | None = None
@@ -138,5 +142,7 @@ class ClientConfig:
         for name in ("in_flight", "channels", "max_rows_per_rpc", "max_bytes_per_rpc"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.max_text_bytes is not None and self.max_text_bytes < 1:
+            raise ConfigError(f"max_text_bytes must be at least 1, not {self.max_text_bytes}")
         if not 0 <= self.max_failed_ratio <= 1:
             raise ConfigError(f"max_failed_ratio must be from 0 to 1, not {self.max_failed_ratio:g}")

@@ -83,14 +83,15 @@ def score_response(titles: Sequence[str], answer: Answer) -> pb.ScoreResponse:
     return pb.ScoreResponse(results=results, model=model_version(answer.bundle), timings=_timings(answer))
 
 
-def batch_response(answer: Answer) -> pb.ScoreBatchResponse:
-    """Write ``ScoreBatch``'s answer."""
+def batch_response(answer: Answer, max_text_bytes: int) -> pb.ScoreBatchResponse:
+    """Write ``ScoreBatch``'s answer; ``max_text_bytes`` is the limit on texts that it was given under."""
     return pb.ScoreBatchResponse(
         scores=answer.scores.tolist(),
         labels=answer.labels.tolist(),
         errors=[_row_error(row, fault) for row, fault in answer.faults.items()],
         model=model_version(answer.bundle),
         timings=_timings(answer),
+        max_text_bytes=max_text_bytes,
     )
 
 

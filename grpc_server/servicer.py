@@ -30,7 +30,8 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
         """Score pairs in columns."""
         pairs, model = messages.pairs_of_batch(request, self._limits), messages.asked_model(request.model)
         del request
-        return messages.batch_response(await self._score(pairs, model, context))
+        answer = await self._score(pairs, model, context)
+        return messages.batch_response(answer, self._engine.models.current.max_text_bytes)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Describe the model and the limits."""

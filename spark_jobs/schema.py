@@ -10,7 +10,7 @@ from pyspark.sql.types import FloatType, StringType, StructField, StructType, Ti
 OK = "OK"
 INVALID_ARGUMENT = "INVALID_ARGUMENT"
 SETTLED = (OK, INVALID_ARGUMENT)
-"""Statuses that the same model would give again; any other row is worth another try."""
+"""Statuses that the same model would give again, on any server; any other row is worth another try."""
 
 RESULT_ARROW = pa.schema(
     [

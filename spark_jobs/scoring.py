@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -105,7 +106,7 @@ def _calls(
     info: ModelInfo | None = None
     for batch in batches:
         # Not asked for before there is a row to score: most empty partitions never need a server.
-        info = info if info is not None else client.model()
+        info = info if info is not None else _pinned(client.model(), config)
         max_rows = min(config.max_rows_per_rpc, info.limits.max_rows)
         sheet = Sheet(batch, *columns, max_rows=max_rows, max_bytes=config.max_bytes_per_rpc, info=info)
         for part in sheet.parts:
@@ -113,6 +114,13 @@ def _calls(
         if not sheet.parts:
             # A batch whose rows were all refused takes its place in the window too, or such batches would pile up.
             yield partial(_nothing_to_score, sheet)
+
+
+def _pinned(info: ModelInfo, config: ClientConfig) -> ModelInfo:
+    """Return `info` with the limit on texts that the whole run keeps to, whichever server was asked."""
+    if config.max_text_bytes is None:
+        return info
+    return replace(info, limits=replace(info.limits, max_text_bytes=config.max_text_bytes))
 
 
 def _score_part(

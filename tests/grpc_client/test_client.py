@@ -447,6 +447,26 @@ def test_the_real_server_agrees_with_the_contract(start_server: Callable[..., Se
             RelevanceClient(replace(client.config, model=ModelRef("no such", "1"))).score_batch(["a"], ["b"])
 
 
+def test_a_refusal_by_a_lower_limit_than_promised_is_no_word_of_the_models(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server("--max-text-bytes", "200")
+    titles = ["kettle", "é" * 101, "\u200b", "é" * 100]
+    found = []
+    for promised in (None, 200, 8192):
+        with RelevanceClient(ClientConfig(server.address, max_text_bytes=promised)) as client:
+            # Twice: by index, and row by row.
+            for index in ([0, 1, 2, 3], []):
+                queries = ["kettle"] if index else ["kettle"] * 4
+                answer = client.score_batch(queries, titles, [0] * len(index), index)
+                found.append({row: failure.code for row, failure in answer.failures.items()})
+            assert client.stats().failed_rows == (2 if promised == 8192 else 0)
+            assert client.stats().rows == 8
+    own = {1: "INVALID_ARGUMENT", 2: "INVALID_ARGUMENT"}
+    assert found == [own] * 4 + [{1: "FAILED", 2: "INVALID_ARGUMENT"}] * 2
+    assert answer.failures[1].reason == "this server takes texts of 200 bytes, others of the same target 8192"
+
+
 def test_a_text_that_cannot_be_sent_is_one_sentence() -> None:
     with RelevanceClient(ClientConfig("127.0.0.1:1")) as client:
         with pytest.raises(RequestRejected, match="not valid UTF-8"):

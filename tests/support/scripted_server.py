@@ -37,8 +37,9 @@ class ScriptedServer:
     """Start on entry; the script is a list of steps, one for each ScoreBatch call, after which it behaves.
 
     A step may have ``status``, ``details``, ``pushback_ms``, ``delay_s``, ``drop_scores``, ``score`` or ``model``.
-    Settings are ``port``, ``limit_rows``, ``too_large_above``, ``version``, ``delay_s`` (of every call) and ``poison``:
-    titles, each with the status that a call with it ends with, or "DIE".
+    Settings are ``port``, ``limit_rows``, ``too_large_above``, ``version``, ``delay_s`` (of every call), ``poison``:
+    titles, each with the status that a call with it ends with, or "DIE"; and ``text_limits``: bytes of one text as the
+    first call of GetModel announces them, the second, …; the last is what holds.
     """
 
     def __init__(self, script: list[dict[str, Any]] | None = None, **settings: Any) -> None:
@@ -97,11 +98,15 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
         self._steps: Iterator[dict[str, Any]] = iter(settings["script"])
         self._lock = threading.Lock()
         self._model = pb.ModelVersion(name="scripted", version=settings.get("version", "1"))
+        text_limits = settings.get("text_limits", [8192])
+        self._text_limits, self._text_limit = iter(text_limits), text_limits[-1]
 
     def GetModel(self, request: pb.GetModelRequest, context: grpc.ServicerContext) -> pb.GetModelResponse:
         self._tell("GetModel", context)
+        with self._lock:
+            text_limit = next(self._text_limits, self._text_limit)
         limits = pb.Limits(
-            max_rows=self._settings.get("limit_rows", 4096), max_text_bytes=8192, max_message_bytes=16 << 20
+            max_rows=self._settings.get("limit_rows", 4096), max_text_bytes=text_limit, max_message_bytes=16 << 20
         )
         return pb.GetModelResponse(model=self._model, sha256="0" * 64, labels=LABELS, threshold=0.5, limits=limits)
 
@@ -141,9 +146,15 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
                 scores[row], labels[row] = float("nan"), 0
                 name = "query" if not query.strip() else "title"
                 errors.append(pb.RowError(row=row, code=3, reason=f"{name} is empty"))
+            elif (size := max(len(query.encode()), len(title.encode()))) > self._text_limit:
+                scores[row], labels[row] = float("nan"), 0
+                reason = f"title has {size} bytes, the limit is {self._text_limit}"
+                errors.append(pb.RowError(row=row, code=3, reason=reason))
         answer_by = pb.ModelVersion(**step["model"]) if "model" in step else self._model
         keep = len(scores) - step.get("drop_scores", 0)
-        return pb.ScoreBatchResponse(scores=scores[:keep], labels=labels, errors=errors, model=answer_by)
+        return pb.ScoreBatchResponse(
+            scores=scores[:keep], labels=labels, errors=errors, model=answer_by, max_text_bytes=self._text_limit
+        )
 
     def _next_step(self, context: grpc.ServicerContext) -> dict[str, Any]:
         with self._lock:

@@ -91,18 +91,20 @@ class ScoreBatchRequest(_message.Message):
     def __init__(self, queries: _Optional[_Iterable[str]] = ..., titles: _Optional[_Iterable[str]] = ..., query_index: _Optional[_Iterable[int]] = ..., title_index: _Optional[_Iterable[int]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
 
 class ScoreBatchResponse(_message.Message):
-    __slots__ = ("scores", "labels", "errors", "model", "timings")
+    __slots__ = ("scores", "labels", "errors", "model", "timings", "max_text_bytes")
     SCORES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TEXT_BYTES_FIELD_NUMBER: _ClassVar[int]
     scores: _containers.RepeatedScalarFieldContainer[float]
     labels: _containers.RepeatedScalarFieldContainer[int]
     errors: _containers.RepeatedCompositeFieldContainer[RowError]
     model: ModelVersion
     timings: Timings
-    def __init__(self, scores: _Optional[_Iterable[float]] = ..., labels: _Optional[_Iterable[int]] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    max_text_bytes: int
+    def __init__(self, scores: _Optional[_Iterable[float]] = ..., labels: _Optional[_Iterable[int]] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., max_text_bytes: _Optional[int] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ()
