@@ -13,6 +13,7 @@ REPORT, KEPT = "report.json", "published.json"
 """A date's newest report; and, if that one was held back, the report of what is published there."""
 
 _PREFIX = "run_date="
+_MOST_ROWS = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,23 @@ def read_baseline(text: str) -> Baseline | None:
         report: dict[str, Any] = json.loads(text)
         if report["published"] is not True:
             return None
+        labels = {str(label): _count(rows) for label, rows in report["labels"].items()}
         return Baseline(
             run_date=date.fromisoformat(report["run_date"]),
             run_id=str(report["run_id"]),
             model=f"{report['model']['name']} {report['model']['version']}",
-            rows=int(report["rows"]["in"]),
-            labels={str(label): int(count) for label, count in report["labels"].items()},
-            histogram=tuple(int(count) for count in report["scores"]["rows"]),
+            rows=_count(report["rows"]["in"]),
+            labels=labels,
+            histogram=tuple(_count(rows) for rows in report["scores"]["rows"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < _MOST_ROWS:
+        raise ValueError(f"expected a number of rows, not {value!r}")
+    return value
 
 
 def _date_of(name: str) -> date | None:

@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -72,6 +71,7 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
     from spark_jobs.progress import Progress
     from spark_jobs.replicas import RaisedReplicas
     from spark_jobs.run import LabelRun
+    from spark_jobs.run_ids import new_run_id
     from spark_jobs.session import open_session, require_target
     from spark_jobs.supervision import supervised
 
@@ -80,7 +80,7 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
         if settings.target is None:
             # They load while Spark starts.
             servers = stack.enter_context(EmbeddedServers(settings.servers, settings.bundle))
-        run_id = uuid.uuid4().hex
+        run_id = new_run_id()
         # Their pods start while Spark starts, too.
         raised = stack.enter_context(RaisedReplicas.of(settings, run_id)) if settings.scale else None
         ours = SparkSession.getActiveSession() is None

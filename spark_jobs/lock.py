@@ -8,16 +8,17 @@ before it: local disks, HDFS, S3, GCS and ABFS all do. (Hadoop's ``create(overwr
 And a dead run's flag has a name of its own, so deleting it can never delete that of a run which has just begun.
 
 A flag is alive as long as its file ``<run id>.alive`` is written again every `BEAT_S` seconds. It is dead after
-`LEASE_S` without, by the clock of the storage and not of some machine; or at once if its process is known to be gone,
-which can be told where it ran on this machine, in this process namespace, since this boot. Of a run elsewhere nobody
-can tell: whoever meets its flag waits for its next beat, or until the lease is over, so that a pod which replaces one
-that was drained or killed goes on with its night. A run that was taken for dead (stopped for minutes, or cut off from
-the storage) finds its flag missing and ends before it publishes. Between this last look and the renaming of a folder
-there are milliseconds which no file system can guard; what would be published then is a whole night all the same, never
-a mixture of two.
+`LEASE_S` without, by the clock of the storage and not of some machine; or at once if its process is known to be gone
+(`spark_jobs.process_identity`). Of a run elsewhere, or one that cannot be seen from here, nobody can tell: whoever
+meets its flag waits for its next beat, or until the lease is over, so that a pod which replaces one that was drained or
+killed goes on with its night. A run that was taken for dead (stopped for minutes, or cut off from the storage) finds
+its flag missing and ends before it publishes. Between this last look and the renaming of a folder there are
+milliseconds which no file system can guard; what would be published then is a whole night all the same, never a mixture
+of two.
 
 Who takes a date over notes in its own flag whose flags it takes down: should it die before it has cleaned up after
-them, the next one knows of all of them.
+them, the next one knows of all of them. Flags are files that others may have written: what is no run's id in them is
+passed over.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 
 from spark_jobs.errors import DateTaken, JobError
+from spark_jobs.process_identity import lives, process_identity
+from spark_jobs.run_ids import is_run_id
 from spark_jobs.storage import Storage
 
 log = logging.getLogger("spark_jobs")
@@ -45,6 +47,7 @@ log = logging.getLogger("spark_jobs")
 BEAT_S = 5.0
 LEASE_S = 30.0
 _TRIES = 4
+_MOST_SHOWN = 64
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ class RunLock:
             "user": _user(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "process": _process(os.getpid()),
+            "process": process_identity(os.getpid()),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "dead": self.dead,
         }
@@ -208,18 +211,18 @@ class RunLock:
         dead: list[str] = []
         for name in self._storage.names(self._folder):
             run_id, kind = name.rpartition(".")[::2]
-            if kind != "json" or run_id == self._run_id:
+            if kind != "json" or run_id == self._run_id or not is_run_id(run_id):
                 continue
             owner = _parsed(self._storage.read_text(self._flag(run_id)))
             seen = self._seen_ms(run_id)
             if seen is None or now is None:
                 continue  # it has just gone
             silent_s = max(0.0, (now - seen) / 1000)
-            lives = _lives(owner)
-            if silent_s <= self._lease_s and lives is not False:
-                return _Holder(run_id, _described(run_id, owner, silent_s), seen, silent_s, lives is True), []
+            alive = lives(owner.get("process"))
+            if silent_s <= self._lease_s and alive is not False:
+                return _Holder(run_id, _described(run_id, owner, silent_s), seen, silent_s, alive is True), []
             flags.append(run_id)
-            dead += [*owner.get("dead", []), run_id]
+            dead += [*_noted(owner), run_id]
         self.dead = list(dict.fromkeys(dead))
         return None, flags
 
@@ -234,8 +237,8 @@ class RunLock:
             self._take_down(run_id)
 
     def _take_down(self, run_id: str) -> None:
-        self._storage.delete(self._flag(run_id))
-        self._storage.delete(self._alive(run_id))
+        self._storage.delete(self._flag(run_id), below=self._folder)
+        self._storage.delete(self._alive(run_id), below=self._folder)
 
     def _flag(self, run_id: str) -> str:
         return f"{self._folder}/{run_id}.json"
@@ -251,30 +254,17 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _process(pid: int) -> str | None:
-    """Name a process so that no other ever has the name: boot, process namespace, and when it began."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # The name of the program, in brackets, may hold spaces; the 20th field after it is the start, in clock ticks.
-        began = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()} {pid} {began}"
-    except (OSError, IndexError):
-        return None
-
-
-def _lives(owner: dict[str, Any]) -> bool | None:
-    """Whether a flag's process is there or has ended; `None` if that cannot be told from here."""
-    name, here = owner.get("process"), _process(os.getpid())
-    if not isinstance(name, str) or here is None or name.split()[:2] != here.split()[:2]:
-        return None
-    return _process(int(owner["pid"])) == name
+def _noted(owner: dict[str, Any]) -> list[str]:
+    """Return the ids of the runs that a flag's run had taken the date over from."""
+    noted = owner.get("dead")
+    return [run_id for run_id in noted if is_run_id(run_id)] if isinstance(noted, list) else []
 
 
 def _parsed(text: str) -> dict[str, Any]:
     # Empty while it is being written.
     try:
         owner = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return owner if isinstance(owner, dict) else {}
 
@@ -282,5 +272,9 @@ def _parsed(text: str) -> dict[str, Any]:
 def _described(run_id: str, owner: dict[str, Any], silent_s: float) -> str:
     if not owner:
         return f"{run_id}, last sign of life {silent_s:.0f} s ago"
-    who = f"{owner.get('user')}@{owner.get('host')}, process {owner.get('pid')}, since {owner.get('since')}"
-    return f"{run_id} ({who}, last sign of life {silent_s:.0f} s ago)"
+    user, host, pid, since = (_printable(owner.get(name)) for name in ("user", "host", "pid", "since"))
+    return f"{run_id} ({user}@{host}, process {pid}, since {since}, last sign of life {silent_s:.0f} s ago)"
+
+
+def _printable(value: object) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value)[:_MOST_SHOWN])

@@ -23,7 +23,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from spark_jobs.storage import Storage
+from spark_jobs.storage import Storage, require_below
 from spark_jobs.tables import Table
 
 PARTITIONS = ("run_date",)
@@ -93,13 +93,14 @@ class Publication:
         """
         for run_id in run_ids:
             folder = f"{self._staging}/{run_id}"
+            require_below(folder, self._staging)
             try:
                 if self._storage.exists(f"{folder}/replaced") and not self._storage.exists(self._partition):
                     self._storage.rename(f"{folder}/replaced", self._partition)
-                self._storage.delete(folder)
+                self._storage.delete(folder, below=self._staging)
             except (Py4JError, OSError):
                 # Spark's process is gone. What may be somebody's published night stays where it is, for the next run.
-                self._storage.delete(f"{folder}/labels")
+                self._storage.delete(f"{folder}/labels", below=self._staging)
                 self._storage.delete_if_empty(folder)
         self._storage.delete_if_empty(self._staging)
         self._storage.delete_if_empty(self._staging.rsplit("/", 1)[0])

@@ -149,7 +149,7 @@ class Reporter:
         """
         try:
             report = self._write(judged)
-            self._storage.delete(f"{self._folder}/{KEPT}")
+            self._storage.delete(f"{self._folder}/{KEPT}", below=self._folder)
         except Exception as error:
             raise RunFailed(f"{self._output} is published, but its report could not be written: {error}") from error
         return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from threading import Event
 
@@ -28,7 +29,7 @@ from spark_jobs.scoring import score_pairs
 from spark_jobs.session import scoring_partitions
 from spark_jobs.settings import LabelSettings
 from spark_jobs.storage import Storage
-from spark_jobs.store import STORE_COLUMNS, ScoreStore, batches_root, discard_unfinished
+from spark_jobs.store import STORE_COLUMNS, ScoreStore, batches_root, discard_unfinished, require_keys
 from spark_jobs.tables import Table
 
 log = logging.getLogger("spark_jobs")
@@ -84,16 +85,21 @@ class LabelRun:
         self._publication = Publication(
             spark, self._labels, f"{aside}/_staging/{self._date}", settings.run_date, run_id
         )
-        what = f"{self._date.replace('=', ' ')} of {self._output}"
-        self._lock = RunLock(self._storage, f"{self._output}/_locks/{self._date}", run_id, what)
+        # Outputs may share a folder of labels, whose partitions are renamed: who publishes there holds its lock, too.
+        locked = dict.fromkeys([self._output, *([] if self._labels.named else [self._labels.name])])
+        day = self._date.replace("=", " ")
+        self._locks = [
+            RunLock(self._storage, f"{folder}/_locks/{self._date}", run_id, f"{day} of {folder}") for folder in locked
+        ]
 
     def trouble(self) -> JobError | None:
-        """Give the reason to break off a run that has lost its lock."""
-        return self._lock.trouble()
+        """Give the reason to break off a run that has lost a lock."""
+        return next((trouble for lock in self._locks if (trouble := lock.trouble()) is not None), None)
 
     def break_off(self) -> None:
         """End a wait for another run, or for the service's first answer; may be called at any time, from any thread."""
-        self._lock.give_up()
+        for lock in self._locks:
+            lock.give_up()
         if self._first_contact is not None:
             self._first_contact.close()
 
@@ -105,11 +111,14 @@ class LabelRun:
         JobError, grpc_client.ClientError, pyspark.errors.PySparkException, py4j.protocol.Py4JError
             Whatever went wrong; `spark_jobs.faults` makes a sentence of it.
         """
-        outer = [table.name for table in (self._store, self._labels) if table.plain_files]
+        outer = [self._store.name] if self._store.plain_files else []
+        outer += [] if self._labels.named else [self._labels.name]
         outer += [self._output]
         made_here = [folder for folder in outer if not self._storage.exists(folder)]
         try:
-            with self._lock:
+            with ExitStack() as held:
+                for lock in self._locks:
+                    held.enter_context(lock)
                 self._clean()
                 try:
                     return self._label()
@@ -124,9 +133,13 @@ class LabelRun:
 
     def _clean(self) -> None:
         """Delete what this run, and the dead ones whose date it took over, left half done."""
-        runs = [*self._lock.dead, self.run_id]
+        runs = list(dict.fromkeys([*(run_id for lock in self._locks for run_id in lock.dead), self.run_id]))
         self._publication.clean(runs)
         discard_unfinished(self._storage, batches_root(self._store, self._waiting), runs)
+
+    def _check_locks(self) -> None:
+        for lock in self._locks:
+            lock.check()
 
     def _label(self) -> RunReport:
         settings, step = self.settings, self._progress.step
@@ -136,6 +149,7 @@ class LabelRun:
             if not rows_in:
                 raise InputError(f"the input {', '.join(settings.input)} has no rows")
             self._store.require(self.spark, "--store", STORE_COLUMNS)
+            require_keys(self.spark, self._store, self._waiting)
             self._labels.require(self.spark, "--labels", [*frame.columns, *OUTPUT_COLUMNS], PARTITIONS)
         with step("start"):
             config, info = self._connect()
@@ -160,13 +174,13 @@ class LabelRun:
         if judged.held:
             held = reporter.hold(judged)
             # The scores are right, whatever the night is: other dates need not score these pairs again.
-            self._lock.check()
+            self._check_locks()
             store.finish()
             raise held
         with step("publish"):
-            self._lock.check()
+            self._check_locks()
             store.finish()
-            self._publication.commit(staged, self._lock.check)
+            self._publication.commit(staged, self._check_locks)
             self.published.set()
         report = reporter.finish(judged)
         if settings.compact:
@@ -192,7 +206,11 @@ class LabelRun:
         raise RunFailed(f"{rows_in} rows of input became {rows_out} labelled rows; nothing was published")
 
     def _connect(self) -> tuple[ClientConfig, ModelInfo]:
-        """Ask which model is served, and pin it: an answer by another one fails the run instead of mixing versions."""
+        """Ask which model is served, and pin it with its limit on texts.
+
+        An answer by another model fails the run instead of mixing versions. A row that a server refuses by a lower
+        limit of its own is `FAILED`, which is never taken for the model's word.
+        """
         settings = self.settings
         config = ClientConfig(
             target=self._target(),
@@ -213,4 +231,4 @@ class LabelRun:
         with RelevanceClient(first_call) as client:
             self._first_contact = client
             info = client.model()
-        return replace(config, model=info.ref), info
+        return replace(config, model=info.ref, max_text_bytes=info.limits.max_text_bytes), info

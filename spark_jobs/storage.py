@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 _HIDDEN = ("_", ".")
 _GLANCE_S = 0.05
+_MOST_BYTES = 16 << 20
 
 
 class Storage:
@@ -119,12 +120,12 @@ class Storage:
             raise
 
     def read_text(self, path: str) -> str:
-        """Read a small file; empty if it does not exist, or cannot be read at this moment."""
+        """Read a small file, at most its first 16 MiB; empty if it does not exist, or cannot be read at this moment."""
         hadoop_path, fs = self._open(path)
         try:
             stream = fs.open(hadoop_path)
             try:
-                return bytes(stream.readAllBytes()).decode(errors="replace")
+                return bytes(stream.readNBytes(_MOST_BYTES)).decode(errors="replace")
             finally:
                 stream.close()
         except Py4JJavaError:
@@ -141,8 +142,22 @@ class Storage:
         if fs.exists(new) or not fs.rename(old, new):
             raise OSError(f"{source} could not be renamed to {target}")
 
-    def delete(self, path: str) -> None:
-        """Delete a file or a folder with all that is in it; it need not exist."""
+    def delete(self, path: str, *, below: str) -> None:
+        """Delete a file or a folder with all that is in it; it need not exist.
+
+        Parameters
+        ----------
+        path
+            What to delete.
+        below
+            Folder that `path` must lie in: the caller's own, which no file's content has a say in.
+
+        Raises
+        ------
+        OutsideError
+            If `path` does not lie in `below`.
+        """
+        require_below(path, below)
         try:
             hadoop_path, fs = self._open(path)
             fs.delete(hadoop_path, True)
@@ -186,6 +201,24 @@ class Storage:
     def _open(self, path: str) -> tuple[Any, Any]:
         hadoop_path = self._jvm.org.apache.hadoop.fs.Path(path)
         return hadoop_path, hadoop_path.getFileSystem(self._context._jsc.hadoopConfiguration())
+
+
+class OutsideError(ValueError):
+    """A path that was to be deleted or renamed leads out of the folder that it must lie in."""
+
+
+def require_below(path: str, folder: str) -> None:
+    """Make sure that a path begins with a folder and leads on from it, never back.
+
+    Raises
+    ------
+    OutsideError
+        If it does not, or is the folder itself.
+    """
+    start = folder.rstrip("/") + "/"
+    names = [name for name in path[len(start) :].split("/") if name]
+    if not path.startswith(start) or not names or {".", ".."}.intersection(names):
+        raise OutsideError(f"{path!r} does not lie in {folder!r}; it was left alone")
 
 
 def _is_missing(error: Py4JJavaError) -> bool:

@@ -2,13 +2,14 @@
 
 Layout of the default store, a folder of Parquet files::
 
-    STORE/model_name=student/model_version=1.0.0-ab12cd34ef56/batch=<id of the run that wrote it>/part-….parquet
+    STORE/keys=sha256/model_name=student/model_version=1.0.0-<SHA-256>/batch=<id of the run that wrote it>/….parquet
 
 A pair is known by its two keys alone: its texts would cost a tenth of what Spark costs while it scores, and what people
-searched for would lie in one more place.
+searched for would lie in one more place. How the keys are made is the outermost folder, so that scores under keys of
+another kind are never read; `ScoreStore` says so if there are any.
 
-Model and version are folders, so that reading one model's scores never opens another's. The version has the first
-twelve digits of the bundle's SHA-256 with it: a bundle that was changed under its old version scores again.
+Model and version are folders, so that reading one model's scores never opens another's. The version has the bundle's
+SHA-256 with it, its first 128 bits: a bundle that was changed under its old version scores again.
 
 **Why there is no log of what was done.** Scores are facts about pairs, so a store is a set: adding half of a run's
 scores does no harm, and what is there need not be done again. Scoring is therefore one Spark job, whose tasks each
@@ -24,7 +25,9 @@ a Parquet folder of the run's date, a store of the layout above, and are added t
 less the pairs that it has.
 
 **What is known.** Rows with status ``OK`` and ``INVALID_ARGUMENT`` are settled: the same model would say the same
-again. Rows with any other status (``FAILED``) are published by their own run, and tried again by the next.
+again, on any server. Rows with any other status (``FAILED``) are published by their own run, and tried again by the
+next. What a server's setting refuses is never here: texts over the limit that the run began with do not travel, and a
+row that one server refuses by a lower limit of its own is ``FAILED``.
 
 **Twice the same pair** can only come from two runs that score at the same time, for two dates or two outputs. A reader
 sees that its rows became more (`spark_jobs.publish` counts them) and reads again with `unique=True`.
@@ -32,25 +35,28 @@ sees that its rows became more (`spark_jobs.publish` counts them) and reads agai
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.types import LongType, StringType, StructField, StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from grpc_client import ModelInfo
-from spark_jobs.keys import KEYS, PAIR_KEY, TITLE_KEY
+from spark_jobs.errors import UsageError
+from spark_jobs.keys import KEY_SCHEME, KEY_TYPES, KEYS, TITLE_KEY
 from spark_jobs.schema import RESULT_SPARK, SETTLED
 from spark_jobs.storage import Storage
 from spark_jobs.tables import Table
+
+log = logging.getLogger("spark_jobs")
 
 _MODEL = ("model_name", "model_version")
 _RESULTS = [field for field in RESULT_SPARK if field.name not in _MODEL]
 ROW = StructType(
     [
-        StructField(TITLE_KEY, LongType()),
-        StructField(PAIR_KEY, LongType()),
+        *(StructField(name, KEY_TYPES[name]) for name in KEYS),
         *_RESULTS,
         StructField("run_id", StringType()),
     ]
@@ -61,6 +67,9 @@ STORE_COLUMNS = (*ROW.names, *_MODEL)
 """Columns of a store that is a table."""
 
 _ROWS_PER_FILE = 4_000_000
+# 128 bits in hex: with 48, somebody who makes bundles could make two that share their scores.
+_DIGEST_DIGITS = 32
+_KEYS_FOLDER = f"keys={KEY_SCHEME}"
 _COMMIT_BY_TASK = ("mapreduce.fileoutputcommitter.algorithm.version", "2")
 
 
@@ -74,7 +83,8 @@ class ModelKey:
     @classmethod
     def of(cls, info: ModelInfo) -> ModelKey:
         """Name the served model."""
-        return cls(info.ref.name, f"{info.ref.version}-{info.sha256[:12]}" if info.sha256 else info.ref.version)
+        digest = info.sha256[:_DIGEST_DIGITS]
+        return cls(info.ref.name, f"{info.ref.version}-{digest}" if digest else info.ref.version)
 
 
 class ParquetScores:
@@ -96,7 +106,7 @@ class ParquetScores:
         parts = [
             escaped.getPartitionPathString(*item) for item in zip(_MODEL, (model.name, model.version), strict=True)
         ]
-        self.folder = "/".join([root, *parts])
+        self.folder = "/".join([root, _KEYS_FOLDER, *parts])
 
     def batches(self) -> list[str]:
         """List the ids of the runs that have committed something here, and of compactions."""
@@ -133,7 +143,7 @@ class ParquetScores:
         rows.select(*ROW.names).write.mode("overwrite").parquet(draft)
         self._storage.rename(draft, self.batch(batch))
         for name in old:
-            self._storage.delete(self.batch(name))
+            self._storage.delete(self.batch(name), below=self.folder)
 
 
 class ScoreStore:
@@ -207,10 +217,10 @@ class ScoreStore:
             rows = rows.join(there.select(*KEYS), list(KEYS), "left_anti")
         self._table.append(rows.select(*STORE_COLUMNS), _MODEL)
         for batch in batches:
-            self._storage.delete(self._files.batch(batch))
-        # Upwards: version, model, date, and the folder of all dates. Other models' scores wait for their own.
+            self._storage.delete(self._files.batch(batch), below=self._files.folder)
+        # Upwards: version, model, keys, date, and the folder of all dates. Other models' scores wait for their own.
         folder = self._files.folder
-        for _ in range(4):
+        for _ in range(5):
             self._storage.delete_if_empty(folder)
             folder = folder.rsplit("/", 1)[0]
 
@@ -236,18 +246,48 @@ def batches_root(table: Table, waiting: str) -> str:
     return table.name if table.plain_files else waiting
 
 
+def require_keys(spark: SparkSession, table: Table, waiting: str) -> None:
+    """Make sure that a store's keys are of the kind that this version makes; for Parquet files, tell of older ones.
+
+    Scores under other keys in a folder of Parquet files lie beside ours and are not read: their pairs are scored anew.
+    A table has one type for a column, and takes one kind of key.
+
+    Raises
+    ------
+    UsageError
+        If the store is a table, or a folder in another format, and its keys are of another type.
+    """
+    storage = Storage(spark)
+    old = [root for root in {batches_root(table, waiting), waiting} if _folders(storage, root, "model_name=")]
+    for root in old:
+        log.warning("scores under keys of an older version are not used, delete them", extra={"folder": root})
+    if table.plain_files or not table.exists(spark):
+        return
+    types = {field.name: field.dataType for field in table.read(spark).schema if field.name in KEYS}
+    if types != KEY_TYPES:
+        expected, found = (
+            ", ".join(f"{name} {kind.simpleString()}" for name, kind in sorted(some.items())) or "none"
+            for some in (KEY_TYPES, types)
+        )
+        raise UsageError(
+            f"--store: {table.name} has the keys {found}, expected {expected}: it was made by an older version, whose "
+            "keys can be forged; name another store, where every pair is scored anew"
+        )
+
+
 def discard_unfinished(storage: Storage, root: str, run_ids: Iterable[str]) -> None:
     """Delete what tasks of ended runs had begun to write, for whatever model, and their folders that are empty then."""
     batches = {f"batch={run_id}" for run_id in run_ids}
-    for model in _folders(storage, root, "model_name="):
+    for model in _folders(storage, f"{root}/{_KEYS_FOLDER}", "model_name="):
         for version in _folders(storage, model, "model_version="):
             if not (begun := batches.intersection(storage.names(version))):
                 continue
             for batch in begun:
-                storage.delete(f"{version}/{batch}/_temporary")
+                storage.delete(f"{version}/{batch}/_temporary", below=root)
                 storage.delete_if_empty(f"{version}/{batch}")
             storage.delete_if_empty(version)
             storage.delete_if_empty(model)
+    storage.delete_if_empty(f"{root}/{_KEYS_FOLDER}")
 
 
 def _folders(storage: Storage, folder: str, prefix: str) -> list[str]:

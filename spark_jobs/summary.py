@@ -123,9 +123,12 @@ def samples(labelled: DataFrame, query_column: str, title_column: str, summary: 
         Label, or problem as text, to rows.
     """
     rows = _rows(labelled, query_column, title_column).where(F.col("hash").isin(list(summary.picks)))
+    # One of each hash: texts can be made to have the same, and millions of such rows would fill the driver.
+    groups = rows.groupBy("status", "label", "reason", "hash").agg(
+        F.min(F.struct("query", "title", "score")).alias("row")
+    )
     shown: dict[str, list[SampleRow]] = defaultdict(list)
-    names = ("status", "label", "reason", "query", "title", "score")
-    for row in rows.select(*names).distinct().collect():
+    for row in groups.select("status", "label", "reason", "row.*").collect():
         key = row["label"] if row["status"] == OK else str(Problem(row["status"], row["reason"] or "no reason given"))
         shown[key].append(SampleRow(row["query"], row["title"], row["score"], row["label"]))
     ordered = (

@@ -80,9 +80,9 @@ def assert_right(output: Path) -> None:
     assert not list(output.rglob("_temporary"))
 
 
-def in_store(output: Path) -> set[tuple[int, int]]:
+def in_store(output: Path) -> set[tuple[int, bytes]]:
     """Give the keys of the pairs that are committed."""
-    tables = (pq.read_table(file, columns=list(KEYS)) for file in output.glob("scores/*/*/*/*.parquet"))
+    tables = (pq.read_table(file, columns=list(KEYS)) for file in output.glob("scores/*/*/*/*/*.parquet"))
     return {(row[TITLE_KEY], row[PAIR_KEY]) for table in tables for row in table.to_pylist()}
 
 
@@ -149,7 +149,7 @@ def test_a_killed_run_is_resumed_and_scores_only_the_rest(
 ) -> None:
     output = tmp_path / "out"
     job = start([*flags, "--partitions", "12"])
-    until(lambda: list(output.glob("scores/*/*/*/*.parquet")))
+    until(lambda: list(output.glob("scores/*/*/*/*/*.parquet")))
     job.kill()
     kept = in_store(output)
     assert not (output / "labels").exists()

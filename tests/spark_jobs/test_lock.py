@@ -10,12 +10,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.errors import DateTaken
-from spark_jobs.lock import RunLock, _process
+from spark_jobs.lock import RunLock
+from spark_jobs.process_identity import lives, process_identity
 from spark_jobs.storage import Storage
 from tests.support.job_process import until
 
@@ -63,7 +65,7 @@ def test_the_second_is_told_who_has_it_and_gets_it_afterwards(storage: Storage, 
 
 def test_a_run_whose_process_is_gone_is_dead_at_once(storage: Storage, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        name = _process(process.pid)
+        name = process_identity(process.pid)
         assert name is not None
         flag = tmp_path / "locks" / "day" / "dead.json"
         flag.parent.mkdir(parents=True)
@@ -76,10 +78,33 @@ def test_a_run_whose_process_is_gone_is_dead_at_once(storage: Storage, tmp_path:
         assert not flag.exists()
 
 
+HERE = process_identity(os.getpid()) or ""
+"""This process's name: boot, host, namespaces of numbers and of times, number, start."""
+
+
+def elsewhere(word: int, other: str) -> str:
+    """Name a process that is not there, in a system that differs from this one in a word."""
+    words = HERE.split()
+    words[word] = other
+    return " ".join([*words[:-2], str(2**22), words[-1]])
+
+
 @pytest.mark.parametrize(
     "process",
-    [None, "another-boot pid:[1] 1 1", f"{os.getpid()} of another machine"],
-    ids=["nameless", "another-boot", "this-number-elsewhere"],
+    [
+        None,
+        7,
+        "",
+        "x",
+        f"{os.getpid()} of another machine",
+        elsewhere(0, "another-boot"),
+        elsewhere(1, "another-host"),
+        elsewhere(2, "pid:[1]"),
+        elsewhere(3, "time:[1]"),
+        HERE.replace(f" {os.getpid()} ", " -1 "),
+        HERE.replace(f" {os.getpid()} ", f" {10**30} "),
+    ],
+    ids=str,
 )
 def test_a_run_elsewhere_is_dead_only_after_its_lease(storage: Storage, tmp_path: Path, process: str | None) -> None:
     flag = tmp_path / "locks" / "day" / "far.json"
@@ -90,6 +115,76 @@ def test_a_run_elsewhere_is_dead_only_after_its_lease(storage: Storage, tmp_path
     # Silent, it is waited for: the one that follows a killed pod does not give up.
     with lock(storage, tmp_path, "second", beat_s=0.1, lease_s=0.5) as second:
         assert second.dead == ["far"]
+
+
+@pytest.fixture
+def hidepid(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Show of /proc what its option hidepid=2 leaves of it: this process, and no other user's."""
+    proc = tmp_path_factory.mktemp("proc")
+    for name in (str(os.getpid()), "sys"):
+        (proc / name).symlink_to(f"/proc/{name}")
+    (proc / "self").symlink_to(str(os.getpid()))
+    monkeypatch.setattr("spark_jobs.process_identity._PROC", proc)
+
+
+def test_a_process_that_is_hidden_may_live_until_the_kernel_denies_it(
+    storage: Storage, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        name = process_identity(process.pid)
+        request.getfixturevalue("hidepid")
+        assert process_identity(process.pid) is None
+        flag = tmp_path / "locks" / "day" / "hidden.json"
+        flag.parent.mkdir(parents=True)
+        flag.write_text(json.dumps({"process": name}))
+        with beating(flag), pytest.raises(DateTaken, match="hidden"), lock(storage, tmp_path, "second"):
+            pass
+        assert flag.exists()
+        process.communicate(b"\n")
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["hidden"]
+
+
+def test_a_number_that_was_given_away_again_is_a_dead_run(storage: Storage, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "before.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text(json.dumps({"process": f"{HERE}0"}))
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["before"]
+
+
+def test_a_zombie_is_waited_for(storage: Storage, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        name = process_identity(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+        # Ended, and not asked about: until this test does, its number is not given away.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert lives(name) is None
+    assert lives(name) is False
+
+
+def test_what_a_flag_says_is_never_a_path(storage: Storage, tmp_path: Path) -> None:
+    folder = tmp_path / "locks" / "day"
+    folder.mkdir(parents=True)
+    noted: list[Any] = ["../../../victim", "..", ".", "", "/victim", "a/b", "a\x00b", "x" * 65, 5, None, ["old"], "old"]
+    for name, dead in {"first": noted, "second": "victim", "third": {"victim": 1}, "..odd name": ["victim"]}.items():
+        (folder / f"{name}.json").write_text(json.dumps({"dead": dead, "user": "a\x1b[2Jb", "process": None}))
+        os.utime(folder / f"{name}.json", (0, 0))
+    (folder / "deep.json").write_text("[" * 100_000)
+    os.utime(folder / "deep.json", (0, 0))
+    with lock(storage, tmp_path, "last") as last:
+        assert last.dead == ["deep", "old", "first", "second", "third"]
+    assert [path.name for path in folder.iterdir()] == ["..odd name.json"]
+
+
+def test_what_a_flag_says_of_its_run_cannot_move_the_cursor(storage: Storage, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "far.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text(json.dumps({"user": "a\x1b[2J\nb", "host": "h" * 5000}))
+    with beating(flag), pytest.raises(DateTaken) as caught, lock(storage, tmp_path, "second"):
+        pass
+    assert f"(a?[2J?b@{'h' * 64}, process None" in str(caught.value)
 
 
 def test_a_run_elsewhere_that_ends_meanwhile_gives_way(storage: Storage, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.errors import DateTaken
 from spark_jobs.publish import Publication
+from spark_jobs.storage import OutsideError, require_below
 from spark_jobs.tables import Table
 
 DAY = date(2026, 11, 1)
@@ -87,6 +88,51 @@ def test_a_second_rename_that_fails_leaves_the_older_night(
         publication.commit(staged, lambda: None)
     publication.clean(["tonight"])
     assert ids(tmp_path) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("run_id", ["../../victim", "..", ".", "", "/", "a/../../../victim"])
+def test_nothing_outside_of_the_staging_folder_is_deleted_or_moved(
+    spark: SparkSession, tmp_path: Path, publication: Publication, run_id: str
+) -> None:
+    (tmp_path / "victim" / "replaced").mkdir(parents=True)
+    staged = publication.stage(spark.range(3))
+    with pytest.raises(OutsideError, match="it was left alone"):
+        publication.clean([run_id])
+    assert (tmp_path / "victim" / "replaced").is_dir()
+    assert staged.count() == 3
+    assert not (tmp_path / "labels").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("out/x", "out"),
+        ("/x", "/"),
+        ("//_staging/x", "/"),
+        ("s3a://bucket/out/a/b", "s3a://bucket/out"),
+        ("out/a b/[x]", "out/"),
+    ],
+)
+def test_what_lies_below_may_be_deleted(path: str, folder: str) -> None:
+    require_below(path, folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("out", "out"),
+        ("out/", "out"),
+        ("out/.", "out"),
+        ("outer/x", "out"),
+        ("out/a/../../x", "out"),
+        ("out/..", "out"),
+        ("s3a://other/out/x", "s3a://bucket/out"),
+        ("/out/x", "out"),
+    ],
+)
+def test_what_lies_elsewhere_may_not(path: str, folder: str) -> None:
+    with pytest.raises(OutsideError):
+        require_below(path, folder)
 
 
 def test_a_run_taken_for_dead_does_not_touch_its_successor(spark: SparkSession, tmp_path: Path) -> None:

@@ -110,6 +110,27 @@ def test_only_a_published_report_can_be_compared_with() -> None:
         assert read_baseline(other) is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": {"in": -5}},
+        {"rows": {"in": "5"}},
+        {"rows": {"in": float("inf")}},
+        {"labels": {"yes": float("nan")}},
+        {"labels": ["yes"]},
+        {"labels": {"yes": 10**400}},
+        {"scores": {"rows": [1, -1]}},
+        {"scores": {"rows": "12"}},
+        {"run_date": "../../victim"},
+        {"model": "student"},
+    ],
+    ids=str,
+)
+def test_a_report_that_makes_no_sense_is_no_baseline(change: dict[str, Any]) -> None:
+    assert read_baseline(json.dumps(report().as_dict() | change)) is None
+    assert read_baseline(f'{{"published": {"[" * 100_000}') is None
+
+
 def test_the_last_published_night_is_the_newest_earlier_one(spark: SparkSession, tmp_path: Path) -> None:
     storage = Storage(spark)
     folder = f"{tmp_path}/re ports#1"

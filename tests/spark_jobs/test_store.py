@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +19,9 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from grpc_client import ClientConfig, ModelInfo, RelevanceClient
 from spark_jobs.errors import UsageError
-from spark_jobs.keys import KEYS
+from spark_jobs.keys import KEYS, PAIR_KEY, key_columns
 from spark_jobs.label_pairs import main
+from spark_jobs.lock import RunLock
 from spark_jobs.night import Night
 from spark_jobs.schema import RESULT_SPARK
 from spark_jobs.storage import Storage
@@ -41,11 +45,11 @@ def label(tmp_path: Path) -> Callable[..., int]:
         night: str = "01",
         status: int = 0,
         script: list[dict[str, Any]] | None = None,
-        version: str = "1",
+        **settings: Any,
     ) -> int:
         file = write_pairs(tmp_path / f"night-{night}.parquet", pairs)
         common = ["--input", str(file), "--output", str(tmp_path / "out"), "--run-date", f"2026-11-{night}"]
-        with ScriptedServer(script, version=version) as server:
+        with ScriptedServer(script, **settings) as server:
             assert main([*common, "--target", server.address, "--log-format", "json", *flags]) == status
             calls = server.finished_calls()
         return sum(call["rows"] for call in calls if call["method"] == "ScoreBatch")
@@ -84,16 +88,44 @@ def test_another_model_version_scores_again_and_keeps_the_old_scores(label: Call
     pairs = pairs_of(20)
     assert [label(pairs, version=version) for version in ("1", "2", "1")] == [20, 20, 0]
     assert {row["model_version"] for row in labels(tmp_path / "out")} == {"1"}
-    assert sorted(path.name for path in (tmp_path / "out" / "scores" / "model_name=scripted").iterdir()) == [
-        "model_version=1-000000000000",
-        "model_version=2-000000000000",
-    ]
+    folder = tmp_path / "out" / "scores" / "keys=sha256" / "model_name=scripted"
+    assert sorted(path.name for path in folder.iterdir()) == [f"model_version={v}-{'0' * 32}" for v in "12"]
 
 
 def test_what_the_model_refuses_is_known_too(label: Callable[..., int], tmp_path: Path) -> None:
     pairs: list[tuple[Text, Text]] = [("query", ""), ("query", "title"), (None, "title")]
     assert [label(pairs, night=night) for night in ("01", "02")] == [2, 0]
     assert [row["error"] for row in labels(tmp_path / "out", "02")] == ["title is empty", None, "query is null"]
+
+
+def test_a_row_over_the_limit_of_one_server_is_scored_when_that_is_mended(
+    label: Callable[..., int], tmp_path: Path
+) -> None:
+    pairs = [*pairs_of(300), ("query", ""), ("query", "t" * 50), ("query", "é" * 21)]
+    # The driver met one replica, and the tasks another one, which takes less.
+    limits = {"text_limits": [8192, 40]}
+    flags = ["--gate", "failed_rows=0.5"]
+    assert label(pairs, *flags, **limits) == len(pairs)
+    rows = labels(tmp_path / "out")
+    assert Counter(row["status"] for row in rows) == {"OK": 300, "INVALID_ARGUMENT": 1, "FAILED": 2}
+    reason = "this server takes texts of 40 bytes, others of the same target 8192"
+    assert {row["error"] for row in rows if row["status"] == "FAILED"} == {reason}
+    assert label(pairs, night="02") == 2
+    assert Counter(row["status"] for row in labels(tmp_path / "out", "02")) == {"OK": 302, "INVALID_ARGUMENT": 1}
+    long: list[tuple[Text, Text]] = [("query", f"title {row} {'x' * 40}") for row in range(300)]
+    label(long, night="03", status=3, **limits)
+    assert label(long, night="03") == 300
+    assert_right(labels(tmp_path / "out", "03"), long)
+
+
+def test_a_row_over_the_limit_of_every_server_is_scored_when_that_is_mended(
+    label: Callable[..., int], tmp_path: Path
+) -> None:
+    pairs = [*pairs_of(200), ("query", "t" * 50)]
+    assert label(pairs, text_limits=[40]) == 200
+    assert [row["error"] for row in labels(tmp_path / "out")][-1] == "title has 50 bytes, the limit is 40"
+    assert label(pairs, night="02") == 1
+    assert_right(labels(tmp_path / "out", "02"), pairs)
 
 
 def test_a_failed_run_keeps_what_its_tasks_committed(label: Callable[..., int], tmp_path: Path) -> None:
@@ -235,6 +267,58 @@ def test_labels_elsewhere_are_staged_where_they_go(label: Callable[..., int], tm
     assert [path.name for path in elsewhere.iterdir()] == ["run_date=2026-11-01"]
 
 
+@pytest.mark.parametrize("flags", [[], ["--format", "orc"]], ids=["parquet", "orc"])
+def test_outputs_that_share_a_folder_of_labels_exclude_each_other(
+    label: Callable[..., int],
+    tmp_path: Path,
+    spark: SparkSession,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+) -> None:
+    shared = tmp_path / "other output" / "labels"
+    folder = shared / "_locks" / "run_date=2026-11-01"
+    # The other output's run: it has no flag `--labels`, for the folder is its own.
+    with RunLock(Storage(spark), str(folder), "other", f"run_date 2026-11-01 of {shared}"):
+        assert label(pairs_of(5), "--labels", str(shared), *flags, status=4) == 0
+        assert f"run_date 2026-11-01 of {shared} is being labelled by another run: other" in capsys.readouterr().err
+        assert [path.name for path in shared.iterdir()] == ["_locks"]
+        assert not (tmp_path / "out").exists()
+        assert label(pairs_of(5), "--labels", str(shared), *flags, night="02") == 5
+    assert label(pairs_of(5), "--labels", str(shared), *flags) == 0
+    assert {path.name for path in shared.iterdir() if path.is_dir()} == {"run_date=2026-11-01", "run_date=2026-11-02"}
+
+
+def test_a_run_holds_the_locks_of_its_output_and_of_its_labels(
+    label: Callable[..., int], tmp_path: Path, spark: SparkSession
+) -> None:
+    seen: set[str] = set()
+    check = RunLock.check
+
+    def watched(lock: RunLock) -> None:
+        seen.update(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("_locks/*/*.json"))
+        check(lock)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunLock, "check", watched)
+        label(pairs_of(2))
+        label(pairs_of(2), "--labels", str(tmp_path / "elsewhere"))
+    day = "_locks/run_date=2026-11-01"
+    assert seen == {f"out/{day}", f"out/labels/{day}", f"elsewhere/{day}"}
+    assert not list(tmp_path.rglob("_locks"))
+
+
+def test_a_flag_that_names_another_folder_deletes_nothing(label: Callable[..., int], tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    for folder in ("out", "out/labels"):
+        flag = tmp_path / folder / "_locks" / "run_date=2026-11-01" / "dead.json"
+        flag.parent.mkdir(parents=True)
+        flag.write_text(json.dumps({"dead": ["../../../victim", "../../victim", str(tmp_path / "victim")]}))
+        os.utime(flag, (0, 0))
+    assert label(pairs_of(3)) == 3
+    assert (tmp_path / "victim").is_dir()
+    assert not list(tmp_path.rglob("_locks"))
+
+
 def test_a_table_that_is_new_is_made(spark: SparkSession) -> None:
     rows = spark.range(3).withColumn("run_date", F.to_date(F.lit("2026-11-01")))
     table = Table("made_labels")
@@ -315,7 +399,7 @@ def test_what_failed_for_a_moment_is_published_and_tried_again(
 
 def test_a_model_with_an_unusual_name_has_a_folder(spark: SparkSession, tmp_path: Path, info: ModelInfo) -> None:
     strange = ModelInfo(type(info.ref)("a/b=c: d", "1%2"), "", info.labels, info.threshold, info.limits)
-    rows = spark.createDataFrame([(1, 2, "q", "t")], "title_key long, pair_key long, query string, title string")
+    rows = spark.createDataFrame([(1, b"2", "q", "t")], "title_key long, pair_key binary, query string, title string")
     rows = rows.withColumns(
         {"score": F.lit(0.5), "label": F.lit("x"), "status": F.lit("OK"), "error": F.lit(None).cast("string")}
         | {"scored_at": F.current_timestamp()}
@@ -332,3 +416,62 @@ def test_a_model_with_an_unusual_name_has_a_folder(spark: SparkSession, tmp_path
     ]
     assert set(KEYS) < set(read.columns)
     assert pa.types.is_int64(pq.read_schema(next((tmp_path / "scores").rglob("*.parquet"))).field(KEYS[0]).type)
+
+
+# Another query for the same title that Spark's xxhash64 of query and title (seed 42) takes for the same pair.
+TWINS = ("sp18knzuK>GZBPM^", "kettle"), ("red kettle 1.7 l", "kettle")
+
+
+def test_a_pair_that_was_made_to_look_like_another_gets_its_own_score(
+    label: Callable[..., int], tmp_path: Path, spark: SparkSession
+) -> None:
+    forged, real = TWINS
+    frame = spark.createDataFrame([forged, real], "query string, title string")
+    assert frame.select(F.xxhash64("query", "title")).distinct().count() == 1
+    assert label([forged]) == 1
+    assert label([real], night="02") == 1
+    assert_right(labels(tmp_path / "out", "02"), [real])
+    assert label([forged, real, forged], night="03") == 0
+    assert_right(labels(tmp_path / "out", "03"), [forged, real, forged])
+
+
+def test_keys_keep_the_border_between_query_and_title(spark: SparkSession) -> None:
+    texts = [("ab", "c"), ("a", "bc"), ("1:a", "b"), ("", "abc"), ("1", "1:b"), ("é", "a"), ("ab", "c")]
+    frame = spark.createDataFrame(texts, "query string, title string")
+    rows = frame.select(key_columns(F.col("query"), F.col("title"))[PAIR_KEY].alias("key"), "query", "title").collect()
+    for row in rows:
+        framed = f"{len(row.query.encode())}:{row.query}{row.title}".encode()
+        assert bytes(row.key) == hashlib.sha256(framed).digest()[:16]
+    assert len({bytes(row.key) for row in rows}) == 6
+
+
+def test_a_store_under_keys_of_an_older_version_is_told_and_scored_anew(
+    label: Callable[..., int], tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = pairs_of(20)
+    texts = spark.createDataFrame(pairs, "query string, title string")
+    old = texts.select(
+        F.xxhash64("title").alias("title_key"),
+        F.xxhash64("query", "title").alias("pair_key"),
+        F.lit(0.25).cast("float").alias("score"),
+        F.lit("relevant").alias("label"),
+        F.lit("OK").alias("status"),
+        F.lit(None).cast("string").alias("error"),
+        F.current_timestamp().alias("scored_at"),
+        F.lit("old").alias("run_id"),
+    )
+    folder = tmp_path / "out" / "scores"
+    old.write.parquet(str(folder / "model_name=scripted" / "model_version=1-000000000000" / "batch=old"))
+    assert label(pairs) == 20
+    assert_right(labels(tmp_path / "out"), pairs)
+    [told] = [line for line in capsys.readouterr().out.splitlines() if "older version" in line]
+    assert json.loads(told)["folder"] == str(folder)
+    assert label(pairs, "--compact", night="02") == 0
+    assert spark.read.parquet(str(folder / "model_name=scripted")).count() == 20
+    # A table takes one type of key.
+    old.withColumns({"model_name": F.lit("scripted"), "model_version": F.lit("1")}).write.saveAsTable("old_scores")
+    try:
+        assert label(pairs, "--store", "old_scores", night="03", status=2) == 0
+        assert "the keys pair_key bigint, title_key bigint, expected pair_key binary" in capsys.readouterr().err
+    finally:
+        spark.sql("DROP TABLE old_scores")

@@ -97,6 +97,16 @@ def test_samples_stay_few_and_span_the_scores(spark: SparkSession, tmp_path: Pat
     assert sum(summary.problems.values()) == copies
 
 
+def test_rows_that_were_made_to_look_like_one_are_one_sample(spark: SparkSession, tmp_path: Path) -> None:
+    # Spark's xxhash64 takes these two queries with the same title for the same pair.
+    rows: list[Labelled] = [
+        (query, "kettle", 0.5, "yes", "OK", None) for query in ("red kettle 1.7 l", "sp18knzuK>GZBPM^")
+    ]
+    summary, shown = looked_at(labelled(spark, tmp_path, rows))
+    assert len(summary.picks) == 1
+    assert [row.query for row in shown["yes"]] == ["red kettle 1.7 l"]
+
+
 def test_reasons_beyond_the_fiftieth_are_one(spark: SparkSession, tmp_path: Path) -> None:
     reasons = [f"reason {number}" for number in range(60) for _ in range(60 - number)]
     rows: list[Labelled] = [("q", "t", None, None, "INTERNAL", reason) for reason in reasons]
