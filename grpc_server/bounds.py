@@ -10,7 +10,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from grpc_server.errors import DeadlineError, UnavailableError
+from grpc_server.errors import DeadlineError, DrainingError, UnavailableError
 
 Message = TypeVar("Message")
 
@@ -18,7 +18,8 @@ Message = TypeVar("Message")
 CALL_BYTES = 32 << 10
 # The message of a method that takes no texts: names, ids and versions.
 SMALL_MESSAGE_BYTES = 1 << 10
-_RETRY_SECONDS = 0.5
+RETRY_SECONDS = 0.5
+_DRAINING = "the server is draining"
 
 
 class ByteBudget:
@@ -37,6 +38,7 @@ class ByteBudget:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._emptied: asyncio.Future[None] | None = None
         self.taken = 0
 
     def take(self, count: int) -> int:
@@ -49,7 +51,7 @@ class ByteBudget:
         """
         if self.taken + count > self._most:
             raise UnavailableError(
-                f"calls hold {self.taken} bytes and {count} more do not fit, the limit is {self._most}", _RETRY_SECONDS
+                f"calls hold {self.taken} bytes and {count} more do not fit, the limit is {self._most}", RETRY_SECONDS
             )
         self.taken += count
         return count
@@ -57,6 +59,14 @@ class ByteBudget:
     def give_back(self, count: int) -> None:
         """Hold ``count`` bytes less."""
         self.taken -= count
+        if not self.taken and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    async def empty(self) -> None:
+        """Wait until nothing is held; for one waiter at a time."""
+        while self.taken:
+            self._emptied = asyncio.get_running_loop().create_future()
+            await self._emptied
 
 
 class Holding:
@@ -133,6 +143,9 @@ class Arrivals:
         Seconds that a message has before it may be given up for another.
     waiting
         Calls that may wait for a place; more are refused.
+    first_come
+        Whether the oldest that waits is let in first. Then each gets its place after a time that those who come later
+        cannot lengthen.
 
     Attributes
     ----------
@@ -142,11 +155,21 @@ class Arrivals:
         When the newest message began to come, in the loop's time.
     """
 
-    def __init__(self, places: int, seconds: float, *, patience: float = 1.0, waiting: int | None = None) -> None:
+    def __init__(
+        self,
+        places: int,
+        seconds: float,
+        *,
+        patience: float = 1.0,
+        waiting: int | None = None,
+        first_come: bool = False,
+    ) -> None:
         self._places = places
         self._seconds = seconds
         self._patience = patience
         self._most_waiting = places * 16 if waiting is None else waiting
+        self._next = 0 if first_come else -1
+        self._closed = False
         self.coming = 0
         self.newest = -math.inf
         # In the order in which they began; the values of those coming are when they got their place.
@@ -162,10 +185,12 @@ class Arrivals:
         Raises
         ------
         UnavailableError
-            If too many calls wait already.
+            If too many calls wait already, or the arrivals are closed.
         DeadlineError
             If the message did not come in time.
         """
+        if self._closed:
+            raise DrainingError(_DRAINING, 0.0)
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
@@ -184,17 +209,25 @@ class Arrivals:
         except asyncio.CancelledError:
             # As `asyncio.timeout` does it: another's cancellation, at the same time, goes on.
             if arrival.given_up and task.uncancel() <= arrival.cancelling:
+                if self._closed:
+                    raise DrainingError(_DRAINING, 0.0) from None
                 raise DeadlineError("the request's message did not arrive in time") from None
             raise
         finally:
             del self._open[arrival]
             self.coming -= 1
             if self._coming.pop(arrival, None) is not None and self._waiting:
-                self._admit_newest(loop)
+                self._admit_next(loop)
+
+    def close(self) -> None:
+        """Give up every message on its way, and refuse those to come: they would be answered by nobody."""
+        self._closed = True
+        for arrival in tuple(self._open):
+            arrival.give_up()
 
     async def _wait_for_place(self, arrival: _Arrival, loop: asyncio.AbstractEventLoop) -> None:
         if len(self._waiting) >= self._most_waiting:
-            raise UnavailableError("too many requests are on their way", _RETRY_SECONDS)
+            raise UnavailableError("too many requests are on their way", RETRY_SECONDS)
         arrival.place = loop.create_future()
         self._waiting.append(arrival)
         self._watch_oldest(loop)
@@ -204,9 +237,9 @@ class Arrivals:
             if arrival in self._waiting:
                 self._waiting.remove(arrival)
 
-    def _admit_newest(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _admit_next(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting:
-            arrival = self._waiting.pop()
+            arrival = self._waiting.pop(self._next)
             if arrival.place is not None and not arrival.place.done():
                 self._coming[arrival] = loop.time()
                 arrival.place.set_result(None)
@@ -235,5 +268,5 @@ class Arrivals:
             if loop.time() - since >= self._patience:
                 del self._coming[arrival]
                 arrival.give_up()
-                self._admit_newest(loop)
+                self._admit_next(loop)
         self._watch_oldest(loop)

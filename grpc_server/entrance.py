@@ -30,6 +30,7 @@ from grpc_server.backlog import Backlog
 from grpc_server.bounds import CALL_BYTES, SMALL_MESSAGE_BYTES, Arrivals, ByteBudget, Holding
 from grpc_server.calls import Call
 from grpc_server.errors import DeadlineError, MessageSizeError, UnavailableError
+from grpc_server.health_room import HealthRoom
 from grpc_server.observer import UNKNOWN_METHOD, CallEnded, CallStarted, Method, Observer
 from grpc_server.status import reason_for, to_status
 from grpc_server.wire import ValueBound
@@ -53,6 +54,10 @@ class Room:
     budget: ByteBudget
     arrivals: Arrivals
 
+    def budget_for(self, call: Call) -> ByteBudget:  # noqa: ARG002
+        """Return the budget that `call` takes from."""
+        return self.budget
+
 
 class Entrance:
     """Takes services as a gRPC server does, and offers their methods to that server behind the same door.
@@ -69,9 +74,9 @@ class Entrance:
         Who may call.
     work
         Room for every call but the health checks.
-    probes
-        Room for health checks. They need no token, or every probe would have to hold one; and they must be answered
-        when the other room is full, so they have one of their own.
+    checks, watches
+        Room for health checks, and for streams of them. They need no token, or every probe would have to hold one; and
+        checks must be answered when the other rooms are full, so they have one of their own.
     observer
         Told of every call.
     texts
@@ -87,7 +92,8 @@ class Entrance:
         callers: Callers,
         *,
         work: Room,
-        probes: Room,
+        checks: Room | HealthRoom,
+        watches: Room | HealthRoom,
         observer: Observer,
         texts: Mapping[str, ValueBound] = MappingProxyType({}),
         backlog: Backlog | None = None,
@@ -95,7 +101,8 @@ class Entrance:
         self._server = server
         self._callers = callers
         self._work = work
-        self._probes = probes
+        self._checks = checks
+        self._watches = watches
         self._observer = observer
         self._texts = texts
         self._check_backlog = _nothing if backlog is None else backlog.check
@@ -112,14 +119,17 @@ class Entrance:
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Offer the methods of ``service``."""
-        probing = service == HEALTH
-        room, callers = (self._probes, Callers()) if probing else (self._work, self._callers)
+        callers = Callers() if service == HEALTH else self._callers
         doors = {}
         for name, handler in handlers.items():
             method = Method(_KINDS[handler.request_streaming, handler.response_streaming], service, name)
             started = self._observer.method_served(method)
             values = self._texts.get(f"{service}/{name}")
-            check = _nothing if probing else self._check_backlog
+            room: Room | HealthRoom = self._work
+            check = self._check_backlog
+            if service == HEALTH:
+                room = self._watches if handler.response_streaming else self._checks
+                check = _nothing
             door = _Door(
                 name, handler, room, callers, values, check_backlog=check, refusals=self._refusals, started=started
             )
@@ -161,7 +171,7 @@ class _Door:
         self,
         name: str,
         handler: Any,
-        room: Room,
+        room: Room | HealthRoom,
         callers: Callers,
         values: ValueBound | None,
         *,
@@ -175,7 +185,7 @@ class _Door:
         self._behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
         self._parse = handler.request_deserializer
         self._serialize = handler.response_serializer
-        self._budget = room.budget
+        self._budget_for = room.budget_for
         self._arrivals = room.arrivals
         self._callers = callers
         self._check_backlog = check_backlog
@@ -191,7 +201,7 @@ class _Door:
     async def _answer_one(self, _: object, context: Context) -> Any:
         call = Call(context)
         ended = self._started(call.metadata)
-        held = Holding(self._budget)
+        held = Holding(self._budget_for(call))
         try:
             response = await self._answer(call, held)
         except BaseException as error:
@@ -209,7 +219,7 @@ class _Door:
     async def _answer_many(self, _: object, context: Context) -> None:
         call = Call(context)
         ended = self._started(call.metadata)
-        held = Holding(self._budget)
+        held = Holding(self._budget_for(call))
         try:
             self._enter(call, held)
             await self._stream(call, context, held)
@@ -273,6 +283,10 @@ class _Door:
         if isinstance(error, grpc.aio.AbortError):
             _end(ended, call.code() or grpc.StatusCode.UNKNOWN, error)
             return error
+        if isinstance(error, grpc.aio.InternalError):
+            # The peer left while a message of the call was under way: nobody is there to be told.
+            _end(ended, grpc.StatusCode.CANCELLED, error)
+            return asyncio.CancelledError()
         code, text, trailing = to_status(error, call.request_id)
         _end(ended, code, error)
         if call.message_read and not isinstance(error, UnavailableError | DeadlineError):
@@ -287,6 +301,8 @@ class _Door:
             await call.abort(code, text, trailing)
         except (grpc.aio.AbortError, asyncio.CancelledError) as abort:
             return abort
+        except grpc.aio.BaseError:
+            return asyncio.CancelledError()  # the peer left in the meantime
         raise AssertionError("abort returned")
 
 

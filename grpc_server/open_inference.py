@@ -35,7 +35,7 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
         """Say whether the server takes work."""
-        return pb.ServerReadyResponse(ready=await self._health.is_serving(context))
+        return pb.ServerReadyResponse(ready=self._health.serving)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         """Say whether the server takes work for the model; one that it does not hold is not ready."""
@@ -43,7 +43,7 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
             self._engine.models.find(request.name, request.version)
         except ModelNotServedError:
             return pb.ModelReadyResponse(ready=False)
-        return pb.ModelReadyResponse(ready=await self._health.is_serving(context))
+        return pb.ModelReadyResponse(ready=self._health.serving)
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
         """Name the server."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from grpc_server.daemon_thread import on_daemon_thread
 from grpc_server.models import ServedModels, smoke_test
 from relevance_model import Bundle, ModelError, Scorer
 from relevance_model.bundle import MANIFEST
@@ -41,7 +43,7 @@ class BundleReloader:
             self._seen = self._mark()
             old = self._models.current.bundle
             try:
-                scorer = await asyncio.to_thread(self._load, old.sha256)
+                scorer = await on_daemon_thread("load-bundle", partial(self._load, old.sha256))
                 if scorer is None:
                     log.info("bundle unchanged", extra={"bundle": str(self._path), "version": old.manifest.version})
                     return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 import grpc
@@ -17,9 +19,9 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_server import open_inference, transport
 from grpc_server.config import ServerSettings
 from grpc_server.engine import Doorstep, Engine
-from grpc_server.entrance import Entrance
+from grpc_server.entrance import Entrance, Room
 from grpc_server.errors import StartupError
-from grpc_server.health import SERVING, HealthServicer
+from grpc_server.health import HealthServicer
 from grpc_server.messages import RequestLimits
 from grpc_server.models import ServedModels, smoke_test
 from grpc_server.observer import Observer
@@ -35,6 +37,11 @@ from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
 log = logging.getLogger("grpc_server")
 
 SERVICE = relevance_pb2.DESCRIPTOR.services_by_name["RelevanceService"].full_name
+# The last part of a drain's time, at most a fifth of it, kept for cutting off those who are still connected.
+_CUT_SECONDS = 1.0
+# What peers have for closing their connections once the last answer was sent; an honest one takes a round trip.
+_PARTING_SECONDS = 1.0
+_NEVER_SECONDS = 1e9
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
@@ -51,21 +58,22 @@ async def serve(settings: ServerSettings) -> None:
     _stop_on_signals(stop.set)
     backlog = transport.backlog(settings)
     telemetry = Telemetry(settings, backlog=backlog)
-    work, probes = transport.rooms(settings)
-    engine, reloader = _load(settings, telemetry.observer, doorstep=work.arrivals)
+    rooms = transport.rooms(settings)
+    engine, reloader = _load(settings, telemetry.observer, doorstep=rooms.work.arrivals)
     engine.start()
     reloading = _reload_on_demand(reloader, settings.watch_bundle_seconds)
     server = grpc.aio.server(options=transport.channel_options(settings))
     entrance = Entrance(
         server,
         transport.callers(settings),
-        work=work,
-        probes=probes,
+        work=rooms.work,
+        checks=rooms.checks,
+        watches=rooms.watches,
         observer=telemetry.observer,
         texts=_text_methods(settings),
         backlog=backlog,
     )
-    health = HealthServicer()
+    health = HealthServicer((SERVICE, open_inference.SERVICE))
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
         RelevanceServicer(engine, _request_limits(settings)), entrance.services
     )
@@ -81,8 +89,7 @@ async def serve(settings: ServerSettings) -> None:
     address = transport.bind(server, settings)
     metrics_address = await telemetry.listen(engine)
     await server.start()
-    for name in ("", SERVICE, open_inference.SERVICE):
-        await health.set(name, SERVING)
+    health.set_serving(True)
     if settings.exit_on_stdin_close:
         loop = asyncio.get_running_loop()
         on_stdin_close(lambda: loop.call_soon_threadsafe(stop.set))
@@ -100,10 +107,9 @@ async def serve(settings: ServerSettings) -> None:
     )
     await _first(stop, engine.broken)
     reloading.cancel()
-    try:
-        await _drain(server, health, engine, settings)
-    finally:
-        await telemetry.close()
+    drained = await _drain(server, health, engine, rooms.work, settings)
+    await telemetry.close()
+    _leave(drained)
 
 
 def _load(settings: ServerSettings, observer: Observer, doorstep: Doorstep) -> tuple[Engine, BundleReloader]:
@@ -187,24 +193,88 @@ async def _first(*events: asyncio.Event) -> None:
         each.cancel()
 
 
-async def _drain(server: grpc.aio.Server, health: HealthServicer, engine: Engine, settings: ServerSettings) -> None:
-    """Tell the balancers first, then refuse new work, then finish what was accepted."""
-    drain_seconds = settings.drain_seconds
+@dataclass(frozen=True, slots=True)
+class _Drained:
+    """How a drain ended.
+
+    Attributes
+    ----------
+    failure
+        Why accepted work was not finished; empty if it was.
+    closed
+        Whether gRPC could close every connection.
+    """
+
+    failure: str
+    closed: bool
+
+
+async def _drain(
+    server: grpc.aio.Server, health: HealthServicer, engine: Engine, work: Room, settings: ServerSettings
+) -> _Drained:
+    """Tell the balancers first, then refuse new work, then finish what was accepted.
+
+    All of it lies within the time for it, whatever peers do: nothing is awaited outside the limit, and its last part is
+    kept for cutting off those who are still connected.
+    """
+    seconds = settings.drain_seconds
+    cut_seconds = min(_CUT_SECONDS, seconds / 5)
     log.info("draining")
-    await health.enter_graceful_shutdown()
+    health.set_serving(False)
+    drained = False
     try:
-        async with asyncio.timeout(drain_seconds):
+        async with asyncio.timeout(seconds - cut_seconds):
             if not engine.broken.is_set():
-                await asyncio.sleep(min(settings.notice_seconds, drain_seconds / 2))
+                await asyncio.sleep(min(settings.notice_seconds, seconds / 2))
             await engine.drain()
-            if engine.broken.is_set():
-                # What it left undone will never be answered here; cut off, its callers ask another replica.
-                await server.stop(0)
-                raise StartupError("the engine broke down; the log has the cause")
-            health.end_watches()
-            await server.stop(drain_seconds)
+            drained = not engine.broken.is_set()
+            if drained:
+                health.end_watches()
+                work.arrivals.close()
+                await _part(server, work)
     except TimeoutError:
-        log.error("not drained in time; accepted calls are cut off", extra={"drain_seconds": drain_seconds})
-        await server.stop(0)
-        raise StartupError("not drained in time") from None
+        if drained:
+            log.warning("answers that were not taken in time are cut off", extra={"drain_seconds": seconds})
+        else:
+            log.error("not drained in time; accepted calls are cut off", extra={"drain_seconds": seconds})
+    # Not cancelled when the time is over: gRPC would find its own future cancelled.
+    closed, _ = await asyncio.wait({asyncio.ensure_future(server.stop(0))}, timeout=cut_seconds)
+    if engine.broken.is_set():
+        # What it left undone will never be answered here; cut off, its callers ask another replica.
+        return _Drained("the engine broke down; the log has the cause", closed=bool(closed))
+    return _Drained("" if drained else "not drained in time", closed=bool(closed))
+
+
+def _leave(drained: _Drained) -> None:
+    """Tell how it ended, and end the process at once if gRPC will not let it end.
+
+    gRPC keeps a connection whose peer has stopped to read in the middle of an answer, and waits for it without limit
+    wherever its objects are freed.
+
+    Raises
+    ------
+    StartupError
+        If accepted work was not finished.
+    """
+    if not drained.closed:
+        log.warning("a connection is left behind; its peer reads nothing, so that it cannot be closed")
+        if drained.failure:
+            log.error(drained.failure)
+        logging.shutdown()
+        os._exit(1 if drained.failure else 0)
+    if drained.failure:
+        raise StartupError(drained.failure)
     log.info("stopped")
+
+
+async def _part(server: grpc.aio.Server, work: Room) -> None:
+    """Return when every answer was sent, and the connections were closed or had a moment for it."""
+    stopping = asyncio.ensure_future(server.stop(_NEVER_SECONDS))
+    answered = asyncio.ensure_future(work.budget.empty())
+    try:
+        await asyncio.wait({stopping, answered}, return_when=asyncio.FIRST_COMPLETED)
+        # A peer that never says anything would otherwise keep the server for as long as it likes.
+        await asyncio.wait({stopping}, timeout=_PARTING_SECONDS)
+    finally:
+        stopping.cancel()
+        answered.cancel()

@@ -10,6 +10,7 @@ raised                    status              what the caller should do
 ``UnauthenticatedError``  UNAUTHENTICATED     show a valid token
 ``PermissionDeniedError`` PERMISSION_DENIED   use a certificate whose name may call
 ``DeadlineError``         DEADLINE_EXCEEDED   retry with more time; nothing was computed
+``NotImplementedError``   UNIMPLEMENTED       do without the method; generated code raises it for one that is not served
 anything else             INTERNAL            report the request id; the log has the cause, the answer never does
 ========================= =================== =====================================================================
 
@@ -83,6 +84,8 @@ def to_status(error: Exception, request_id: str) -> tuple[grpc.StatusCode, str, 
             return grpc.StatusCode.UNAUTHENTICATED, str(error), ()
         case PermissionDeniedError():
             return grpc.StatusCode.PERMISSION_DENIED, str(error), ()
+        case NotImplementedError():
+            return grpc.StatusCode.UNIMPLEMENTED, "this server does not have the method", ()
         case ScoringError():
             return grpc.StatusCode.INTERNAL, f"{_PUBLIC_INTERNAL}: {request_id}", (FAULT,)
         case _:

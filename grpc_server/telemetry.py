@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from grpc_server.backlog import Backlog
 from grpc_server.config import ServerSettings
+from grpc_server.daemon_thread import on_daemon_thread
 from grpc_server.engine import Engine
 from grpc_server.metrics import Metrics
 from grpc_server.metrics_endpoint import MetricsEndpoint
@@ -69,11 +69,10 @@ class Telemetry:
     async def close(self) -> None:
         """Send the last spans and stop listening."""
         if self._tracing is not None:
-            # A thread that nobody must wait for, unlike the loop's own.
-            flush = threading.Thread(target=self._tracing.close, name="flush-traces", daemon=True)
-            flush.start()
-            await asyncio.to_thread(flush.join, _FLUSH_SECONDS)
-            if flush.is_alive():
+            try:
+                async with asyncio.timeout(_FLUSH_SECONDS):
+                    await on_daemon_thread("flush-traces", self._tracing.close)
+            except TimeoutError:
                 log.warning("the last spans were not sent in time", extra={"seconds": _FLUSH_SECONDS})
         if self._endpoint is not None:
             await self._endpoint.close()

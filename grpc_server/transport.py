@@ -5,16 +5,18 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+from dataclasses import dataclass
 from typing import Final
 
 import grpc.aio
 
 from grpc_server.auth import Callers, TokenFile
 from grpc_server.backlog import Backlog
-from grpc_server.bounds import CALL_BYTES, Arrivals, ByteBudget
+from grpc_server.bounds import CALL_BYTES, SMALL_MESSAGE_BYTES, Arrivals, ByteBudget
 from grpc_server.config import ServerSettings
 from grpc_server.entrance import Room
 from grpc_server.errors import StartupError
+from grpc_server.health_room import HealthRoom
 from grpc_server.tls import CertificateFiles, ReloadingCertificate
 
 log = logging.getLogger(__name__)
@@ -26,11 +28,17 @@ _METADATA_BYTES: Final = 16 << 10
 # What a peer may send of a message before it is read.
 _WINDOW_BYTES: Final = 64 << 10
 _NEVER_MS: Final = (1 << 31) - 1
-_PROBE_PLACES: Final = 16
-# Each connection of a balancing client holds one health watch, and sometimes one of the connection before.
-_PROBES_PER_CONNECTION: Final = 2
 # What gRPC's core lets wait unless told otherwise, though it begins to drop calls at random there.
 _LEAST_WAITING: Final = 1000
+# A health check and its message, which names a service.
+_HEALTH_CALL_BYTES: Final = CALL_BYTES + SMALL_MESSAGE_BYTES
+# A balancing client holds one watch on its connection; a proxy's connection carries those of many clients.
+_HEALTH_CALLS_PER_CONNECTION: Final = 16
+# Checks that connections may have in progress beyond the one that each has room for.
+_POOLED_CHECKS: Final = 128
+# An honest check comes whole, with its call. While others wait, one that does not is given up after a moment.
+_HEALTH_PLACES: Final = 8
+_HEALTH_PATIENCE_SECONDS: Final = 0.025
 
 
 def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
@@ -75,12 +83,37 @@ def _most_waiting(settings: ServerSettings) -> int:
     return max(_LEAST_WAITING, settings.max_inflight_bytes // CALL_BYTES)
 
 
-def rooms(settings: ServerSettings) -> tuple[Room, Room]:
-    """Make room for calls, and for health checks."""
-    most_probes = _PROBES_PER_CONNECTION * settings.max_connections
-    return (
-        Room(ByteBudget(settings.max_inflight_bytes), Arrivals(settings.max_arriving, settings.arrival_seconds)),
-        Room(ByteBudget(most_probes * CALL_BYTES), Arrivals(_PROBE_PLACES, settings.arrival_seconds)),
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Room for calls, for health checks, and for streams of these."""
+
+    work: Room
+    checks: HealthRoom
+    watches: HealthRoom
+
+
+def rooms(settings: ServerSettings) -> Rooms:
+    """Make room for calls of each kind; none can take another's."""
+    return Rooms(
+        work=Room(ByteBudget(settings.max_inflight_bytes), Arrivals(settings.max_arriving, settings.arrival_seconds)),
+        checks=_health_room(settings, pool=_POOLED_CHECKS),
+        watches=_health_room(settings, pool=settings.max_connections),
+    )
+
+
+def _health_room(settings: ServerSettings, pool: int) -> HealthRoom:
+    arrivals = Arrivals(
+        _HEALTH_PLACES,
+        settings.arrival_seconds,
+        patience=_HEALTH_PATIENCE_SECONDS,
+        waiting=settings.max_connections + pool,
+        first_come=True,
+    )
+    return HealthRoom(
+        arrivals,
+        own=_HEALTH_CALL_BYTES,
+        most=_HEALTH_CALLS_PER_CONNECTION * _HEALTH_CALL_BYTES,
+        pool=pool * _HEALTH_CALL_BYTES,
     )
 
 

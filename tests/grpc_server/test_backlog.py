@@ -41,7 +41,7 @@ async def burst(calls: int, *, service: str = "test") -> tuple[Counter[grpc.Stat
     limits = ("grpc.server.max_pending_requests", "grpc.server.max_pending_requests_hard_limit")
     server = grpc.aio.server(options=[(name, MOST) for name in limits])
     entrance = Entrance(
-        server, Callers(), work=room, probes=room, observer=Observers(backlog, metrics), backlog=backlog
+        server, Callers(), work=room, checks=room, watches=room, observer=Observers(backlog, metrics), backlog=backlog
     )
     first = True
 

@@ -206,7 +206,7 @@ async def serving(
     """Serve methods of our own behind the entrance."""
     room = room or Room(ByteBudget(1 << 20), Arrivals(4, 10))
     server = grpc.aio.server()
-    entrance = Entrance(server, Callers(), work=room, probes=room, observer=NOBODY)
+    entrance = Entrance(server, Callers(), work=room, checks=room, watches=room, observer=NOBODY)
     makers = {"one": grpc.unary_unary_rpc_method_handler, "many": grpc.unary_stream_rpc_method_handler}
     makers |= {"wrong": grpc.unary_unary_rpc_method_handler, "echo": grpc.stream_stream_rpc_method_handler}
     handlers = {name: makers[name](behaviour, parse, bytes) for name, behaviour in behaviours.items()}

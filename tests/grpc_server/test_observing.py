@@ -113,7 +113,7 @@ async def ears() -> Ears:
 async def channel(ears: Ears) -> AsyncIterator[grpc.aio.Channel]:
     room = Room(ByteBudget(1 << 20), Arrivals(4, 10))
     server = grpc.aio.server()
-    entrance = Entrance(server, Callers(), work=room, probes=room, observer=ears)
+    entrance = Entrance(server, Callers(), work=room, checks=room, watches=room, observer=ears)
 
     def as_is(message: bytes) -> bytes:
         return message

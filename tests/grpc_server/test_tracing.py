@@ -80,7 +80,7 @@ async def service(student: Bundle) -> AsyncIterator[Service]:
     engine.start()
     server = grpc.aio.server()
     room = Room(ByteBudget(1 << 20), Arrivals(4, 10))
-    entrance = Entrance(server, Callers(), work=room, probes=room, observer=tracing)
+    entrance = Entrance(server, Callers(), work=room, checks=room, watches=room, observer=tracing)
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
         RelevanceServicer(engine, RequestLimits(max_rows=100, max_message_bytes=1 << 20, max_queued_tokens=10_000)),
         entrance.services,

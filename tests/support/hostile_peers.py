@@ -26,13 +26,15 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 SCORE = "/relevance.v1.RelevanceService/Score"
 SCORE_BATCH = "/relevance.v1.RelevanceService/ScoreBatch"
+CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
 METHODS = (
     SCORE,
     SCORE_BATCH,
     "/relevance.v1.RelevanceService/GetModel",
     "/inference.GRPCInferenceService/ModelInfer",
-    "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
+    CHECK,
+    WATCH,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     "/no.such.Service/Method",
 )
@@ -284,7 +286,7 @@ def giants(address: tuple[str, int], rng: random.Random) -> None:
 
 def dribble(address: tuple[str, int], rng: random.Random) -> None:
     with RawPeer(address) as peer:
-        path = rng.choice([SCORE_BATCH, SCORE, "/grpc.health.v1.Health/Check"])
+        path = rng.choice([SCORE_BATCH, SCORE, CHECK])
         streams = [peer.start(path) for _ in range(rng.randrange(1, 30))]
         for stream in streams:
             peer.send(stream, message(b"\x0a", length=1 << 21))
