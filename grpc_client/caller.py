@@ -20,7 +20,7 @@ from grpc_client.isolation import Tolerance
 from grpc_client.limit import InFlightLimit
 from grpc_client.patience import Patience
 from grpc_client.pool import Broke, Methods, Pool
-from grpc_client.retry import RETRIED, backoff_s, final_error, pushback_s
+from grpc_client.retry import Meaning, backoff_s, final_error, meaning, pushback_s
 from grpc_client.stats import Counters
 
 _PLAIN = Tolerance()
@@ -46,13 +46,18 @@ class _Call:
     # What was said last by somebody: a server, or the system that refused a connection.
     words: str = ""
 
+    def forgive(self, seconds: float) -> None:
+        """Take time off the budget's account, if there was any, in which this process did not run: nobody was asked."""
+        self.started += max(0.0, seconds)
+
 
 @dataclass(frozen=True)
 class _Failure:
-    """How an attempt failed."""
+    """How an attempt failed, and what that means."""
 
     code: grpc.StatusCode
     details: str
+    meaning: Meaning = Meaning.REPEAT
     pushback: float | None = None
     token: str | None = None
     # It was given up before a server could be expected to have answered.
@@ -133,14 +138,18 @@ class Caller:
             if self.closed.is_set():
                 raise self._given_up()
             wait = self._judged(call, failure)
+            began = time.monotonic()
             if stop.wait(wait):
                 raise self._given_up()
+            call.forgive(time.monotonic() - began - wait)
             self.counters.add(retries=1)
 
     def _attempt(self, call: _Call, stop: threading.Event) -> Any:
         with self._gate.passage(call.turn, stop, alone=call.suspect) as passage:
             if call.attempts == 0:
                 call.started = time.monotonic()  # the wait for the first turn is not the service's fault
+            else:
+                call.forgive(passage.paused_seconds)
             call.attempts += 1
             left = self._config.retry.budget_s - (time.monotonic() - call.started)
             patience = self._patience.setdefault(call.method, Patience(self._config.deadline_s))
@@ -156,6 +165,8 @@ class Caller:
                         began = time.monotonic()
                         answer = getattr(methods, call.method)(call.request, timeout=timeout, metadata=metadata)
                     except grpc.RpcError as error:
+                        # A call that outlived its timeout was not waited for: we were stopped, not the service.
+                        call.forgive(time.monotonic() - began - timeout)
                         failure = _failure(error, token, cut_short=timeout < wait, sent=True)
                         if failure.unexplained and broke is not None and broke():
                             failure = _Failure(failure.code, failure.details, died=True)
@@ -187,9 +198,9 @@ class Caller:
         return metadata if token is None else [*metadata, ("authorization", f"Bearer {token}")]
 
     def _noted(self, passage: Passage, failure: _Failure) -> _Failure:
-        if failure.code in RETRIED:
+        if failure.meaning is Meaning.REPEAT:
             passage.outcome = Outcome.REFUSED
-            timed_out = failure.code is not _UNAVAILABLE
+            timed_out = failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
             self.counters.add(refused=not timed_out, timeouts=timed_out)
         else:
             passage.outcome = Outcome.ANSWERED
@@ -202,9 +213,9 @@ class Caller:
             call.token_renewed = True
             if self._token is not None and self._token.has_changed(failure.token):
                 return 0.0
-        if code not in RETRIED:
+        if failure.meaning is not Meaning.REPEAT:
             call.faults += 1
-            error = final_error(code, failure.details, config.target, call.request_id)
+            error = final_error(failure.meaning, code, failure.details, config.target, call.request_id)
             if not isinstance(error, ServerFault) or call.faults >= call.tolerance.faults:
                 raise error
         if call.tolerance.deaths is not None:
@@ -232,10 +243,12 @@ class Caller:
 
 def _failure(error: grpc.RpcError, token: str | None, *, cut_short: bool, sent: bool) -> _Failure:
     call: Any = error  # every RpcError of a finished call is also a grpc.Call
-    code, pushback = call.code(), pushback_s(call.trailing_metadata())
+    code, details, metadata = call.code(), call.details() or "no details", call.trailing_metadata()
+    pushback = pushback_s(metadata)
     return _Failure(
         code,
-        call.details() or "no details",
+        details,
+        meaning(code, details, metadata),
         pushback,
         token,
         cut_short=cut_short and code is grpc.StatusCode.DEADLINE_EXCEEDED,

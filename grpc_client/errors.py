@@ -4,7 +4,7 @@
 
     ClientError                 catch this one: its text is one sentence that names the culprit
     ├── ConfigError             a setting of the client is impossible
-    ├── TargetUnavailable       no answer within the retry budget: nobody listens, overload, deadlines passed
+    ├── TargetUnavailable       no answer within the retry budget: nobody listens, overload, silence, resets
     │   └── NoAddress           Kubernetes tells no address of the service for now
     ├── RequestRejected         the server answered that this request can never succeed (its status is in `code`)
     │   └── MessageTooLarge     gRPC refused the message by its size

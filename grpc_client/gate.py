@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -13,6 +14,8 @@ from grpc_client.errors import ClientClosed
 from grpc_client.limit import InFlightLimit
 
 _GLANCE_S = 0.1
+# A wait that ends later than this was not the lock's doing: the process was stopped.
+_PAUSE_S = 1.0
 
 
 class Outcome(Enum):
@@ -24,9 +27,16 @@ class Outcome(Enum):
 
 
 class Passage:
-    """One attempt's way through the gate; whoever makes it notes how it ended."""
+    """One attempt's way through the gate; whoever makes it notes how it ended.
+
+    Attributes
+    ----------
+    paused_seconds
+        How long this process did not run while the attempt waited for its turn.
+    """
 
     outcome = Outcome.UNKNOWN
+    paused_seconds = 0.0
 
 
 class Gate:
@@ -61,20 +71,23 @@ class Gate:
         ClientClosed
             If `stop` is set while it waits.
         """
+        passage = Passage()
         with self._changed:
             heapq.heappush(self._waiting, turn)
             try:
                 while not self._may_pass(turn, alone):
                     if stop.is_set():
                         raise ClientClosed("the call was given up while it waited for its turn")
+                    began = time.monotonic()
                     self._changed.wait(_GLANCE_S)
+                    late = time.monotonic() - began - _GLANCE_S
+                    passage.paused_seconds += late if late > _PAUSE_S else 0.0
             finally:
                 self._waiting.remove(turn)
                 heapq.heapify(self._waiting)
                 self._changed.notify_all()
             ticket = self._limit.begin()
             self._someone_alone = alone
-        passage = Passage()
         try:
             yield passage
         finally:

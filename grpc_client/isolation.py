@@ -4,8 +4,9 @@ A server fault is a property of the rows, or of the moment. Half a batch is a re
 repeated whole: either the halves are answered, or the fault is narrowed down, in about ``2 log2(rows)`` calls a row. A
 row that is alone is tried several times before it is given up; all others keep their scores.
 
-Two faults are halved: a status that says so (INTERNAL, UNKNOWN, …), and a server whose connection breaks whenever it
-has the batch. Silence and refusals are not: they say nothing about the rows, and end with the retry budget.
+Two faults are halved: one that the service itself admits (`grpc_client.retry`), and a server whose connection breaks
+whenever it has the batch. Silence, refusals and whatever gRPC or a proxy says are not: they say nothing about the rows,
+and end with the retry budget.
 """
 
 from __future__ import annotations

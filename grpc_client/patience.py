@@ -32,7 +32,8 @@ class Patience:
         self._deviation_s = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Take in how long an answer took."""
+        """Take in how long an answer took; never more than an attempt may take, whoever stood still meanwhile."""
+        seconds = min(seconds, self._most_s)
         if self._mean_s is None:
             self._mean_s, self._deviation_s = seconds, seconds / 2
         else:

@@ -1,19 +1,25 @@
 """When a failed attempt is repeated, and after which wait; `grpc_client.caller` does it.
 
-The table of statuses, in the order in which they are looked at:
+A status seldom says who speaks: gRPC's libraries and proxies on the way say most of them on their own account (gRPC's
+`statuscodes.md`, `PROTOCOL-HTTP2.md` and `http-grpc-status-mapping.md` list which). The service marks what it says of
+itself with the trailing metadata ``x-fault``, and nothing else is held against the rows. The table, in the order in
+which it is looked at:
 
 =====================================  ==================================================================
-UNAVAILABLE, DEADLINE_EXCEEDED         repeat within the budget: exponential backoff with full jitter, or
-                                       what ``grpc-retry-pushback-ms`` asks; a negative pushback ends it
-UNAUTHENTICATED                        read the token's file again and, if it changed, repeat at once; only once
-RESOURCE_EXHAUSTED                     `MessageTooLarge` (gRPC's own limit; overload is never said this way);
-                                       a batch is halved
-INVALID_ARGUMENT, NOT_FOUND,           `RequestRejected` with the server's message
-UNAUTHENTICATED, PERMISSION_DENIED,
+INVALID_ARGUMENT, NOT_FOUND,           `RequestRejected` with the words that came. UNAUTHENTICATED: read the
+UNAUTHENTICATED, PERMISSION_DENIED,    token's file again and, if it changed, repeat at once; only once
 UNIMPLEMENTED and their like
-anything else                          `ServerFault` with the request id to look for in the server's log; a batch
+RESOURCE_EXHAUSTED of a message's      `MessageTooLarge`; a batch is halved
+size
+anything marked ``x-fault``            `ServerFault` with the request id to look for in the server's log; a batch
                                        is halved until the row at fault is alone (`grpc_client.isolation`)
+anything else                          repeat within the budget: exponential backoff with full jitter, or
+                                       what ``grpc-retry-pushback-ms`` asks; a negative pushback ends it
 =====================================  ==================================================================
+
+The last line holds UNAVAILABLE and DEADLINE_EXCEEDED, and what gRPC says when it is overloaded or loses its way:
+CANCELLED (too many calls wait, the server ends, RST_STREAM with CANCEL), RESOURCE_EXHAUSTED of anything but a message
+(too many calls, headers, ENHANCE_YOUR_CALM), INTERNAL (other resets), UNKNOWN (an HTTP answer that is not gRPC's).
 
 Attempts multiply, and each factor has a bound. Of one batch of n rows, in the worst case:
 
@@ -27,16 +33,19 @@ Attempts multiply, and each factor has a bound. Of one batch of n rows, in the w
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
+from enum import Enum
 
 import grpc
 
 from grpc_client.config import RetryPolicy
-from grpc_client.errors import ClientError, MessageTooLarge, RequestRejected, ServerFault
+from grpc_client.errors import MessageTooLarge, RequestRejected, ServerFault
 
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
-RETRIED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+FAULT_KEY = "x-fault"
+
 REJECTED = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -50,7 +59,36 @@ REJECTED = frozenset(
 )
 
 
-def pushback_s(metadata: Iterable[tuple[str, str | bytes]] | None) -> float | None:
+# As gRPC for C++ and Python, for Go, for Java, our own service, and a proxy (HTTP 413, Content Too Large) say it.
+_SIZE = re.compile(
+    r"message larger than|message exceeds maximum size|the message has \d+ bytes|header with status: 413"
+)
+_SIZE_CODES = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNKNOWN})
+
+Metadata = Iterable[tuple[str, str | bytes]] | None
+
+
+class Meaning(Enum):
+    """What a failed attempt says."""
+
+    REPEAT = "nothing about the request: it may be answered the next time"
+    REJECTED = "the request can never succeed"
+    TOO_LARGE = "the request or its answer is larger than a message may be"
+    FAULT = "the service failed on the request"
+
+
+def meaning(code: grpc.StatusCode, details: str, metadata: Metadata) -> Meaning:
+    """Return what a status means, from its code, its words and its trailing metadata."""
+    if code in REJECTED:
+        return Meaning.REJECTED
+    if code in _SIZE_CODES and _SIZE.search(details):
+        return Meaning.TOO_LARGE
+    if any(key == FAULT_KEY for key, _ in metadata or ()):
+        return Meaning.FAULT
+    return Meaning.REPEAT
+
+
+def pushback_s(metadata: Metadata) -> float | None:
     """Read the server's pushback, in seconds; negative means "do not come back" (gRFC A6), `None` that there is none.
 
     A value that is not a whole number also means "do not come back", as gRFC A6 has it.
@@ -74,10 +112,14 @@ def backoff_s(policy: RetryPolicy, failures: int, pushback: float | None) -> flo
     return random.uniform(0, min(policy.max_backoff_s, policy.initial_backoff_s * 2.0 ** min(failures - 1, 64)))
 
 
-def final_error(code: grpc.StatusCode, details: str, target: str, request_id: str) -> ClientError:
-    """Give the error for a status that is not repeated."""
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return MessageTooLarge(f"{target} refused a message by its size: {details}", code.name)
-    if code in REJECTED:
-        return RequestRejected(f"{target} refused the request: {code.name}, {details}", code.name)
-    return ServerFault(f"{target} failed: {code.name}, {details} (request id {request_id})", code.name)
+def final_error(
+    meaning: Meaning, code: grpc.StatusCode, details: str, target: str, request_id: str
+) -> RequestRejected | ServerFault:
+    """Return the error for what is not repeated."""
+    match meaning:
+        case Meaning.TOO_LARGE:
+            return MessageTooLarge(f"{target} refused a message by its size: {details}", code.name)
+        case Meaning.REJECTED:
+            return RequestRejected(f"{target} refused the request: {code.name}, {details}", code.name)
+        case _:
+            return ServerFault(f"{target} failed: {code.name}, {details} (request id {request_id})", code.name)

@@ -23,7 +23,7 @@ class ClientStats:
     retries
         Attempts beyond the first of a call; those of gRPC itself are not seen here.
     refused, timeouts
-        Attempts that ended with UNAVAILABLE, and those that were not answered in time.
+        Attempts that were refused, by whomever on the way, and those that were not answered in time.
     rows, failed_rows
         Rows of batches that have an answer, and those of them on which the server failed.
     in_flight

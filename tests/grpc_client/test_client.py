@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -164,6 +165,47 @@ def test_the_budget_bounds_all_attempts(scene: Scene) -> None:
     with pytest.raises(TargetUnavailable, match=r"attempts in \d\.\d s: DEADLINE_EXCEEDED"):
         score_pairs(client)
     assert 2 <= len([call for call in server.finished_calls() if call["method"] == "ScoreBatch"]) <= 6
+
+
+PAUSED = """
+import sys
+from grpc_client import ClientConfig, RelevanceClient, RetryPolicy
+retry = RetryPolicy(budget_s=3, initial_backoff_s=0.01, max_backoff_s=0.02)
+with RelevanceClient(ClientConfig(sys.argv[1], deadline_s=1.0, retry=retry)) as client:
+    print(client.score_batch(["a"], ["b"]).model)
+"""
+
+
+def test_a_pause_of_the_caller_is_not_taken_from_its_budget(scene: Scene) -> None:
+    server, _ = scene([{"delay_s": 60}])
+    command = [sys.executable, "-c", PAUSED, server.address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as caller:
+        server.next_call()
+        caller.send_signal(signal.SIGSTOP)
+        time.sleep(4)  # the fault itself: longer than the budget
+        caller.send_signal(signal.SIGCONT)
+        out, errors = caller.communicate(timeout=60)
+    assert out.strip() == "scripted 1", errors
+
+
+def test_three_pauses_of_the_server_leave_no_trace_in_what_the_caller_has_learnt(scene: Scene) -> None:
+    server, client = scene(deadline_s=0.5, in_flight=4)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            server.process.send_signal(signal.SIGSTOP)
+            running = [pool.submit(score_pairs, client) for _ in range(8)]
+            until = client.stats().timeouts + 2
+            while client.stats().timeouts < until:
+                threading.Event().wait(0.01)
+            server.process.send_signal(signal.SIGCONT)
+            for each in running:
+                assert each.result(60) == [score_of(*pair) for pair in PAIRS]
+        while client.stats().in_flight < 4:
+            list(pool.map(lambda _: score_pairs(client), range(8)))
+        before = client.stats()
+        list(pool.map(lambda _: score_pairs(client), range(40)))
+    after = client.stats()
+    assert (after.in_flight, after.retries, after.failed_rows) == (4, before.retries, 0)
 
 
 def test_nobody_listening_is_one_sentence_naming_the_target() -> None:

@@ -105,6 +105,22 @@ def test_whatever_happens_it_stays_within_its_bounds(most: int, doings: list[str
         assert limit.running == len(running)
 
 
+@given(st.integers(1, 20), steps, st.randoms(use_true_random=False))
+def test_whatever_happened_answers_raise_it_to_its_most(most: int, doings: list[str], rng: random.Random) -> None:
+    limit = InFlightLimit(most)
+    running: list[Ticket] = []
+    for doing in [*doings, *["refused"] * 20]:
+        if limit.has_room:
+            running.append(limit.begin())
+        if doing != "begin" and running:
+            getattr(limit, doing)(*[running.pop(rng.randrange(len(running)))][: doing != "abandoned"])
+    for ticket in running:
+        limit.answered(ticket)
+    for _ in range(2 * most):  # round trips
+        round_trip(limit, most)
+    assert limit.current == most
+
+
 def test_no_room_at_all_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="room for at least 1, not 0"):
         InFlightLimit(0)
@@ -126,6 +142,27 @@ def test_patience_is_longer_than_answers_that_vary_little(usual_s: float, factor
         patience.observe(usual_s * factor)
     assert 1.1 * usual_s <= max(patience.wait_s(0), 2.0)
     assert patience.wait_s(0) <= max(2.0, 2.3 * usual_s)
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=30))
+def test_patience_is_learnt_again_after_whatever_was_observed(strange: list[float]) -> None:
+    patience = Patience(30.0)
+    for seconds in strange:
+        patience.observe(seconds)
+        assert 2.0 <= patience.wait_s(0) <= 30.0
+    for _ in range(60):
+        patience.observe(0.01)
+    assert patience.wait_s(0) == 2.0
+
+
+def test_a_pause_of_hours_is_forgotten_as_soon_as_one_of_a_deadline() -> None:
+    paused, slow = Patience(30.0), Patience(30.0)
+    paused.observe(36_000.0)
+    slow.observe(30.0)
+    for _ in range(60):
+        paused.observe(0.01)
+        slow.observe(0.01)
+        assert paused.wait_s(0) == slow.wait_s(0)
 
 
 def test_a_deadline_below_two_seconds_is_kept() -> None:

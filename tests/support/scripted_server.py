@@ -135,6 +135,7 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
             if effect == "DIE":
                 os.kill(os.getpid(), signal.SIGKILL)
             if effect is not None:
+                context.set_trailing_metadata([("x-fault", "service")])
                 context.abort(grpc.StatusCode[effect], "as told")
         if len(pairs) > self._settings.get("too_large_above", 1 << 30):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max")
@@ -165,6 +166,8 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
         if "status" in step:
             if "pushback_ms" in step:
                 context.set_trailing_metadata([("grpc-retry-pushback-ms", str(step["pushback_ms"]))])
+            elif step["status"] in {"INTERNAL", "UNKNOWN"}:
+                context.set_trailing_metadata([("x-fault", "service")])  # a service says so of itself
             context.abort(grpc.StatusCode[step["status"]], step.get("details", "as told"))
         return step
 
