@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import NamedTuple
 
 
@@ -34,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if words else 2
     if words[0] == "--version":
+        # Costs as much time as all the rest.
+        from importlib.metadata import version
+
         print(f"qtr {version('qtr')}")
         return 0
     program = PROGRAMS.get(words[0])

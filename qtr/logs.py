@@ -6,7 +6,9 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TextIO
+
+from qtr.log_writer import LogWriter
 
 LogFormat = Literal["auto", "json", "text"]
 
@@ -15,13 +17,37 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 
 
 def configure(log_format: LogFormat, level: str) -> None:
-    """Send every logger's events to standard output in ``log_format``."""
+    """Send every logger's events to standard output in ``log_format``; nobody who logs ever waits for its reader."""
     as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    before = _writers()
+    writer = LogWriter(sys.stdout)
+    writer.setFormatter(JsonFormatter() if as_json else TextFormatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [writer]
     root.setLevel(level)
+    for each in before:
+        each.close()
+
+
+def write(text: str) -> None:
+    """Write ``text`` to standard output after the events so far, and as they are written."""
+    for writer in _writers():
+        writer.write(text)
+
+
+def set_stream(stream: TextIO) -> None:
+    """Write events to ``stream`` from here on."""
+    for writer in _writers():
+        writer.set_stream(stream)
+
+
+def dropped() -> int:
+    """Return how many lines were lost because nobody read them."""
+    return sum(writer.dropped for writer in _writers())
+
+
+def _writers() -> list[LogWriter]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, LogWriter)]
 
 
 def _event(record: logging.LogRecord) -> dict[str, object]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from qtr import logs
 from spark_jobs.meter import Work
 from spark_jobs.pace import Reading
 from spark_jobs.spark_status import Tasks
@@ -53,12 +54,9 @@ class LiveLine:
         self._closing = ExitStack()
         self._task: TaskID | None = None
         terminal = sys.stdout
-        handlers = [each for each in logging.getLogger().handlers if getattr(each, "stream", None) is terminal]
         self._closing.enter_context(self._bars)
-        for handler in handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handler.setStream(sys.stdout)  # which is now one that keeps out of the line's way
-                self._closing.callback(handler.setStream, terminal)
+        logs.set_stream(sys.stdout)  # which is now one that keeps out of the line's way
+        self._closing.callback(logs.set_stream, terminal)
 
     def show(self, step: str, tasks: Tasks, reading: Reading | None, work: Work) -> None:
         """Show the state of a step."""

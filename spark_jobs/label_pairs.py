@@ -24,7 +24,7 @@ if __package__ in (None, ""):
     # they were packages of their own.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from qtr import logs
+from qtr import logs, standard_streams
 from qtr.parentage import on_stdin_close
 from spark_jobs.settings import LabelSettings
 
@@ -37,6 +37,7 @@ log = logging.getLogger("spark_jobs")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run once; return the exit status."""
+    standard_streams.make_safe()
     settings = LabelSettings.parse(sys.argv[1:] if argv is None else argv)
     logs.configure(settings.log_format, "INFO")
     # Spark and gRPC are imported only now: --help and a mistyped flag are answered at once.
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if _as_json(settings):
         log.info("run finished", extra=report.event())
     else:
-        report.print()
+        _show(report)
     return 0
 
 
@@ -111,6 +112,16 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
                 servers.stop()  # ends the wait until they serve, too
 
         return supervised(run, troubles, cancel, run.published.is_set)
+
+
+def _show(report: RunReport) -> None:
+    """Write the report as the log is written: after it, and without waiting for a reader who is stuck or gone."""
+    from rich.console import Console
+
+    console = Console()
+    with console.capture() as page:
+        report.print(console)
+    logs.write(page.get())
 
 
 def _unless_gone(call: Callable[[], object]) -> None:

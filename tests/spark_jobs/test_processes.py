@@ -20,7 +20,8 @@ from spark_jobs.embedded import EmbeddedServers
 from spark_jobs.errors import ServerLost
 from spark_jobs.java import java_home
 from tests.spark_jobs.conftest import write_pairs
-from tests.support.job_process import PATIENCE_S, ROOT, Job, until
+from tests.support.job_process import MODULE, PATIENCE_S, ROOT, Job, until
+from tests.support.stuck_pipe import StuckPipe
 
 
 @pytest.fixture
@@ -61,6 +62,21 @@ def test_a_run_with_embedded_servers_and_a_clean_terminal(
     table = pq.ParquetDataset(output / "labels").read()
     assert sorted(table.column("status").to_pylist()) == ["INVALID_ARGUMENT", "OK", "OK"]
     assert {path.name for path in output.iterdir()} <= {"labels", "scores", "reports"}
+
+
+@pytest.mark.parametrize("reader", ["stuck", "gone", "closed"])
+def test_a_night_is_published_whoever_reads_its_log(tmp_path: Path, reader: str) -> None:
+    file, output = write_pairs(tmp_path / "a.parquet", [("kettle", "electric kettle")]), tmp_path / "out"
+    flags = ["--input", str(file), "--output", str(output), "--servers", "1", "--run-date", "2026-11-01"]
+    log_format = "text" if reader == "gone" else "json"
+    streams = "<&- >&- 2>&-" if reader == "closed" else ""
+    command = ["sh", "-c", f'exec "$@" {streams}', "sh", *MODULE, *flags, "--log-format", log_format]
+    with StuckPipe() as pipe:
+        if reader == "gone":
+            pipe.close_reader()
+        run = subprocess.run(command, cwd=ROOT, stdout=pipe.writable, stderr=pipe.writable, check=False)
+    assert run.returncode == 0
+    assert pq.ParquetDataset(output / "labels").read().num_rows == 1
 
 
 def _which(tool: str) -> Path:

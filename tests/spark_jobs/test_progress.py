@@ -15,6 +15,7 @@ from rich.console import Console
 
 from grpc_client import ClientConfig
 from qtr import logs
+from qtr.log_writer import LogWriter
 from spark_jobs.display import Events, LiveLine, duration
 from spark_jobs.meter import Work
 from spark_jobs.pace import Reading
@@ -109,7 +110,7 @@ def test_the_live_line_goes_away_and_log_lines_stay_whole(
     monkeypatch.setenv("TERM", "xterm-256color")
     logs.configure("text", "INFO")
     handler = logging.getLogger().handlers[0]
-    assert isinstance(handler, logging.StreamHandler)
+    assert isinstance(handler, LogWriter)
     before = handler.stream
     line = LiveLine(Console(force_terminal=True, width=120))
     try:
