@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -58,6 +59,10 @@ def status(answer: bytes) -> str:
         (b"POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"),
         (b"nonsense\r\n\r\n", "HTTP/1.1 400 Bad Request"),
         (b"GET //[ HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request"),
+        (
+            b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=a.b\r\n\r\n",
+            "HTTP/1.1 400 Bad Request",
+        ),
         (b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", "HTTP/1.1 431 Request Header Fields Too Large"),
     ],
 )
@@ -105,13 +110,67 @@ async def test_a_scraper_that_does_not_read_is_cut_off() -> None:
         writer.close()
 
 
-async def test_too_many_connections_are_told_so(registry: CollectorRegistry) -> None:
+async def test_connections_that_ask_nothing_keep_no_scraper_out(registry: CollectorRegistry) -> None:
     async with listening(registry, most_connections=2) as (_, port):
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        assert status(await ask(port, GET)) == "HTTP/1.1 503 Service Unavailable"
-        for _, writer in idle:
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        silent[1][1].write(b"GET /metrics HTTP/1.1\r\nX: ")  # and never goes on
+        for _ in range(3):
+            assert status(await ask(port, GET)) == "HTTP/1.1 200 OK"
+        with suppress(ConnectionError):
+            assert await silent[0][0].read() == b""  # it made room, being the oldest
+        for _, writer in silent:
             writer.close()
-            await writer.wait_closed()
+
+
+class Slow(Collector):
+    """Takes until it is let go, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.begun = threading.Event()
+        self.go = threading.Event()
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        self.asked += 1
+        self.begun.set()
+        self.go.wait()
+        yield GaugeMetricFamily("asked", "Times.", value=self.asked)
+
+
+async def test_a_crowd_of_scrapers_shares_its_pages() -> None:
+    slow, registry = Slow(), CollectorRegistry()
+    registry.register(slow)
+    async with listening(registry) as (endpoint, port):
+        first = asyncio.ensure_future(ask(port, GET))
+        await asyncio.to_thread(slow.begun.wait)
+        asked = slow.asked
+        others = [asyncio.ensure_future(ask(port, GET)) for _ in range(9)]
+        while len(endpoint._asking) < 10:
+            await asyncio.sleep(0.001)
+        slow.go.set()
+        pages = [await page for page in (first, *others)]
+    assert slow.asked == asked + 1
+    # Who came while the first page was made got one that was begun after it had asked.
+    assert f"asked {asked}.0".encode() in pages[0]
+    assert all(f"asked {asked + 1}.0".encode() in page for page in pages[1:])
+
+
+async def test_a_page_that_cannot_be_made_is_an_error_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Collector):
+        def collect(self) -> Iterator[Metric]:
+            yield GaugeMetricFamily("fine", "So far.", value=1)
+            raise ZeroDivisionError
+
+    registry = CollectorRegistry(auto_describe=False)
+    broken = Broken()
+    broken.describe = list  # type: ignore[attr-defined]  # what a registry asks for first
+    registry.register(broken)
+    async with listening(registry) as (_, port):
+        assert status(await ask(port, GET)) == "HTTP/1.1 500 Internal Server Error"
+    assert "the metrics page could not be made" in caplog.text
 
 
 async def test_a_taken_port_is_one_clear_sentence(registry: CollectorRegistry) -> None:
