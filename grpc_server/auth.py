@@ -6,12 +6,13 @@ import hashlib
 import hmac
 import logging
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from grpc_server.calls import Call
 from grpc_server.errors import PermissionDeniedError, StartupError, UnauthenticatedError
-from grpc_server.files import signature
+from grpc_server.files import Watched
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +28,20 @@ Metadata = Iterable[tuple[str, str | bytes]]
 class TokenFile:
     """The tokens that open the service: one a line, any of them will do.
 
-    The file is looked at in every call and read again when it changed, so a new line admits and a removed line shuts
-    out at once. To rotate, write the new token below the old one, hand it out, then remove the old one. Only digests
-    are kept.
+    The file is looked at in every call and read again when it changed: its lines are what counts, so a new line admits
+    and a removed line shuts out at once. A line that is no token opens nothing and harms no other; a file without a
+    token shuts everybody out. Only a file that cannot be read leaves the tokens as they are. To rotate, write the new
+    token below the old one, hand it out, then remove the old one. Only digests are kept.
 
     Parameters
     ----------
     path
         The file.
+
+    Attributes
+    ----------
+    fault
+        Why the file as it is now is not in use, or not wholly; empty if it is.
 
     Raises
     ------
@@ -44,11 +51,24 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = signature(path)
+        self._file = Watched([path])
+        self._lock = threading.Lock()
+        self._digests: tuple[bytes, ...] = ()
+        self.fault = ""
+        signature = self._file.changed()
         try:
-            self._digests = _read(path)
-        except ValueError as error:
-            raise StartupError(str(error)) from None
+            self._digests, fault = _read(path)
+        except OSError as error:
+            fault = f"the token file {path} cannot be read: {error.strerror}"
+        if fault or not self._digests:
+            raise StartupError(fault or f"the token file {path} holds no token")
+        if signature is not None:
+            self._file.mark_read(signature)
+
+    def count(self) -> int:
+        """Return how many tokens open the service now."""
+        self._refresh()
+        return len(self._digests)
 
     def check(self, metadata: Metadata) -> None:
         """Return if the call's metadata hold a token of the file.
@@ -79,16 +99,33 @@ class TokenFile:
         return found
 
     def _refresh(self) -> None:
-        now = signature(self._path)
-        if now == self._seen:
+        if self._file.changed() is None:
             return
-        self._seen = now
-        try:
-            self._digests = _read(self._path)
-        except ValueError as error:
-            log.warning("token file refused, the old tokens stay", extra={"reason": str(error)})
-        else:
-            log.info("token file read again", extra={"tokens": len(self._digests)})
+        with self._lock:  # the metrics ask on another thread
+            signature = self._file.changed()
+            if signature is None:
+                return
+            try:
+                digests, fault = _read(self._path)
+            except OSError as error:
+                # It is tried again in the next call: nothing may change in the file when it can be read again.
+                if (fault := f"the token file {self._path} cannot be read: {error.strerror}") != self.fault:
+                    log.error("token file not read, the last good one stays", extra={"reason": fault})
+                self.fault = fault
+                return
+            self._file.mark_read(signature)
+            if (digests, fault) != (self._digests, self.fault):
+                self._digests, self.fault = digests, fault
+                self._tell()
+
+    def _tell(self) -> None:
+        tokens = len(self._digests)
+        if self.fault:
+            log.error("token file has a line that opens nothing", extra={"reason": self.fault, "tokens": tokens})
+        if not tokens:
+            log.error("token file without a token, nobody may call", extra={"file": str(self._path)})
+        elif not self.fault:
+            log.info("token file read again", extra={"tokens": tokens})
 
 
 class Callers:
@@ -100,10 +137,15 @@ class Callers:
         ``None`` asks for no token.
     names
         Names of client certificates; none admits every certificate that the authorities signed.
+
+    Attributes
+    ----------
+    tokens
+        As given.
     """
 
     def __init__(self, tokens: TokenFile | None = None, names: Sequence[str] = ()) -> None:
-        self._tokens = tokens
+        self.tokens = tokens
         self._names = names
 
     def check(self, call: Call) -> None:
@@ -114,8 +156,8 @@ class Callers:
         UnauthenticatedError, PermissionDeniedError
             If not.
         """
-        if self._tokens is not None:
-            self._tokens.check(call.metadata)
+        if self.tokens is not None:
+            self.tokens.check(call.metadata)
         if self._names:
             check_name(call.auth_context(), self._names)
 
@@ -135,25 +177,19 @@ def check_name(auth_context: Mapping[str, Iterable[bytes]], allowed: Sequence[st
         raise PermissionDeniedError("the name in the client's certificate may not call this service")
 
 
-def _read(path: Path) -> tuple[bytes, ...]:
-    try:
-        text = path.read_text("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
-        raise ValueError(f"the token file {path} cannot be read: {reason}") from None
-    tokens = []
-    for number, line in enumerate(text.splitlines(), 1):
-        token = line.strip()
-        if token and not _TOKEN.fullmatch(token):
-            raise ValueError(
+def _read(path: Path) -> tuple[tuple[bytes, ...], str]:
+    """Return the digests of the file's tokens, and what is wrong with its first line that is none."""
+    digests, fault = [], ""
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        token = line.strip().decode("ascii", "replace")
+        if _TOKEN.fullmatch(token):
+            digests.append(_digest(token))
+        elif token and not fault:
+            fault = (
                 f"line {number} of the token file {path} is no bearer token of at least {_LEAST_CHARACTERS} letters, "
                 "digits or . _ ~ + / - characters"
             )
-        if token:
-            tokens.append(_digest(token))
-    if not tokens:
-        raise ValueError(f"the token file {path} holds no token")
-    return tuple(tokens)
+    return tuple(digests), fault
 
 
 def _digest(token: str) -> bytes:

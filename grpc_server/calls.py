@@ -34,18 +34,15 @@ class Call:
         As the caller sent it.
     message_id
         The id inside the message, if its protocol has one and it was read; it names the call unless the metadata does.
-    message_read
-        Whether a message came that is the method's.
     """
 
-    __slots__ = ("_context", "_request_id", "message_id", "message_read", "metadata")
+    __slots__ = ("_context", "_request_id", "message_id", "metadata")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._request_id = ""
         self.metadata: tuple[tuple[str, str | bytes], ...] = context.invocation_metadata() or ()  # type: ignore[assignment]  # a tuple, says gRPC's code
         self.message_id = ""
-        self.message_read = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)

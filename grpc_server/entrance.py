@@ -11,13 +11,10 @@ pair costs little more than the call that brings it.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgen
-from time import monotonic
 from traceback import clear_frames
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
@@ -29,20 +26,18 @@ from grpc_server.auth import Callers
 from grpc_server.backlog import Backlog
 from grpc_server.bounds import CALL_BYTES, SMALL_MESSAGE_BYTES, Arrivals, ByteBudget, Holding
 from grpc_server.calls import Call
-from grpc_server.errors import DeadlineError, MessageSizeError, UnavailableError
+from grpc_server.errors import MessageSizeError
 from grpc_server.health_room import HealthRoom
 from grpc_server.observer import UNKNOWN_METHOD, CallEnded, CallStarted, Method, Observer
+from grpc_server.refusals import Refusals
 from grpc_server.status import reason_for, to_status
 from grpc_server.wire import ValueBound
 from relevance_model import RequestError
-
-log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 HEALTH = "grpc.health.v1.Health"
-_LOG_EVERY_SECONDS = 10.0
 # By whether requests and responses are streams; a stream of requests with one answer is in none of the contracts.
 _KINDS = {(False, False): "unary", (False, True): "server_stream", (True, True): "bidi_stream"}
 
@@ -84,6 +79,11 @@ class Entrance:
         have; they may be as large as the port takes. All others may have `SMALL_MESSAGE_BYTES`.
     backlog
         Refuses calls while too many wait in gRPC; `None` if nobody counts them. Health checks are never refused by it.
+
+    Attributes
+    ----------
+    refusals
+        Tells the log of the calls that were refused.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Entrance:
         self._observer = observer
         self._texts = texts
         self._check_backlog = _nothing if backlog is None else backlog.check
-        self._refusals = Refusals()
+        self.refusals = Refusals()
         server.add_generic_rpc_handlers((_UnknownMethods(observer),))
 
     @property
@@ -131,7 +131,7 @@ class Entrance:
                 room = self._watches if handler.response_streaming else self._checks
                 check = _nothing
             door = _Door(
-                name, handler, room, callers, values, check_backlog=check, refusals=self._refusals, started=started
+                name, handler, room, callers, values, check_backlog=check, refusals=self.refusals, started=started
             )
             doors[name] = door.handler()
         self._server.add_registered_method_handlers(service, doors)
@@ -146,22 +146,6 @@ class _UnknownMethods(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:  # noqa: ARG002
         """Take note."""
         self._started(())(grpc.StatusCode.UNIMPLEMENTED.name, None)
-
-
-class Refusals:
-    """Counts calls that were turned away and logs the counts now and then: a flood of calls is no flood of lines."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._logged = -_LOG_EVERY_SECONDS
-
-    def add(self, code: grpc.StatusCode) -> None:
-        """Count one."""
-        self._counts[code.name] += 1
-        if monotonic() - self._logged >= _LOG_EVERY_SECONDS:
-            log.warning("calls turned away", extra={"calls": dict(self._counts)})
-            self._counts.clear()
-            self._logged = monotonic()
 
 
 class _Door:
@@ -249,16 +233,16 @@ class _Door:
     async def _requests(self, call: Call, held: Holding) -> AsyncIterator[Any]:
         """Read one message after the other, as they are asked for."""
         while (raw := await self._arrivals.receive(call.read)) is not grpc.aio.EOF:
-            yield self._admitted(raw, call, held)
+            yield self._admitted(raw, held)
 
     async def _only(self, call: Call, held: Holding) -> Any:
         """Read the one message that there must be."""
         raw = await self._arrivals.receive(call.read)
         if raw is grpc.aio.EOF:
             raise RequestError("request", "the call ended without one")
-        return self._admitted(raw, call, held)
+        return self._admitted(raw, held)
 
-    def _admitted(self, raw: bytes, call: Call, held: Holding) -> Any:
+    def _admitted(self, raw: bytes, held: Holding) -> Any:
         """Return the message if it may be so large and there is room for it."""
         values = self._values
         if values is None and len(raw) > SMALL_MESSAGE_BYTES:
@@ -267,11 +251,9 @@ class _Door:
         if values is not None:
             values.check(raw)
         try:
-            request = self._parse(raw)
+            return self._parse(raw)
         except Exception:
             raise RequestError("request", "its bytes are not the message that this method takes") from None
-        call.message_read = True
-        return request
 
     async def _failed(self, error: BaseException, call: Call, ended: CallEnded, held: Holding) -> BaseException:
         """Tell the observer and the caller that the call failed; return what gRPC must get to see."""
@@ -289,11 +271,8 @@ class _Door:
             return asyncio.CancelledError()
         code, text, trailing = to_status(error, call.request_id)
         _end(ended, code, error)
-        if call.message_read and not isinstance(error, UnavailableError | DeadlineError):
-            told = {"method": self._name, "code": code.name, "request_id": call.request_id}
-            log.info("request refused", extra=told)
-        else:
-            self._refusals.add(code)
+        reason = reason_for(code, error)
+        self._refusals.add(method=self._name, code=code.name, reason=reason, request_id=call.request_id)
         # The caller may take long to hear of it; what it sent goes before.
         _forget(error)
         held.keep(min(held.count, CALL_BYTES))

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import metadata
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from grpc_server.auth import TokenFile
 from grpc_server.backlog import Backlog
 from grpc_server.engine import Engine
 from grpc_server.observer import GRPC_OWN, BatchReport, CallEnded, CallStarted, Metadata, Method
 from grpc_server.queue import Dropped, Lane
+from grpc_server.reload import BundleReloader
 from grpc_server.status import COMMON_REASONS
+from grpc_server.tls import ReloadingCertificate
+from qtr import logs
 
 _CALL_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 # From a cached row on an idle server to the longest that a call may wait.
@@ -28,6 +33,15 @@ _ROWS = tuple(float(1 << power) for power in range(14))
 _TOKENS = tuple(float(8 << power) for power in range(14))
 _COLUMNS = ("query", "title")
 _OUTCOMES = ("scored", "invalid", "failed", *(reason.value for reason in Dropped))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFiles:
+    """What is read from files again while the server runs; ``None`` for what the settings do not ask for."""
+
+    tokens: TokenFile | None = None
+    certificate: ReloadingCertificate | None = None
+    bundle: BundleReloader | None = None
 
 
 class Metrics:
@@ -61,9 +75,10 @@ class Metrics:
         for reason in COMMON_REASONS:
             self._rejected.labels(reason)
 
-    def watch(self, engine: Engine) -> None:
-        """Show the state of ``engine`` as well, as it is when asked."""
+    def watch(self, engine: Engine, files: ReadFiles) -> None:
+        """Show the state of ``engine``, the ``files`` and the log as well, as it is when asked."""
         self.registry.register(_EngineState(engine))
+        self.registry.register(_ProcessState(files))
 
     def watch_backlog(self, backlog: Backlog) -> None:
         """Show the calls that gRPC has and the service has not seen, as they are when asked."""
@@ -174,6 +189,28 @@ class _EngineState(Collector):
         build = GaugeMetricFamily("qtr_build_info", "The program.", labels=["version", "python"])
         build.add_metric(self._build, 1)
         yield build
+
+
+class _ProcessState(Collector):
+    """What became of the files that are read while the server runs, and of the log."""
+
+    def __init__(self, files: ReadFiles) -> None:
+        self._files = files
+
+    def collect(self) -> Iterator[Metric]:
+        files = self._files
+        if files.tokens is not None:
+            yield _gauge("qtr_auth_tokens", "Tokens that open the service; 0 lets nobody call.", files.tokens.count())
+        refused = GaugeMetricFamily(
+            "qtr_file_refused", "1 while a file as it is now is not in use, or not wholly.", labels=["file"]
+        )
+        for name, file in (("token file", files.tokens), ("certificate", files.certificate), ("bundle", files.bundle)):
+            if file is not None:
+                refused.add_metric([name], float(bool(file.fault)))
+        yield refused
+        yield CounterMetricFamily(
+            "qtr_log_lines_dropped", "Log lines that were lost because nobody read them.", value=logs.dropped()
+        )
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

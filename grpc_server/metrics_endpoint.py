@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from grpc_server.daemon_thread import on_daemon_thread
 from grpc_server.errors import StartupError
 
 log = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ class _Pages:
             del self._next[kind]
             begun = loop.time()
             try:
-                return await asyncio.to_thread(encode, self._registry)
+                return await on_daemon_thread("metrics-page", lambda: encode(self._registry))
             finally:
                 self._free_at = loop.time() + _PAUSE_PER_SECOND * (loop.time() - begun)
 

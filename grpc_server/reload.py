@@ -27,6 +27,11 @@ class BundleReloader:
         Where the new scorer goes.
     make_scorer
         Builds a scorer with the server's settings.
+
+    Attributes
+    ----------
+    fault
+        Why the bundle that lies there now is not served; empty if it is.
     """
 
     def __init__(self, path: Path, models: ServedModels, make_scorer: Callable[[Bundle], Scorer]) -> None:
@@ -34,7 +39,7 @@ class BundleReloader:
         self._models = models
         self._make_scorer = make_scorer
         self._seen = self._mark()
-        self._refused = ""
+        self.fault = ""
         self._lock = asyncio.Lock()
 
     async def reload(self) -> None:
@@ -45,19 +50,21 @@ class BundleReloader:
             try:
                 scorer = await on_daemon_thread("load-bundle", partial(self._load, old.sha256))
                 if scorer is None:
+                    self.fault = ""
                     log.info("bundle unchanged", extra={"bundle": str(self._path), "version": old.manifest.version})
                     return
                 self._models.add(scorer)
-            except ModelError as error:
-                # It may be a copy under way: look again, but say the same thing once.
+            except Exception as error:
+                # It may be a copy under way, or short of files or memory: look again, but say the same thing once.
                 self._seen = None
-                if str(error) != self._refused:
-                    log.error("bundle refused, the old one goes on serving", extra={"reason": str(error)})
-                self._refused = str(error)
-            except Exception:
-                log.exception("bundle refused, the old one goes on serving")
+                expected = isinstance(error, ModelError)
+                fault = str(error) if expected else f"{type(error).__name__}: {error}"
+                if fault != self.fault:
+                    trace = None if expected else error
+                    log.error("bundle refused, the old one goes on serving", exc_info=trace, extra={"reason": fault})
+                self.fault = fault
             else:
-                self._refused = ""
+                self.fault = ""
                 manifest = scorer.bundle.manifest
                 log.info(
                     "bundle swapped",

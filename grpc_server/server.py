@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -18,15 +16,18 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from grpc_server import open_inference, transport
 from grpc_server.config import ServerSettings
+from grpc_server.descriptors import fit_connections
 from grpc_server.engine import Doorstep, Engine
 from grpc_server.entrance import Entrance, Room
 from grpc_server.errors import StartupError
 from grpc_server.health import HealthServicer
 from grpc_server.messages import RequestLimits
+from grpc_server.metrics import ReadFiles
 from grpc_server.models import ServedModels, smoke_test
 from grpc_server.observer import Observer
 from grpc_server.reload import BundleReloader
 from grpc_server.servicer import RelevanceServicer
+from grpc_server.signals import Signals
 from grpc_server.telemetry import Telemetry
 from grpc_server.wire import ValueBound
 from qtr.parentage import on_stdin_close
@@ -45,7 +46,7 @@ _NEVER_SECONDS = 1e9
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
-async def serve(settings: ServerSettings) -> None:
+async def serve(settings: ServerSettings, signals: Signals) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Raises
@@ -54,18 +55,21 @@ async def serve(settings: ServerSettings) -> None:
         If the bundle does not load or the address cannot be bound.
     """
     started = perf_counter()
-    stop = asyncio.Event()
-    _stop_on_signals(stop.set)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    settings = fit_connections(settings)
     backlog = transport.backlog(settings)
     telemetry = Telemetry(settings, backlog=backlog)
     rooms = transport.rooms(settings)
     engine, reloader = _load(settings, telemetry.observer, doorstep=rooms.work.arrivals)
+    # Until here a signal ends the process at once.
+    signals.stop_with(loop, stop.set)
     engine.start()
-    reloading = _reload_on_demand(reloader, settings.watch_bundle_seconds)
+    reloading = _reload_on_demand(reloader, signals, settings.watch_bundle_seconds)
     server = grpc.aio.server(options=transport.channel_options(settings))
+    callers = transport.callers(settings)
     entrance = Entrance(
         server,
-        transport.callers(settings),
+        callers,
         work=rooms.work,
         checks=rooms.checks,
         watches=rooms.watches,
@@ -86,12 +90,13 @@ async def serve(settings: ServerSettings) -> None:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
             reflection.aio.ReflectionServicer(names), entrance.services
         )
-    address = transport.bind(server, settings)
-    metrics_address = await telemetry.listen(engine)
+    certificate = transport.certificate(settings)
+    address = transport.bind(server, settings, certificate)
+    files = ReadFiles(tokens=callers.tokens, certificate=certificate, bundle=reloader)
+    metrics_address = await telemetry.listen(engine, files)
     await server.start()
     health.set_serving(True)
     if settings.exit_on_stdin_close:
-        loop = asyncio.get_running_loop()
         on_stdin_close(lambda: loop.call_soon_threadsafe(stop.set))
     manifest = engine.models.current.bundle.manifest
     log.info(
@@ -108,7 +113,9 @@ async def serve(settings: ServerSettings) -> None:
     await _first(stop, engine.broken)
     reloading.cancel()
     drained = await _drain(server, health, engine, rooms.work, settings)
+    entrance.refusals.tell()
     await telemetry.close()
+    signals.ignore(loop)
     _leave(drained)
 
 
@@ -143,7 +150,7 @@ def _load(settings: ServerSettings, observer: Observer, doorstep: Doorstep) -> t
     return engine, BundleReloader(path, models, make_scorer)
 
 
-def _reload_on_demand(reloader: BundleReloader, watch_seconds: float) -> asyncio.Task[None]:
+def _reload_on_demand(reloader: BundleReloader, signals: Signals, watch_seconds: float) -> asyncio.Task[None]:
     """Reload on SIGHUP and, if asked for, when the bundle's folder changes; until the task is cancelled."""
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
@@ -154,7 +161,7 @@ def _reload_on_demand(reloader: BundleReloader, watch_seconds: float) -> asyncio
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    signals.reload_with(loop, reload)
     return loop.create_task(reloader.watch(watch_seconds) if watch_seconds else asyncio.sleep(0))
 
 
@@ -177,12 +184,6 @@ def _text_methods(settings: ServerSettings) -> dict[str, ValueBound]:
     return {
         method: ValueBound(message, column_values=rows, values=4 * rows + 1024) for method, message in messages.items()
     }
-
-
-def _stop_on_signals(stop: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop)
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -12,7 +12,7 @@ from grpc_server.backlog import Backlog
 from grpc_server.config import ServerSettings
 from grpc_server.daemon_thread import on_daemon_thread
 from grpc_server.engine import Engine
-from grpc_server.metrics import Metrics
+from grpc_server.metrics import Metrics, ReadFiles
 from grpc_server.metrics_endpoint import MetricsEndpoint
 from grpc_server.observer import Observer, Observers
 
@@ -48,8 +48,10 @@ class Telemetry:
         observers: list[Observer | None] = [backlog, self._metrics, self._tracing]
         self.observer: Observer = Observers(*filter(None, observers))
 
-    async def listen(self, engine: Engine) -> str | None:
-        """Show the metrics, with the state of ``engine`` among them, and return where; ``None`` if there are none.
+    async def listen(self, engine: Engine, files: ReadFiles) -> str | None:
+        """Show the metrics, with the state of ``engine`` and ``files`` among them, and return where they are shown.
+
+        Returns ``None`` if the settings want no metrics.
 
         Raises
         ------
@@ -58,7 +60,7 @@ class Telemetry:
         """
         if self._metrics is None:
             return None
-        self._metrics.watch(engine)
+        self._metrics.watch(engine, files)
         if self._backlog is not None:
             self._metrics.watch_backlog(self._backlog)
         self._endpoint = MetricsEndpoint(self._metrics.registry)

@@ -7,18 +7,23 @@ ends none of them.
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
+from typing import Final
 
 import grpc
 
 from grpc_server.errors import StartupError
-from grpc_server.files import signature
+from grpc_server.files import Watched
 
 log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS: Final = 10.0
 
 
 class CertificateError(ValueError):
@@ -42,10 +47,20 @@ class CertificateFiles:
 class ReloadingCertificate:
     """Gives gRPC the certificate, and the new one after its files changed; a bad new one leaves the old in place.
 
+    A bad one is looked at again after a while, for time alone may mend it: its validity may begin, a descriptor may be
+    free again.
+
     Parameters
     ----------
     files
         Where the certificate is.
+
+    Attributes
+    ----------
+    not_after
+        Until when the first one is valid.
+    fault
+        Why the files as they are now are not in use; empty if they are.
 
     Raises
     ------
@@ -56,11 +71,16 @@ class ReloadingCertificate:
     def __init__(self, files: CertificateFiles) -> None:
         self._files = files
         self._lock = threading.Lock()
-        self._seen = self._signature()
+        self._watched = Watched(files.paths)
+        self._again_at = math.inf
+        self.fault = ""
+        signature = self._watched.changed()
         try:
-            self._first, self.not_after = load(files)
+            self._first, self.not_after, self._contents = load(files)
         except CertificateError as error:
             raise StartupError(str(error)) from None
+        if signature is not None:
+            self._watched.mark_read(signature)
 
     def credentials(self) -> grpc.ServerCredentials:
         """Make the credentials for the server's port."""
@@ -73,39 +93,49 @@ class ReloadingCertificate:
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the new certificate if there is one; called by gRPC's threads at every handshake."""
         with self._lock:
-            now = self._signature()
-            if now == self._seen:
+            signature = self._watched.changed()
+            if signature is None and monotonic() < self._again_at:
                 return None
-            self._seen = now
             try:
-                configuration, not_after = load(self._files)
+                configuration, not_after, contents = load(self._files)
             except CertificateError as error:
-                log.warning("new certificate refused, the old one stays", extra={"reason": str(error)})
+                if str(error) != self.fault:
+                    log.error("new certificate refused, the old one stays", extra={"reason": str(error)})
+                self.fault = str(error)
+                self._again_at = monotonic() + _AGAIN_SECONDS
                 return None
+            finally:
+                if signature is not None:
+                    self._watched.mark_read(signature)
+            self.fault, self._again_at = "", math.inf
+            if contents == self._contents:
+                return None
+            self._contents = contents
         log.info("new certificate in use", extra={"not_after": not_after})
         return configuration
 
-    def _signature(self) -> list[tuple[int, int, int] | None]:
-        return [signature(path) for path in self._files.paths]
 
-
-def load(files: CertificateFiles) -> tuple[grpc.ServerCertificateConfiguration, str]:
-    """Read and check the files; return what gRPC needs, and until when the certificate is valid.
+def load(files: CertificateFiles) -> tuple[grpc.ServerCertificateConfiguration, str, list[bytes]]:
+    """Read and check the files; return what gRPC needs, until when the certificate is valid, and the files' contents.
 
     Raises
     ------
     CertificateError
         If a file cannot be read, is not what it should be, the key is of another certificate, or it is out of date.
     """
-    contents = _read(files)
-    not_after = _check(files)
-    if _read(files) != contents:
+    try:
+        contents = _read(files)
+        not_after = _check(files)
+        same = _read(files) == contents
+    except OSError as error:
+        raise CertificateError(f"{error.filename or files.certificate} cannot be read: {error.strerror}") from None
+    if not same:
         raise CertificateError(f"{files.certificate} or its key changed while it was read")
     certificate, key, *client_ca = contents
     configuration = grpc.ssl_server_certificate_configuration(
         [(key, certificate)], root_certificates=client_ca[0] if client_ca else None
     )
-    return configuration, not_after
+    return configuration, not_after, contents
 
 
 def _check(files: CertificateFiles) -> str:
@@ -154,10 +184,4 @@ def _shake_hands(client_context: ssl.SSLContext, server_context: ssl.SSLContext)
 
 
 def _read(files: CertificateFiles) -> list[bytes]:
-    contents = []
-    for path in files.paths:
-        try:
-            contents.append(path.read_bytes())
-        except OSError as error:
-            raise CertificateError(f"{path} cannot be read: {error.strerror}") from None
-    return contents
+    return [path.read_bytes() for path in files.paths]

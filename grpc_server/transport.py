@@ -129,21 +129,29 @@ def callers(settings: ServerSettings) -> Callers:
     return Callers(tokens, settings.tls_client_names)
 
 
-def bind(server: grpc.aio.Server, settings: ServerSettings) -> str:
+def certificate(settings: ServerSettings) -> ReloadingCertificate | None:
+    """Return the certificate to serve with, ``None`` in plain text.
+
+    Raises
+    ------
+    StartupError
+        If it cannot be served with.
+    """
+    if not (settings.tls_cert and settings.tls_key):
+        return None
+    return ReloadingCertificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+
+
+def bind(server: grpc.aio.Server, settings: ServerSettings, certificate: ReloadingCertificate | None) -> str:
     """Listen, and return ``host:port``.
 
     Raises
     ------
     StartupError
-        If the address cannot be bound, or the certificate cannot be served with.
+        If the address cannot be bound.
     """
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    certificate = None
-    if settings.tls_cert and settings.tls_key:
-        certificate = ReloadingCertificate(
-            CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-        )
     try:
         _try_address(settings.host, settings.port)
         if certificate is None:

@@ -84,11 +84,67 @@ def test_tokens_rotate_without_a_restart(start_server: StartServer, token_file: 
     assert [score(server, f"Bearer {token}") for token in (OLD, NEW)] == [ok, ok]
     replace(token_file, f"{NEW}\n".encode())
     assert [score(server, f"Bearer {token}") for token in (OLD, NEW)] == [refused, ok]
-    for broken in (b"", b"short\n", b"\xff" * 20):
-        replace(token_file, broken)
-        assert [score(server, f"Bearer {token}") for token in (OLD, NEW)] == [refused, ok]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \n", b"short\n", b"\xff" * 20], ids=["empty", "blank", "short", "binary"]
+)
+def test_a_file_without_a_token_shuts_everybody_out_loudly(
+    token_file: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = TokenFile(token_file)
+    token_file.write_bytes(content)  # in place, as a shell does it
+    for _ in range(3):
+        with pytest.raises(UnauthenticatedError):
+            tokens.check([("authorization", f"Bearer {OLD}")])
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told.count("token file without a token, nobody may call") == 1
+    assert tokens.count() == 0
+
+
+def test_a_removed_line_shuts_out_even_if_another_line_is_broken(token_file: Path) -> None:
+    tokens = TokenFile(token_file)
+    replace(token_file, f"{NEW}\nshort\n".encode())
+    tokens.check([("authorization", f"Bearer {NEW}")])
+    assert "line 2 of the token file" in tokens.fault
+    with pytest.raises(UnauthenticatedError):
+        tokens.check([("authorization", f"Bearer {OLD}")])
+
+
+def test_a_token_of_the_same_length_written_in_place_at_once_counts(token_file: Path) -> None:
+    other = OLD.replace("old", "new")
+    for content in (other, OLD) * 20:
+        tokens = TokenFile(token_file)
+        token_file.write_text(content)
+        tokens.check([("authorization", f"Bearer {content}")])
+
+
+def test_a_file_that_cannot_be_read_keeps_the_last_good_one_and_is_read_once_it_can(
+    token_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = TokenFile(token_file)
     token_file.unlink()
-    assert score(server, f"Bearer {NEW}") is ok
+    token_file.mkdir()  # there is something, and it cannot be read
+    for _ in range(3):
+        tokens.check([("authorization", f"Bearer {OLD}")])
+    assert [record.getMessage() for record in caplog.records] == ["token file not read, the last good one stays"]
+    assert "cannot be read: Is a directory" in tokens.fault
+    token_file.rmdir()
+    token_file.write_text(NEW)
+    tokens.check([("authorization", f"Bearer {NEW}")])
+    assert (tokens.count(), tokens.fault) == (1, "")
+
+
+def test_a_reading_that_failed_is_repeated_although_the_file_stays_the_same(
+    token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = TokenFile(token_file)
+    replace(token_file, f"{NEW}\n".encode())
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(24, "Too many open files")))
+        tokens.check([("authorization", f"Bearer {OLD}")])
+    with pytest.raises(UnauthenticatedError):
+        tokens.check([("authorization", f"Bearer {OLD}")])
 
 
 def test_no_token_shows_in_the_log(start_server: StartServer, token_file: Path) -> None:
@@ -100,8 +156,8 @@ def test_no_token_shows_in_the_log(start_server: StartServer, token_file: Path) 
     server.process.send_signal(signal.SIGTERM)
     assert server.finish() == 0
     seen = str(server.events)
-    assert "token file refused, the old tokens stay" in seen
-    assert "calls turned away" in seen
+    assert "token file without a token, nobody may call" in seen
+    assert "calls refused" in seen
     assert "0123456789" not in seen
 
 
@@ -129,7 +185,7 @@ def test_every_token_is_compared_in_constant_time(token_file: Path, monkeypatch:
         (None, "cannot be read: No such file or directory"),
         (b"\n \n", "holds no token"),
         (OLD.encode() + b"\nfar too short\n", "line 2 of the token file"),
-        (b"\xe2\x82\xac" * 20, "cannot be read: it is not ASCII text"),
+        (b"\xe2\x82\xac" * 20, "line 1 of the token file"),
     ],
 )
 def test_a_token_file_that_cannot_be_used_is_one_sentence(

@@ -14,9 +14,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from grpc_server.auth import TokenFile
 from grpc_server.cutting import estimate_tokens
 from grpc_server.engine import Engine
-from grpc_server.metrics import Metrics
+from grpc_server.metrics import Metrics, ReadFiles, _ProcessState
 from grpc_server.models import ServedModels
 from grpc_server.observer import BatchReport, CacheUse, Method
 from grpc_server.queue import Lane
@@ -116,7 +117,7 @@ async def test_the_queue_is_shown_as_it_is_when_asked(student: Bundle) -> None:
     engine = Engine(
         ServedModels(scorer), max_queued_tokens=500, batch_tokens=20, mixed_batch_tokens=20, observer=metrics
     )
-    metrics.watch(engine)
+    metrics.watch(engine, ReadFiles())
     engine.start()
 
     def ask(pairs: Pairs, lane: Lane, deadline: float | None = None) -> asyncio.Task[object]:
@@ -157,7 +158,8 @@ async def test_the_queue_is_shown_as_it_is_when_asked(student: Bundle) -> None:
 
 async def test_after_a_swap_the_new_model_is_shown(student: Bundle, tmp_path: Path) -> None:
     models, metrics = ServedModels(Scorer(student)), Metrics()
-    metrics.watch(Engine(models, max_queued_tokens=500, batch_tokens=20, mixed_batch_tokens=20, observer=metrics))
+    engine = Engine(models, max_queued_tokens=500, batch_tokens=20, mixed_batch_tokens=20, observer=metrics)
+    metrics.watch(engine, ReadFiles())
     assert shown(metrics).value("qtr_model_info", sha256=student.sha256) == 1
     other = Scorer(twin_encoder(tmp_path / "other"))
     models.add(other)
@@ -213,3 +215,20 @@ def test_a_taken_metrics_port_stops_the_start_with_one_sentence() -> None:
     assert result.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port} for metrics" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
+
+
+async def test_files_that_are_not_in_use_are_shown(tmp_path: Path) -> None:
+    metrics, path = Metrics(), tmp_path / "tokens"
+    path.write_text("a-token-of-a-caller\nanother-token-of-one\n")
+    tokens = TokenFile(path)
+    metrics.registry.register(_ProcessState(ReadFiles(tokens=tokens)))
+
+    def state() -> tuple[float, float]:
+        seen = shown(metrics)
+        return seen.value("qtr_auth_tokens"), seen.value("qtr_file_refused", file="token file")
+
+    assert state() == (2, 0)
+    path.write_text("a-token-of-a-caller\nshort\n")
+    assert state() == (1, 1)  # without any call
+    path.write_text("")
+    assert state() == (0, 0)

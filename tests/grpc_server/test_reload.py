@@ -12,7 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from relevance_model import default_bundle_path, write_bundle
+from grpc_server.models import smoke_test
+from relevance_model import Scorer, default_bundle_path, write_bundle
 from relevance_model.bundle import Bundle
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
@@ -141,3 +142,8 @@ def test_an_unchanged_bundle_is_left_alone(start_server: StartServer, link: Path
     server = start_server("--bundle", str(link))
     server.process.send_signal(signal.SIGHUP)
     assert server.wait_for("bundle unchanged")["version"] == "1"
+
+
+@pytest.mark.parametrize("limit", [1, 10, 50])
+def test_a_low_limit_of_bytes_says_nothing_about_the_model(student: Bundle, limit: int) -> None:
+    smoke_test(Scorer(student, max_text_bytes=limit))

@@ -8,10 +8,13 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
 import grpc
 import pytest
 
+from grpc_server import tls
+from grpc_server.tls import CertificateFiles, ReloadingCertificate
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.certificates import DAY, Authority, Pair, replace
@@ -203,3 +206,22 @@ def test_settings_that_do_not_go_together_are_refused(flags: list[str], expected
     status, sentence = start_fails(*flags)
     assert status == 2
     assert expected in sentence
+
+
+def test_a_new_certificate_that_could_not_be_used_is_tried_again(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = ReloadingCertificate(CertificateFiles(*authority.sign().write(tmp_path)))
+    authority.sign().write(tmp_path)
+    now = monotonic()
+    monkeypatch.setattr(tls, "monotonic", lambda: now)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(24, "Too many open files")))
+        assert [certificate.renewed() for _ in range(3)] == [None] * 3
+    assert "cannot be read: Too many open files" in certificate.fault
+    now += 60
+    assert certificate.renewed() is not None  # although the files have not changed again
+    assert certificate.fault == ""
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "new certificate refused, the old one stays"
+    ]

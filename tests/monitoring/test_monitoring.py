@@ -35,13 +35,18 @@ SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}")
 OURS = re.compile(r"\b(?:qtr|grpc_server|process)_\w+")
 # Prometheus adds these to whatever it scrapes.
 TARGET_LABELS = {"job", "instance"}
+TOKEN = "token-of-the-monitoring-tests"
 
 
 @pytest.fixture(scope="module")
-def scraped() -> Iterator[Scrape]:
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
     """Serve requests of every kind, then read the metrics."""
-    with ServerProcess("--max-queued-tokens", "200") as server:
-        stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
+    token_file = tmp_path_factory.mktemp("tokens") / "token"
+    token_file.write_text(TOKEN)
+    bearer = grpc.access_token_call_credentials(TOKEN)
+    with ServerProcess("--max-queued-tokens", "200", "--auth-token-file", str(token_file)) as server:
+        credentials = grpc.composite_channel_credentials(grpc.local_channel_credentials(), bearer)
+        stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel(credentials))
         stub.GetModel(pb.GetModelRequest(), timeout=60)
         stub.Score(pb.ScoreRequest(query="red shoes", titles=["Red shoes", ""]), timeout=60)
         stub.ScoreBatch(pb.ScoreBatchRequest(queries=["usb"] * 100, titles=["USB cable"] * 100), timeout=60)
