@@ -29,9 +29,10 @@ def make_safe() -> None:
     if sys.stdout is None:
         sys.stdout = _devnull("w")
     error = sys.stderr
+    replaced = error is not sys.__stderr__  # by who calls this program as a function
     if error is None:
         sys.stderr = _devnull("w")
-    elif error is sys.__stderr__ and not error.isatty():
+    elif not replaced and not error.isatty():
         _open_without_waiting(_ERROR)
         sys.stderr = io.TextIOWrapper(
             cast(io.BufferedWriter, _Lossy()), error.encoding, "backslashreplace", write_through=True
