@@ -34,7 +34,7 @@ _SPREAD = {
         "interval": "2s",
         "baseEjectionTime": "10s",
         "maxEjectionTime": "60s",
-        # An overloaded service refuses everywhere; from half of the addresses on gRPC leaves no more out.
+        # An overloaded service refuses everywhere; half of it stays in use whatever happens.
         "maxEjectionPercent": 50,
         "failurePercentageEjection": {
             # A server that is merely full still answers some of the calls.

@@ -296,6 +296,59 @@ def dribble(address: tuple[str, int], rng: random.Random) -> None:
             peer.send(rng.choice(streams), b"\x00")
 
 
+def closed_windows(address: tuple[str, int], rng: random.Random) -> None:
+    """Watch the health and take none of it."""
+    with RawPeer(address) as peer:
+        peer.http2.update_settings({4: 0})
+        peer.flush()
+        for _ in range(rng.randrange(1, 100)):
+            peer.send(peer.start(WATCH), message(b""), end=True)
+        time.sleep(3 * rng.random())
+
+
+def half_sent_checks(address: tuple[str, int], rng: random.Random) -> None:
+    with RawPeer(address) as peer:
+        for _ in range(rng.randrange(1, 100)):
+            peer.send(peer.start(rng.choice([CHECK, WATCH])), message(b"\x0a", length=900))
+        time.sleep(3 * rng.random())
+
+
+def refused_giants(address: tuple[str, int], rng: random.Random) -> None:
+    """A message of the largest size that comes whole, with far more indices than rows that it may have."""
+    indices = bytes(rng.randrange(1 << 20, (1 << 22) - 100))
+    body = b"\x22" + _varint(len(indices)) + indices
+    call(address, SCORE_BATCH, message(body))
+
+
+def giant_names(address: tuple[str, int], rng: random.Random) -> None:
+    name = b"x" * rng.randrange(1 << 20, (1 << 22) - 100)
+    call(address, rng.choice([CHECK, WATCH]), message(b"\x0a" + _varint(len(name)) + name))
+
+
+def long_words(address: tuple[str, int], rng: random.Random) -> None:
+    """Titles as long as they may be, of words that no vocabulary has."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    titles = [" ".join("".join(rng.choices(letters, k=100)) for _ in range(80)) for _ in range(64)]
+    call(address, SCORE, message(pb.ScoreRequest(query="a", titles=titles).SerializeToString()))
+
+
+def unread_pings(address: tuple[str, int], rng: random.Random) -> None:
+    """Fill the connection with answers to pings, which nobody reads."""
+    with socket.create_connection(address, timeout=PATIENCE) as peer:
+        peer.sendall(PREFACE + SETTINGS)
+        pings = frame(6, rng.randbytes(8), stream=0) * 1000
+        for _ in range(rng.randrange(1, 500)):
+            peer.sendall(pings)
+
+
+def _varint(number: int) -> bytes:
+    digits = bytearray()
+    while number > 127:
+        digits.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*digits, number])
+
+
 PEERS: tuple[Peer, ...] = (
     random_bytes,
     garbage_after_preface,
@@ -316,6 +369,12 @@ PEERS: tuple[Peer, ...] = (
     many_texts,
     giants,
     dribble,
+    closed_windows,
+    half_sent_checks,
+    refused_giants,
+    giant_names,
+    long_words,
+    unread_pings,
 )
 
 

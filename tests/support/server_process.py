@@ -14,10 +14,11 @@ import grpc
 
 
 class ServerProcess:
-    """Start on entry, wait until it says that it serves, end it on exit."""
+    """Start on entry, wait until it says that it serves, end it on exit; it may open `most_files` at a time."""
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, most_files: int | None = None) -> None:
         self._flags = flags
+        self._most_files = most_files
         self.events: list[dict[str, Any]] = []
         self.address = ""
         self.metrics_address: str | None = None
@@ -26,6 +27,8 @@ class ServerProcess:
     def __enter__(self) -> ServerProcess:
         command = [sys.executable, "-m", "grpc_server", "--port", "0", "--metrics-port", "0"]
         command += ["--log-format", "json", *self._flags]
+        if self._most_files is not None:
+            command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(self._most_files), *command]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -1,0 +1,88 @@
+"""What befalls a server beside hostile peers: pauses, connections by the hundred, a log that nobody reads."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import psutil
+
+from tests.support.hostile_peers import PEERS, attack, silent_connections
+from tests.support.server_process import ServerProcess
+
+Condition = Callable[[threading.Event, random.Random], None]
+
+
+def pauses(server: ServerProcess, *, every_seconds: float, most_seconds: float) -> Condition:
+    """Stop the process for a while, as throttling or a migration does, again and again."""
+    process = psutil.Process(server.process.pid)
+
+    def run(stop: threading.Event, rng: random.Random) -> None:
+        while not stop.wait(rng.uniform(0.5, 1.5) * every_seconds):
+            process.send_signal(signal.SIGSTOP)
+            try:
+                stop.wait(rng.uniform(0.3, 1) * most_seconds)
+            finally:
+                process.send_signal(signal.SIGCONT)
+
+    return run
+
+
+def connection_floods(address: tuple[str, int], count: int, *, every_seconds: float) -> Condition:
+    """Open connections until the server takes no more, hold them for a moment, and leave."""
+
+    def run(stop: threading.Event, rng: random.Random) -> None:
+        while not stop.wait(rng.uniform(0.5, 1.5) * every_seconds):
+            with ExitStack() as stack:
+                for _ in range(count):
+                    with suppress(OSError):
+                        stack.enter_context(socket.create_connection(address, timeout=1))
+                stop.wait(2)
+
+    return run
+
+
+def silence(address: tuple[str, int], count: int) -> Condition:
+    """Hold connections that say nothing; the server closes some of them after ten seconds."""
+
+    def run(stop: threading.Event, rng: random.Random) -> None:
+        while not stop.is_set():
+            with silent_connections(address, count):
+                stop.wait(15)
+
+    return run
+
+
+def peers(address: tuple[str, int], attempts: list[int]) -> Condition:
+    """Let one hostile peer after the other at the server, and note each attempt."""
+
+    def run(stop: threading.Event, rng: random.Random) -> None:
+        turn = rng.randrange(len(PEERS))
+        while not stop.is_set():
+            attack(address, PEERS[turn % len(PEERS)], rng)
+            turn += 1
+            attempts.append(turn)
+
+    return run
+
+
+@contextmanager
+def all_at_once(conditions: list[Condition], seed: int) -> Iterator[None]:
+    """Let each be, on a thread of its own, until the block ends."""
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=condition, args=(stop, random.Random(seed + number)))
+        for number, condition in enumerate(conditions)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
