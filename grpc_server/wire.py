@@ -22,6 +22,7 @@ _LENGTH: Final = 2
 _GROUPS: Final = (3, 4)
 _FIXED_BYTES: Final = {1: 8, 5: 4}
 _CONTINUES: Final = 0x80
+_VARINT_BYTES: Final = 10
 _MOST_VARINT: Final = (1 << 64) - 1
 _ENDS: Final = bytes(range(_CONTINUES))
 _TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
@@ -79,6 +80,8 @@ class _Look:
             start += 1
             if tag >= _CONTINUES:
                 tag, start = self._varint(start - 1, stop)
+                if start > stop:
+                    return
             kind, field, end = tag & 7, fields.get(tag >> 3), start
             if kind == _LENGTH:
                 size, start = self._varint(start, stop)
@@ -105,15 +108,13 @@ class _Look:
 
     def _varint(self, start: int, stop: int) -> tuple[int, int]:
         """Return the number that begins at `start`, and where it ends; beyond `stop` if it is cut off."""
-        raw = self._raw
         value = shift = 0
-        while start < stop:
-            byte = raw[start]
-            start += 1
+        # A parser gives up on a longer one as well.
+        for position, byte in enumerate(self._raw[start : min(stop, start + _VARINT_BYTES)], start + 1):
             value |= (byte & 0x7F) << shift
             if byte < _CONTINUES:
                 # As parsers do: what is beyond 64 bits is lost, and must not end the look before the parser ends.
-                return value & _MOST_VARINT, start
+                return value & _MOST_VARINT, position
             shift += 7
         return value, stop + 1
 

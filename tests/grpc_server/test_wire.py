@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -17,6 +18,7 @@ from relevance_stubs.inference import open_inference_pb2 as inference_pb
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 
 ROWS = 4096
+LARGE_BYTES = 1 << 20
 BATCH = ValueBound(pb.ScoreBatchRequest, column_values=ROWS, values=4 * ROWS + 1024)
 INFER = ValueBound(inference_pb.ModelInferRequest, column_values=ROWS, values=4 * ROWS + 1024)
 FILLED = bytes(wire.LOOKED_THROUGH_BYTES)
@@ -105,6 +107,16 @@ def test_nothing_hides_behind_odd_bytes(parts: list[bytes], rng: random.Random) 
     if len(parsed.titles) > ROWS:
         with pytest.raises(RequestError):
             BATCH.check(body)
+
+
+@pytest.mark.parametrize("junk", [b"\xff", b"\x80", b"\x12\xff", b"\x07", b"\x0b"])
+def test_junk_is_left_to_the_parser_after_a_short_look(junk: bytes) -> None:
+    message = junk * (LARGE_BYTES // len(junk))
+    tracemalloc.start()
+    with suppress(RequestError):
+        BATCH.check(message)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 16  # no number of millions of bits was put together
+    tracemalloc.stop()
 
 
 def test_the_look_itself_takes_little_memory() -> None:
