@@ -56,13 +56,13 @@ class TextEncoder:
         """Encode ``texts``; the answer has one entry per text, in order."""
         faults = [self._unfit(text) for text in texts]
         readable = [text for text, fault in zip(texts, faults, strict=True) if fault is None]
-        pieces = iter(self._vocabulary.encode(readable))
+        pieces = iter(self._vocabulary.encode(readable, self._room))
         return [self._finish(next(pieces)) if fault is None else EncodedText([], fault) for fault in faults]
 
     def _finish(self, pieces: list[int]) -> EncodedText:
         if not pieces:
             return EncodedText([], "has no readable character")
-        return EncodedText([*self._head, *pieces[: self._room], *self._tail])
+        return EncodedText([*self._head, *pieces, *self._tail])
 
     def _unfit(self, text: str) -> str | None:
         if not text:

@@ -1,9 +1,11 @@
-"""A tokenizer's pieces, word by word: a word that was seen is a dictionary look-up.
+"""A tokenizer's first pieces of a text, word by word: a word that was seen is a dictionary look-up.
 
 BERT's tokenizers (Devlin et al., 2019) clean and lower-case a text, cut it into words and single punctuation marks, and
 cut each of these into pieces by itself. So the pieces of a text are those of its words, and shop texts use few words
-often. For printable ASCII, cleaning is lower-casing, and words are runs of letters and digits; all other texts, and all
-other kinds of tokenizers, go to the library. `tests/relevance_model/test_wordpiece.py` holds both ways equal.
+often. Nothing is read beyond the pieces that are asked for: 8 KiB of whatever characters cost about what a title costs.
+For printable ASCII, cleaning is lower-casing, and words are runs of letters and digits; in other texts `characters.py`
+finds the words. All other kinds of tokenizers go to the library, whole texts at a time.
+`tests/relevance_model/test_wordpiece.py` holds all ways equal.
 """
 
 from __future__ import annotations
@@ -12,15 +14,23 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
+from relevance_model.characters import Characters
 from relevance_model.errors import BundleError
+from relevance_model.greedy import GreedyPieces
 
-# Together at most some 16 MiB; longer words are rarely seen twice.
-MAX_WORDS = 1 << 16
-_LONGEST_WORD = 32
+# Memory of the words that are kept, and what one takes beside its characters and the places of its pieces.
+KEPT_BYTES = 16 << 20
+_WORD_BYTES = 170
+_CHARACTER_BYTES = 4
+_PIECE_BYTES = 8
+# Of a longer text, words are looked for one at a time.
+_SHORT_TEXT = 256
 
 _WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 
@@ -47,8 +57,10 @@ class WordPieces:
         self.pad_id, self.cls_id, self.sep_id = (
             self._special(token, tokenizer_file) for token in ("[PAD]", "[CLS]", "[SEP]")
         )
-        self._by_word = _cuts_words_like_bert(description)
+        self._greedy = _greedy(description)
+        self._characters = Characters(self._tokenizer) if self._greedy else None
         self._pieces_of: dict[str, list[int]] = {}
+        self._kept_bytes = 0
 
     def _special(self, token: str, source: Path) -> int:
         token_id = self._tokenizer.token_to_id(token)
@@ -56,50 +68,69 @@ class WordPieces:
             raise BundleError(f"{source}: the vocabulary lacks {token}")
         return int(token_id)
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text's pieces, special tokens left out."""
-        answers: list[list[int] | None] = [self._look_up(text) for text in texts]
-        unknown = [i for i, ids in enumerate(answers) if ids is None]
-        if unknown:
-            encodings = self._tokenizer.encode_batch_fast([texts[i] for i in unknown], add_special_tokens=False)
-            for i, encoding in zip(unknown, encodings, strict=True):
-                answers[i] = encoding.ids
-        return answers  # type: ignore[return-value]  # every None was replaced
+    def encode(self, texts: Sequence[str], most: int) -> list[list[int]]:
+        """Return the ids of each text's first pieces, up to ``most``, special tokens left out."""
+        greedy, characters = self._greedy, self._characters
+        if greedy is None or characters is None:
+            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            return [encoding.ids[:most] for encoding in encodings]
+        return [self._read(text, most, greedy, characters) for text in texts]
 
-    def _look_up(self, text: str) -> list[int] | None:
-        """Put a text's pieces together; None if it takes the library to do it."""
-        if not (self._by_word and text.isascii() and text.isprintable()):
-            return None
+    def _read(self, text: str, most: int, greedy: GreedyPieces, characters: Characters) -> list[int]:
+        """Put a text's pieces together. Each word has at least one, so ``most`` words are enough."""
+        words: Sequence[str]
+        if not (text.isascii() and text.isprintable()):
+            words = characters.words(text, most)
+        elif len(text) <= _SHORT_TEXT:
+            words = _WORDS.findall(text.lower())
+        else:
+            words = [found[0] for found in islice(_WORDS.finditer(text.lower()), most)]
         known = self._pieces_of
         ids: list[int] = []
-        for word in _WORDS.findall(text.lower()):
+        for word in words:
             pieces = known.get(word)
             if pieces is None:
-                pieces = self._learn(word)
+                if len(ids) >= most:
+                    break
+                pieces = self._learn(word, greedy, characters)
             ids += pieces
-        return ids
+        return ids[:most]
 
-    def _learn(self, word: str) -> list[int]:
-        pieces: list[int] = self._tokenizer.encode(word, add_special_tokens=False).ids
-        if len(word) <= _LONGEST_WORD:
-            if len(self._pieces_of) >= MAX_WORDS:
-                # Numbers without end may get here. The common words are soon back.
-                self._pieces_of.clear()
-            self._pieces_of[word] = pieces
+    def _learn(self, word: str, greedy: GreedyPieces, characters: Characters) -> list[int]:
+        plain = word.isascii() and word.isalnum()
+        pieces = greedy.cut(word.lower() if plain else characters.normalized(word, greedy.longest_word + 1))
+        if len(word) > greedy.longest_word:
+            # Its key would be long; most often it is unknown by its length alone.
+            return pieces
+        size = _WORD_BYTES + _CHARACTER_BYTES * len(word) + _PIECE_BYTES * len(pieces)
+        if self._kept_bytes + size > KEPT_BYTES:
+            # Numbers without end may get here. The common words are soon back.
+            self._pieces_of.clear()
+            self._kept_bytes = 0
+        self._pieces_of[word] = pieces
+        self._kept_bytes += size
         return pieces
 
 
-def _cuts_words_like_bert(description: dict[str, object]) -> bool:
-    """Tell whether a ``tokenizer.json`` describes a lower-casing BERT tokenizer without words of its own."""
+def _greedy(description: dict[str, Any]) -> GreedyPieces | None:
+    """Return what cuts words as a `tokenizer.json` says, if it is a lower-casing BERT without words of its own."""
     parts = {name: description.get(name) or {} for name in ("normalizer", "pre_tokenizer", "model")}
     if not all(isinstance(part, dict) for part in parts.values()):
-        return False
-    normalizer, pre_tokenizer, model = (dict(part) for part in parts.values())  # type: ignore[call-overload]
-    return (
+        return None
+    normalizer, pre_tokenizer, model = parts.values()
+    if (
         normalizer.get("type") == "BertNormalizer"
         and normalizer.get("lowercase") is True
         and normalizer.get("clean_text") is True
         and pre_tokenizer.get("type") == "BertPreTokenizer"
         and model.get("type") == "WordPiece"
+        and model.get("unk_token") in model.get("vocab", {})
         and not description.get("added_tokens")
-    )
+    ):
+        return GreedyPieces(
+            model["vocab"],
+            prefix=model["continuing_subword_prefix"],
+            unknown=model["unk_token"],
+            longest_word=model["max_input_chars_per_word"],
+        )
+    return None
