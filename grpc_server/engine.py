@@ -13,6 +13,7 @@ import asyncio
 import logging
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from typing import Protocol
 
 from grpc_server.answer import Answer, cut, join
 from grpc_server.batch_report import batch_report, text_counts
-from grpc_server.cutting import cut_to_budget
+from grpc_server.cutting import charge
 from grpc_server.errors import DeadlineError, ScoringError
 from grpc_server.models import ServedModels
 from grpc_server.observer import NOBODY, Observer
@@ -39,10 +40,13 @@ Tell = Callable[..., object]
 # is so slow that even this takes long, the loop must not stand still.
 _LITTLE_TOKENS = 512
 _LITTLE_SECONDS = 3e-3
+# How long it takes is the least of so many: one fast batch opens the loop again, one pause counts for nothing.
+_LITTLE_BATCHES = 4
+# The most that one call may ask of the interactive lane: 64 rows of full length, a few hundredths of a second.
+MOST_INTERACTIVE_TOKENS = 6144
 # In a crowd: the loop is done with letting calls in if none came for this long; and the longest that the first waits.
 _QUIET_SECONDS = 4e-4
 _GATHER_SECONDS = 4e-3
-_LITTLE_WEIGHT = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -113,8 +117,9 @@ class Engine:
             pace=self._pace,
             on_drop=self._dropped,
         )
-        # How long a little work takes: soon down and slowly up; unknown until the thread has done some.
+        # How long a little work takes; unknown until the thread has done some.
         self._little_seconds = math.inf
+        self._little_batches: deque[float] = deque(maxlen=_LITTLE_BATCHES)
         self._doorstep: Doorstep = doorstep or _Nobody()
         self._gathering_since: float | None = None
         self._crowd = False
@@ -139,7 +144,7 @@ class Engine:
         scorer
             The model that must answer, from ``models``.
         lane
-            Where the rows wait.
+            Where the rows wait. More than `MOST_INTERACTIVE_TOKENS` wait in the bulk lane, whatever this says.
         deadline
             Seconds from now within which the answer is of use.
         request_id
@@ -155,11 +160,14 @@ class Engine:
             If the model failed.
         """
         until = None if deadline is None else monotonic() + deadline
+        charged = charge(pairs, scorer.bundle.manifest)
+        if charged.tokens > MOST_INTERACTIVE_TOKENS:
+            lane = Lane.BULK
         self._observer.entered(request_id, len(pairs), lane.value)
         context = copy_context()
         parts = [
             _Part(part, tokens, lane, scorer, until, request_id, context, waiter=self._loop.create_future())
-            for part, tokens in cut_to_budget(pairs, self.queue.budget(lane))
+            for part, tokens in charged.cut(self.queue.budget(lane))
         ]
         little = lane is Lane.INTERACTIVE and self._little_seconds <= _LITTLE_SECONDS
         try:
@@ -241,8 +249,8 @@ class Engine:
         tokens = sum(work.tokens for work in batch)
         self._pace.observe(tokens, seconds)
         if tokens <= _LITTLE_TOKENS:
-            before = self._little_seconds
-            self._little_seconds = min(seconds, (1 - _LITTLE_WEIGHT) * before + _LITTLE_WEIGHT * seconds)
+            self._little_batches.append(seconds)
+            self._little_seconds = min(self._little_batches)
 
     def _score(self, batch: list[Work], tell: Tell) -> None:
         scorer = batch[0].group

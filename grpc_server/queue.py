@@ -3,6 +3,7 @@
 No timer forms a batch. An idle model takes whatever is there at once, so a lone call never waits; a busy one finds
 more waiting when it comes back, so batches grow with load. Work is bounded when it is offered, and work that nobody
 can use any more (caller gone, deadline passed or out of reach) is dropped when it is taken, before it costs anything.
+That a deadline is out of reach is an estimate: on its word alone work makes way for other work, and never for nothing.
 
 People come before jobs: the interactive lane is served first, and each lane has a bound of its own, so that a nightly
 run can neither delay nor crowd out a person. While people ask, jobs go in smaller batches, or a person would wait for a
@@ -265,6 +266,7 @@ class WorkQueue:
         waiting, budget = self._waiting[lane], self.budget(lane)
         batch: list[Work] = []
         dropped: list[tuple[Work, Dropped]] = []
+        late: list[Work] = []
         tokens = 0
         while waiting:
             work = waiting[0]
@@ -277,10 +279,19 @@ class WorkQueue:
             self._requests[lane] -= work.last
             if reason is not None:
                 dropped.append((work, reason))
-                continue
-            work.taken = now
-            batch.append(work)
-            tokens += work.tokens
+            elif self._out_of_reach(work, now):
+                late.append(work)
+            else:
+                work.taken = now
+                batch.append(work)
+                tokens += work.tokens
+        if late and not batch and not any(self._waiting.values()):
+            # Nothing else to do, and perhaps the estimate is wrong: only work that is done can show it.
+            hopeful = max(late, key=_deadline)
+            late.remove(hopeful)
+            hopeful.taken = now
+            batch.append(hopeful)
+        dropped += [(work, Dropped.DEADLINE) for work in late]
         if batch:
             self._last_taken = lane
         return batch, dropped
@@ -288,6 +299,11 @@ class WorkQueue:
     def _unusable(self, work: Work, now: float) -> Dropped | None:
         if work.abandoned:
             return Dropped.ABANDONED
-        if work.deadline is not None and now + self._pace.seconds_for(work.tokens) > work.deadline:
-            return Dropped.DEADLINE
-        return None
+        return Dropped.DEADLINE if now > _deadline(work) else None
+
+    def _out_of_reach(self, work: Work, now: float) -> bool:
+        return work.deadline is not None and now + self._pace.seconds_for(work.tokens) > work.deadline
+
+
+def _deadline(work: Work) -> float:
+    return math.inf if work.deadline is None else work.deadline

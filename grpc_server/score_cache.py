@@ -19,6 +19,7 @@ from relevance_model import Pairs, Scorer, Scores
 # Measured: a digest, a score and a label in a dict, half of whose slots are free.
 ENTRY_BYTES = 240
 _DIGEST_BYTES = 16
+_LONGEST_TEXT = 512
 
 _Entries = dict[bytes, tuple[float, int]]
 
@@ -86,10 +87,17 @@ class ScoreCache:
 
 
 def _keys(pairs: Pairs) -> list[bytes]:
-    queries = [text.encode("utf-8", "surrogatepass") for text in pairs.queries]
-    titles = [text.encode("utf-8", "surrogatepass") for text in pairs.titles]
+    queries = [_short(text.encode("utf-8", "surrogatepass")) for text in pairs.queries]
+    titles = [_short(text.encode("utf-8", "surrogatepass")) for text in pairs.titles]
     rows = zip(pairs.query_index.tolist(), pairs.title_index.tolist(), strict=True)
     return [_key(queries[query], titles[title]) for query, title in rows]
+
+
+def _short(text: bytes) -> bytes:
+    """Return the text or, for a long one, what no short text equals: each of its rows would digest all of it."""
+    return (
+        text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + blake2b(text, digest_size=_DIGEST_BYTES).digest()
+    )
 
 
 def _key(query: bytes, title: bytes) -> bytes:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpc_server.answer import Answer
-from grpc_server.cutting import cut_to_budget, estimate_tokens
-from grpc_server.engine import Engine
+from grpc_server.cutting import charge
+from grpc_server.engine import MOST_INTERACTIVE_TOKENS, Engine
 from grpc_server.errors import DeadlineError, ScoringError, UnavailableError
 from grpc_server.models import ServedModels
 from grpc_server.queue import Lane
@@ -68,7 +69,7 @@ async def block(scorer: GatedScorer, engine: Core) -> asyncio.Task[object]:
 
 async def waiting(engine: Engine, *requests: Pairs) -> None:
     """Return once these requests, and no others, wait in the bulk lane."""
-    tokens = sum(int(estimate_tokens(pairs).sum()) for pairs in requests)
+    tokens = sum(charge(pairs, engine.models.current.bundle.manifest).tokens for pairs in requests)
     while engine.queue.tokens(Lane.BULK) != tokens:
         await asyncio.sleep(0)
 
@@ -278,20 +279,79 @@ async def test_drain_answers_what_waits_and_refuses_what_comes(student: Bundle) 
     await drained
 
 
-def test_the_estimate_grows_with_what_the_model_must_read() -> None:
-    def tokens(query: str, title: str) -> int:
-        return int(estimate_tokens(Pairs.from_columns([query], [title]))[0])
+def tokens_of(student: Bundle, queries: list[str], titles: list[str], index: list[int] | None = None) -> int:
+    pairs = Pairs.from_columns(queries, titles, index or (), index or ())
+    return charge(pairs, student.manifest).tokens
 
-    assert tokens("a", "b") < tokens("a", "b" * 40) < tokens("a" * 40, "b" * 40)
-    assert tokens("ab", "cdef") == 6 // 4 + 3
+
+def test_the_charge_grows_with_what_the_model_must_read(student: Bundle) -> None:
+    assert tokens_of(student, ["a"], ["b"]) < tokens_of(student, ["a"], ["b" * 40])
+    assert tokens_of(student, ["a"], ["b" * 40]) < tokens_of(student, ["a" * 40], ["b" * 40])
+    assert tokens_of(student, ["ab"], ["cdef"]) == 0 + 1 + 3
+    assert tokens_of(student, ["ab", "ab"], ["cdef", "cdef"]) == 2 * (0 + 1 + 3)
+
+
+def test_what_the_model_does_not_read_is_charged_by_its_bytes_alone(student: Bundle) -> None:
+    most = student.manifest.max_title_tokens
+    assert tokens_of(student, [""], ["b" * 8192]) == most + 8192 // 32 + 3
+    assert tokens_of(student, [""], ["\u4e2d" * 2000]) == most + 6000 // 32 + 3
+
+
+def test_texts_that_no_row_uses_are_neither_charged_nor_read(student: Bundle) -> None:
+    titles = ["lamp", *(f"unused {number}" for number in range(500))]
+    pairs = Pairs.from_columns(["a lamp"], titles, [0, 0], [0, 0])
+    charged = charge(pairs, student.manifest)
+    assert charged.tokens == charge(Pairs.from_columns(["a lamp"] * 2, ["lamp"] * 2), student.manifest).tokens
+    assert list(charged.pairs.titles) == ["lamp"]
+    assert [list(part.titles) for part, _ in charged.cut(1)] == [["lamp"], ["lamp"]]
 
 
 @given(st.integers(0, 60), st.integers(1, 200))
-def test_cutting_keeps_every_row_and_the_budget(count: int, budget: int) -> None:
+def test_cutting_keeps_every_row_and_the_budget(student: Bundle, count: int, budget: int) -> None:
     whole = rows(count)
-    parts = cut_to_budget(whole, budget)
+    parts = charge(whole, student.manifest).cut(budget)
     texts = [(p.queries[q], p.titles[t]) for p, _ in parts for q, t in zip(p.query_index, p.title_index, strict=True)]
     assert texts == list(zip(whole.queries, whole.titles, strict=True))
     for part, tokens in parts:
-        assert tokens == int(estimate_tokens(part).sum())
+        assert tokens == charge(part, student.manifest).tokens
         assert tokens <= budget or len(part) == 1
+
+
+async def test_a_call_too_large_for_people_waits_with_the_jobs_whatever_it_asks_for(student: Bundle) -> None:
+    scorer = GatedScorer(student)
+    large = Pairs.from_columns(["lamp"] * 64, [f"{number} " + "x" * 8000 for number in range(64)])
+    assert charge(large, student.manifest).tokens > MOST_INTERACTIVE_TOKENS
+    async with running(scorer, batch_tokens=1 << 20) as engine:
+        blocker = await block(scorer, engine)
+        bulky = ask_as_person(engine, large)
+        while not engine.queue.tokens(Lane.BULK):
+            await asyncio.sleep(0)
+        small = ask_as_person(engine, rows(64))
+        while not engine.queue.tokens(Lane.INTERACTIVE):
+            await asyncio.sleep(0)
+        assert engine.queue.requests(Lane.BULK) == 1
+        scorer.gate.set()
+        await asyncio.gather(blocker, bulky, small)
+    assert scorer.batches == [1, 64, 64]
+
+
+async def test_one_pause_does_not_send_little_work_away_from_the_loop(student: Bundle) -> None:
+    class Paused(Whereabouts):
+        pause = 0.0
+
+        def score(self, pairs: Pairs) -> Scores:
+            started = perf_counter()
+            while perf_counter() - started < self.pause:
+                pass
+            return super().score(pairs)
+
+    scorer = Paused(student)
+    async with running(scorer) as engine:
+        engine._little_batches.extend([0.0] * 3)
+        engine._little_seconds = 0.0
+        scorer.pause = 0.05
+        await ask_as_person(engine, rows(1))
+        assert engine._little_seconds == 0.0
+        scorer.pause = 0.0
+        await ask_as_person(engine, rows(1))
+    assert [on_loop for on_loop, _ in scorer.asked] == [True, True]

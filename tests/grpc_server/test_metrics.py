@@ -15,7 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grpc_server.auth import TokenFile
-from grpc_server.cutting import estimate_tokens
+from grpc_server.cutting import charge
 from grpc_server.engine import Engine
 from grpc_server.metrics import Metrics, ReadFiles, _ProcessState
 from grpc_server.models import ServedModels
@@ -133,7 +133,9 @@ async def test_the_queue_is_shown_as_it_is_when_asked(student: Bundle) -> None:
     while engine.queue.requests(Lane.INTERACTIVE) < 3:
         await asyncio.sleep(0)
     waiting = shown(metrics)
-    bulk, interactive = (sum(int(estimate_tokens(rows(n)).sum()) for n in counts) for counts in ((2, 40), (3, 2, 1)))
+    bulk, interactive = (
+        sum(charge(rows(n), student.manifest).tokens for n in counts) for counts in ((2, 40), (3, 2, 1))
+    )
     assert waiting.value("qtr_queue_tokens", lane="bulk") == bulk
     assert waiting.value("qtr_queue_requests", lane="bulk") == 2
     assert waiting.value("qtr_queue_tokens", lane="interactive") == interactive

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpc_server.errors import UnavailableError
-from grpc_server.pace import ObservedPace
 from grpc_server.queue import Dropped, Lane, Work, WorkQueue
 from relevance_model import Pairs
 
@@ -21,14 +20,21 @@ class Clock:
         return self.now
 
 
+class SteadyPace:
+    def __init__(self, seconds_per_token: float) -> None:
+        self._seconds_per_token = seconds_per_token
+
+    def seconds_for(self, tokens: int) -> float:
+        return tokens * self._seconds_per_token
+
+
 class Setup:
     """A queue at a pace of one second a token, with a clock that stands still until it is moved."""
 
     def __init__(self, *, max_tokens: int = 100, batch_tokens: int = 100, seconds_per_token: float = 1.0) -> None:
         self.clock = Clock()
         self.dropped: list[tuple[Work, Dropped]] = []
-        pace = ObservedPace()
-        pace.observe(1, seconds_per_token)
+        pace = SteadyPace(seconds_per_token)
         self.queue = WorkQueue(
             max_tokens=max_tokens,
             batch_tokens=batch_tokens,
@@ -169,6 +175,29 @@ def test_work_whose_deadline_cannot_be_met_is_dropped(deadline: float | None, dr
     assert setup.dropped == ([(late, Dropped.DEADLINE)] if dropped else [])
 
 
+@pytest.mark.parametrize("lane", list(Lane))
+def test_work_makes_way_for_other_work_alone_and_not_for_an_estimate(lane: Lane) -> None:
+    setup = Setup(seconds_per_token=1000.0)
+    lone = work(deadline=101.0, lane=lane)
+    setup.queue.offer([lone])
+    assert setup.queue.take() == [lone]
+    pieces = [work(deadline=deadline, lane=lane) for deadline in (101.0, 103.0, 102.0, 99.0)]
+    for piece in pieces:
+        setup.queue.offer([piece])
+    assert setup.queue.take() == [pieces[1]]
+    assert {id(piece) for piece, _ in setup.dropped} == {id(pieces[i]) for i in (0, 2, 3)}
+    assert setup.queue.tokens(lane) == setup.queue.requests(lane) == 0
+
+
+def test_work_that_is_called_hopeless_makes_way_for_the_other_lane() -> None:
+    setup = Setup(seconds_per_token=1000.0)
+    hopeless, job = work(deadline=101.0, lane=Lane.INTERACTIVE), work()
+    setup.queue.offer([hopeless])
+    setup.queue.offer([job])
+    assert setup.queue.take() == [job]
+    assert setup.dropped == [(hopeless, Dropped.DEADLINE)]
+
+
 def test_dropped_work_frees_its_room() -> None:
     setup = Setup(max_tokens=2)
     first = work(tokens=2, deadline=101.0)
@@ -224,15 +253,6 @@ def test_under_concurrent_offers_nothing_is_lost_and_nothing_comes_twice(
     closer.join()
     assert sorted(map(id, taken)) == sorted(map(id, pieces))
     assert [setup.queue.tokens(lane) for lane in Lane] == [0, 0]
-
-
-def test_the_pace_follows_what_it_sees() -> None:
-    pace = ObservedPace(weight=0.5)
-    assert pace.seconds_for(1000) == 0.0
-    pace.observe(10, 1.0)
-    assert pace.seconds_for(100) == pytest.approx(10.0)
-    pace.observe(10, 3.0)
-    assert pace.seconds_for(100) == pytest.approx(20.0)
 
 
 def person(tokens: int = 1) -> Work:
