@@ -63,14 +63,13 @@ class ServerSettings(ProgramSettings):
     max_message_bytes: int = Field(
         default=4 << 20,
         ge=1024,
-        description="Bytes of one gRPC message; gRPC refuses a larger one. Read, a hostile one takes up to 40 times as "
-        "much memory.",
+        description="Bytes of one gRPC message; gRPC refuses a larger one.",
     )
     max_inflight_bytes: int = Field(
         default=64 << 20,
         ge=1024,
-        description="Bytes that the requests in progress may hold together, each with 32 KiB on top for what a call "
-        "costs. Above it callers are refused with a time to come back.",
+        description="Bytes that the calls in progress may hold together: messages, answers, and 32 KiB for what each "
+        "call costs. Above it callers are refused with a time to come back.",
     )
     max_arriving: int = Field(
         default=32,

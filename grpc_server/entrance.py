@@ -24,7 +24,7 @@ import grpc.aio
 
 from grpc_server.auth import Callers
 from grpc_server.backlog import Backlog
-from grpc_server.bounds import CALL_BYTES, SMALL_MESSAGE_BYTES, Arrivals, ByteBudget, Holding
+from grpc_server.bounds import SMALL_MESSAGE_BYTES, Arrivals, ByteBudget, Holding
 from grpc_server.calls import Call
 from grpc_server.errors import MessageSizeError
 from grpc_server.health_room import HealthRoom
@@ -197,7 +197,7 @@ class _Door:
         self._enter(call, held)
         # Nothing but the method holds the message, which drops it once it is read.
         response: bytes = self._serialize(await self._behaviour(await self._only(call, held), call))
-        held.keep(CALL_BYTES + len(response))
+        held.keep(len(response))
         return response
 
     async def _answer_many(self, _: object, context: Context) -> None:
@@ -226,7 +226,7 @@ class _Door:
         """Take the room that a call needs before it has sent anything."""
         self._callers.check(call)
         self._check_backlog()
-        held.keep(CALL_BYTES)
+        held.enter(len(call.metadata))
         # Not when the answer is written but when it was sent: one that its caller does not read stays in memory.
         call.add_done_callback(held.give_back)
 
@@ -247,7 +247,7 @@ class _Door:
         values = self._values
         if values is None and len(raw) > SMALL_MESSAGE_BYTES:
             raise MessageSizeError(f"the message has {len(raw)} bytes, {self._name} takes {SMALL_MESSAGE_BYTES}")
-        held.keep(CALL_BYTES + len(raw))
+        held.keep(len(raw))
         if values is not None:
             values.check(raw)
         try:
@@ -275,7 +275,7 @@ class _Door:
         self._refusals.add(method=self._name, code=code.name, reason=reason, request_id=call.request_id)
         # The caller may take long to hear of it; what it sent goes before.
         _forget(error)
-        held.keep(min(held.count, CALL_BYTES))
+        held.keep(0)
         try:
             await call.abort(code, text, trailing)
         except (grpc.aio.AbortError, asyncio.CancelledError) as abort:

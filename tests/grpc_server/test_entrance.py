@@ -191,6 +191,13 @@ def test_answers_that_are_not_read_keep_their_room(start_server: StartServer) ->
                 pass
 
 
+def test_headers_are_charged_by_their_number(start_server: StartServer) -> None:
+    server = start_server("--max-message-bytes", "100000", "--max-inflight-bytes", "200000", "--arrival-seconds", "60")
+    with RawPeer(address_of(server)) as peer:
+        peer.start(SCORE, [("a", "")] * 400)
+        assert peer.status(peer.start(SCORE, [("a", "")] * 400), 10) == UNAVAILABLE
+
+
 def answers(stub: relevance_pb2_grpc.RelevanceServiceStub, request: pb.ScoreRequest) -> bool:
     try:
         return bool(stub.Score(request, timeout=10).results)

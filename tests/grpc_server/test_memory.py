@@ -1,0 +1,216 @@
+"""The sums of `docs/security.md`: each row's worst case is sent to a server, and all of them at once."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import h2.events
+import pytest
+
+from relevance_stubs.relevance.v1 import relevance_pb2 as pb
+from relevance_stubs.relevance.v1 import relevance_pb2_grpc
+from tests.conftest import ROOT
+from tests.support.hostile_peers import PREFACE, SCORE, SCORE_BATCH, SETTINGS, RawPeer, message
+from tests.support.server_process import ServerProcess
+
+Address = tuple[str, int]
+CHECK = "/grpc.health.v1.Health/Check"
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+MIB = 1 << 20
+MESSAGE_BYTES = 1 * MIB
+CONNECTIONS = 256
+
+
+def varint(number: int) -> bytes:
+    encoded = b""
+    while number > 127:
+        encoded, number = encoded + bytes([number & 127 | 128]), number >> 7
+    return encoded + bytes([number])
+
+
+def field(number: int, body: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(body)) + body
+
+
+class Peer(RawPeer):
+    """Keeps what it hears: the headers of each call's answer, by stream."""
+
+    def __init__(self, address: Address) -> None:
+        self.heard: dict[int, dict[str, str]] = {}
+        super().__init__(address)
+        self.socket.settimeout(60)
+
+    def receive(self) -> list[h2.events.Event]:
+        events = super().receive()
+        for event in events:
+            if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+                self.heard.setdefault(event.stream_id, {}).update(event.headers)
+            elif isinstance(event, h2.events.StreamReset):
+                self.heard.setdefault(event.stream_id, {}).setdefault("grpc-status", "reset")
+        return events
+
+    def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
+        """Send all, unless the call ends before."""
+        while data and not self.status_of(stream):
+            room = min(self.http2.local_flow_control_window(stream), self.http2.max_outbound_frame_size)
+            if room > 0:
+                self.http2.send_data(stream, data[:room], end_stream=end and room >= len(data))
+                data = data[room:]
+                self.flush()
+            else:
+                self.receive()
+
+    def status_of(self, stream: int) -> str | None:
+        return self.heard.get(stream, {}).get("grpc-status")
+
+
+def open_peer(address: Address, stack: ExitStack) -> Peer:
+    return stack.enter_context(Peer(address))
+
+
+def quiet_connections(address: Address, stack: ExitStack) -> None:
+    for _ in range(CONNECTIONS):
+        connection = stack.enter_context(socket.create_connection(address))
+        connection.sendall(PREFACE + SETTINGS)
+        assert connection.recv(1)
+
+
+def unread_answers(address: Address, stack: ExitStack) -> None:
+    """Answers of a message's size to calls of many headers, that nobody reads: as many as leave room for the rest."""
+    titles = ["é" + "x" * 8000] * (MESSAGE_BYTES // 8010)
+    body = message(pb.ScoreRequest(query="shoes", titles=titles).SerializeToString())
+    peer = open_peer(address, stack)
+    peer.http2.update_settings({4: 0})  # no window: the server may send no answer
+    peer.flush()
+    for _ in range(38):
+        stream = peer.start(SCORE, [("a", "")] * 400)
+        peer.send(stream, body, end=True)
+        while stream not in peer.heard:
+            peer.receive()
+        assert "grpc-status" not in peer.heard[stream]
+
+
+def withheld(path: str, places: int, waiting: int) -> Callable[[Address, ExitStack], None]:
+    """Return a peer that sends all but the end of so many messages, and as much as it may of those that wait."""
+
+    def send(address: Address, stack: ExitStack) -> None:
+        body = message(bytes(MESSAGE_BYTES - 100), length=MESSAGE_BYTES - 10)
+        peer = open_peer(address, stack)
+        for _ in range(places):
+            peer.send(peer.start(path), body)
+        for _ in range(waiting // 64):
+            peer = open_peer(address, stack)
+            for _ in range(64):
+                # A call that waits for a place is not read: no window but its first comes for it.
+                stream = peer.start(path)
+                peer.send(stream, body[: min(60_000, peer.http2.outbound_flow_control_window)])
+
+    return send
+
+
+def refused_messages() -> Iterator[tuple[str, bytes, int]]:
+    """Yield path, message and whether it is compressed: all that takes room when it is read."""
+    room = MESSAGE_BYTES - 100
+    text = "\U0001f600".encode() + bytes(room)
+    name = b"".join(field(4, field(1, b"%05x" % number)) for number in range(room // 12))
+    bodies = [
+        (SCORE_BATCH, field(1, b"q") + field(2, b"t") + field(3, bytes(2)) + field(4, bytes(room))),
+        (SCORE_BATCH, field(1, b"q") + field(2, b"t") + field(3, b"\x80\x01" * (room // 2))),
+        (SCORE_BATCH, b"\x18\x00" * (room // 2)),
+        (SCORE, b"\x12\x00" * (room // 2)),
+        (SCORE, b"\x1a\x00" * (room // 2)),
+        (SCORE, field(1, b"q") + field(2, text)),
+        (SCORE, b"\x7a\x00" * (room // 2)),
+        (INFER, b"\x2a\x00" * (room // 2)),
+        (INFER, b"\x3a\x00" * (room // 2)),
+        (INFER, name),
+        (INFER, field(5, field(1, b"query") + field(5, field(3, bytes(room))))),
+        (INFER, field(5, field(1, b"query") + field(5, b"\x42\x00" * (room // 2)))),
+        (INFER, field(7, bytes(room))),
+        (CHECK, field(1, b"x" * room)),
+        ("/relevance.v1.RelevanceService/GetModel", field(9, bytes(room))),
+        ("/no.such.Service/Method", bytes(room)),
+        (SCORE, b"\xff" * room),
+    ]
+    for path, body in bodies:
+        yield path, body, 0
+        yield path, gzip.compress(body, 1), 1
+    yield SCORE, gzip.compress(bytes(128 * MIB)), 1
+
+
+def send_refused(address: Address, stack: ExitStack) -> None:
+    for path, body, compressed in refused_messages():
+        for _ in range(2):
+            with Peer(address) as peer:
+                stream = peer.start(path, [("grpc-encoding", "gzip")] if compressed else ())
+                peer.send(stream, message(body, compressed=compressed), end=True)
+                while not peer.status_of(stream):
+                    peer.receive()
+                assert peer.status_of(stream) != "0"
+
+
+# In an order in which none keeps the next one out: messages on their way take the places of all that come later.
+WORST = {
+    "quiet connections": quiet_connections,
+    "calls in progress": unread_answers,
+    "the message being read": send_refused,
+    "messages of health checks and watches": withheld(CHECK, 8, 128),
+    "messages on their way": withheld(SCORE, 32, 512),
+}
+
+
+def documented() -> dict[str, int]:
+    """Read the sums for messages of 1 MiB, in bytes."""
+    text = (ROOT / "docs" / "security.md").read_text()
+    table = text.partition("## What it adds up to")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z][^|]+?) \|[^|]+\|[^|]+\| (\d+) MiB \|$", table, re.MULTILINE)
+    return {what: int(mib) * MIB for what, mib in rows}
+
+
+def most_memory(server: ServerProcess) -> int:
+    """Return the most resident memory that the server has had, in bytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    assert match is not None
+    return int(match[1]) << 10
+
+
+@pytest.fixture
+def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    flags = ["--max-message-bytes", str(MESSAGE_BYTES), "--arrival-seconds", "120"]
+    server = start_server(*flags)
+    server.keep_reading()
+    return server
+
+
+def test_hostile_peers_together_take_no_more_memory_than_documented(server: ServerProcess) -> None:
+    sums = documented()
+    assert sums.keys() >= WORST.keys()
+    host, port = server.address.rsplit(":", 1)
+    address = (host, int(port))
+    request = pb.ScoreRequest(query="red shoes", titles=["Red canvas sneakers"])
+    with server.channel() as channel, ExitStack() as stack:
+        stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
+        assert stub.Score(request, timeout=60).results
+        # What each holds it goes on holding, so that the last meets all of them.
+        before = begin = most_memory(server)
+        for what, peers in WORST.items():
+            peers(address, stack)
+
+            after = most_memory(server)
+            assert after - before <= sums[what], (what, (after - before) / MIB)
+            before = after
+        assert after - begin <= sum(sums.values())
+        stack.close()
+        while True:
+            try:
+                assert stub.Score(request, timeout=60).results
+                break
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.UNAVAILABLE
