@@ -1,6 +1,6 @@
 """Step ``pseudo-label``: each teacher's opinion of the augmented pairs.
 
-A cross-encoder is written as a bundle and labels the way every model here does: ``python -m spark_jobs.label_pairs``
+A cross-encoder is written as a bundle and labels the way every model here does: ``spark_jobs.label_pairs``
 starts servers with it and calls them from Spark. The trees, where the ensemble has them, are asked in this process.
 ``FOLD.parquet`` has ``query``, ``title``, ``origin`` and the teacher's ``logit``; a fold's teacher labels the judged
 rows that it was fitted on, and augmented pairs whose query, edited or not, is akin to none that the fold measures.
@@ -9,10 +9,8 @@ rows that it was fitted on, and augmented pairs whose query, edited or not, is a
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -32,11 +30,11 @@ from distillation.recipe import Encoder
 from distillation.teacher import CROSS_ENCODER, TREES, evaluation_guard, fit_trees, mix, open_reader, pair_features
 from distillation.trees import PairFeatures
 from distillation.work import Context, read_columns, write_columns, write_json
+from qtr.own_process import module_command, module_environment
 from relevance_model.bundle import MANIFEST
 
 FOLDER: Final = "pseudo-label"
 JUDGED: Final = "judged"
-_PACKAGES: Final = Path(__file__).resolve().parents[1]
 # A cross-encoder answers about a hundred pairs a second: short calls, and patience.
 _JOB_FLAGS: Final = (
     *("--run-date", "2000-01-01", "--log-format", "json", "--exit-on-stdin-close"),
@@ -79,18 +77,15 @@ def label_by_job(
     folder.mkdir(parents=True, exist_ok=True)
     source, output = folder / "pairs.parquet", folder / "out"
     write_columns(source, {"row": np.arange(len(queries)), "query": list(queries), "title": list(titles)})
-    command = [sys.executable, "-m", "spark_jobs.label_pairs", "--input", str(source), "--output", str(output)]
+    command = module_command("spark_jobs.label_pairs", "--input", str(source), "--output", str(output))
     command += ["--bundle", str(bundle), *_JOB_FLAGS]
-    # The user's QTR_… variables are meant for runs of their own.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("QTR_")}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_PACKAGES), environment.get("PYTHONPATH", ""))))
     said: list[str] = []
     with (
         (folder / "stderr").open("w+", encoding="utf-8") as complaints,
         progress.task(title, len(queries), unit="pairs") as task,
         subprocess.Popen(
             command,
-            env=environment,
+            env=module_environment(),
             # Never written to: a job that outlived a killed distillation would keep its rerun from the folder.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

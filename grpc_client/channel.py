@@ -23,6 +23,7 @@ import grpc
 
 from grpc_client.config import RetryPolicy, TlsFiles
 from grpc_client.credentials import channel_credentials
+from grpc_client.target import needs_no_proxy
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 SERVICE = "relevance.v1.RelevanceService"
@@ -160,10 +161,16 @@ def _common(authority: str | None) -> list[Option]:
         ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
-    return options if authority is None else [*options, ("grpc.default_authority", authority)]
+    if authority is None:
+        return options
+    # The addresses are pods', which Kubernetes told: what a shell names as a proxy does not lead to them.
+    return [*options, ("grpc.default_authority", authority), ("grpc.enable_http_proxy", 0)]
 
 
 def _open(target: str, options: list[Option], tls: TlsFiles | None) -> grpc.Channel:
+    if needs_no_proxy(target):
+        # gRPC sends even loopback through the proxy that a shell names, unless no_proxy lists it.
+        options = [*options, ("grpc.enable_http_proxy", 0)]
     if tls is None:
         return grpc.insecure_channel(target, options=options)
     return grpc.secure_channel(target, channel_credentials(tls), options=options)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from grpc_client.errors import ConfigError
+from grpc_client.target import check_target
 
 Priority = Literal["interactive", "bulk"]
 
@@ -135,8 +136,7 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        if not self.target.strip():
-            raise ConfigError("the target is empty; expected an address such as localhost:8001")
+        check_target(self.target)
         if self.deadline_s <= 0:
             raise ConfigError(f"the deadline must be more than 0 seconds, not {self.deadline_s:g}")
         for name in ("in_flight", "channels", "max_rows_per_rpc", "max_bytes_per_rpc"):

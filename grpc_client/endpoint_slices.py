@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -21,10 +20,10 @@ from typing import Any
 
 from grpc_client import kubernetes_api
 from grpc_client.errors import ConfigError, NoAddress
+from grpc_client.target import KUBERNETES
 
 log = logging.getLogger(__name__)
 
-_TARGET = re.compile(r"k8s:///(?P<namespace>[a-z0-9.-]+)/(?P<service>[a-z0-9.-]+):(?P<port>[a-z0-9-]+)")
 _SCHEME = "k8s:"
 _WATCH_S = 300
 # An API server sends a bookmark about once a minute; silence for longer means that the connection is dead.
@@ -90,7 +89,7 @@ class EndpointSlices:
     """
 
     def __init__(self, target: str) -> None:
-        parts = _TARGET.fullmatch(target)
+        parts = KUBERNETES.fullmatch(target)
         if parts is None:
             raise ConfigError(f"the target {target} has another shape than k8s:///NAMESPACE/SERVICE:PORT")
         self._namespace, self._service, self._port = parts["namespace"], parts["service"], parts["port"]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # With -m, the working folder comes first, where a file queue.py would be taken for the module of that name.
+    sys.path.append(sys.path.pop(0))
+
+import importlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,8 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f"qtr {words[0]}: needs {error.name}; in the checkout: pip install -e '.[{program.extra}]'", file=sys.stderr
         )
-        return 1
-    status: int = module.main(words[1:])
+        return 2
+    try:
+        status: int = module.main(words[1:])
+    except Exception as error:
+        from qtr.own_process import stand_ins_sentence
+
+        if not (sentence := stand_ins_sentence()):
+            raise
+        print(f"qtr {words[0]}: {sentence} ({type(error).__name__}: {error})", file=sys.stderr)
+        return 2
     return status
 
 

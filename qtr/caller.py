@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from qtr.settings import ProgramSettings
 
@@ -25,6 +25,25 @@ class CallerSettings(ProgramSettings):
     token_file: Path | None = Field(
         default=None, description="File whose first line is the bearer token that the service asks for."
     )
+
+    @field_validator("target", check_fields=False)
+    @classmethod
+    def _target_with_a_form(cls, value: str | None) -> str | None:
+        if value is not None:
+            from grpc_client import ConfigError
+            from grpc_client.target import check_target
+
+            try:
+                check_target(value)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @model_validator(mode="after")
+    def _certificate_with_its_key(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("a client certificate and its key are given together, or neither")
+        return self
 
     def tls_files(self) -> TlsFiles | None:
         """Return the files for TLS; ``None`` if the calls are in plain text."""

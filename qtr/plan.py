@@ -20,6 +20,7 @@ from rich.table import Table
 from qtr.caller import CallerSettings
 from qtr.cpus import available_cpus
 from qtr.night import Night, Outlook, Rate, outlook, replicas_needed
+from qtr.settings import usage_error
 
 _CLOCK = re.compile(r"(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)")
 _DURATION = re.compile(r"(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m(?:in)?)?")
@@ -106,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _rate(settings: PlanSettings) -> Rate | None:
     if settings.pairs_per_second is not None:
         return Rate(settings.pairs_per_second, "as given", settings.replicas or 1)
-    from grpc_client import ClientConfig, ClientError
+    from grpc_client import ClientConfig, ClientError, ConfigError
     from qtr.rate import made_up_pairs, measured
     from qtr.tune import read_pairs, serving
 
@@ -130,6 +131,8 @@ def _rate(settings: PlanSettings) -> Rate | None:
         )
         try:
             found = measured(config, pairs, settings.seconds)
+        except ConfigError as error:
+            usage_error(settings.prog, str(error))
         except ClientError as error:
             print(f"{settings.prog}: {error}", file=sys.stderr)
             return None

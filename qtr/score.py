@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qtr.caller import CallerSettings
+from qtr.settings import USAGE_ERROR
 from qtr.terminal import printable
 
 
@@ -59,20 +60,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Score and print; return the exit status."""
     settings = ScoreSettings.parse(sys.argv[1:] if argv is None else argv)
     if settings.target is not None:
-        from grpc_client import ClientError
+        from grpc_client import ClientError, ConfigError
 
         failure: type[Exception] = ClientError
+        mistake: type[Exception] = ConfigError
         score = _score_remotely
     else:
         from relevance_model import ModelError
 
-        failure = ModelError
+        failure = mistake = ModelError
         score = _score_here
     try:
         scored = score(settings)
     except failure as error:
         print(f"qtr score: {error}", file=sys.stderr)
-        return 1
+        # A bundle or certificate that is not there is not there the next time; a server may be.
+        return USAGE_ERROR if isinstance(error, mistake) else 1
     if settings.json_output:
         # ASCII: the escape of a lone surrogate is JSON, its bytes would be no text.
         print(json.dumps(asdict(scored)))

@@ -92,6 +92,8 @@ class ProgramSettings(BaseSettings):
         if first["type"] == "missing":
             usage_error(cls.prog, f"{flag} is required (see --help)")
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "string_unicode":
+            message = "is not valid UTF-8, or the locale has no such characters (LC_ALL=C.UTF-8 has)"
         usage_error(cls.prog, f"{flag}: {message}" if name else message)
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from qtr.cpus import available_cpus
 from qtr.load import Load, Pair, percentile, run
+from qtr.own_process import module_command, module_environment
 from qtr.settings import ProgramSettings, usage_error
 
 _CALL_ROWS = 256
@@ -88,7 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     best = max(within, key=lambda trial: trial.pairs_per_second)
-    write_settings(settings.output, best, settings)
+    try:
+        write_settings(settings.output, best, settings)
+    except OSError as error:
+        usage_error(settings.prog, f"--output: {settings.output} cannot be written ({error.strerror})")
     console.print(f"best within {settings.p99_ms:g} ms: {best.pairs_per_second:,.0f} pairs/s; wrote {settings.output}")
     return 0
 
@@ -118,9 +122,9 @@ def read_pairs(source: Path, prog: str) -> list[Pair]:
 @contextmanager
 def serving(flags: Sequence[str], prog: str) -> Iterator[str]:
     """Run one server on a free port; give its address, or end the program `prog` with the server's own sentence."""
-    command = [sys.executable, "-m", "grpc_server", "--port", "0", "--no-metrics"]
-    command += ["--log-format", "json", "--exit-on-stdin-close"]
-    with Popen([*command, *flags], stdin=PIPE, stdout=PIPE, text=True) as process:
+    command = module_command("grpc_server", "--port", "0", "--no-metrics", "--log-format", "json", *flags)
+    command.append("--exit-on-stdin-close")
+    with Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=module_environment()) as process:
         assert process.stdout is not None
         event: dict[str, str] = {}
         for line in process.stdout:

@@ -117,7 +117,7 @@ def test_a_person_scores_through_tls_with_a_token(secured: Secured) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert '"score"' in result.stdout
     half = subprocess.run([*command, *identity[:2]], capture_output=True, text=True, timeout=60, check=False)
-    assert half.returncode == 1
+    assert half.returncode == 2
     assert half.stderr.strip() == "qtr score: a client certificate and its key are given together, or neither"
 
 

@@ -84,7 +84,7 @@ def test_a_lone_surrogate_on_the_command_line_is_a_row_error() -> None:
     [
         (["score", "--title", "a"], 2, "--query is required"),
         (["score", "--query", "a"], 2, "--title is required"),
-        (["score", "--query", "a", "--title", "b", "--bundle", "/nonexistent"], 1, "/nonexistent: no such folder"),
+        (["score", "--query", "a", "--title", "b", "--bundle", "/nonexistent"], 2, "/nonexistent: no such folder"),
         (["score", "--query", "a", "--title", "b", "--target", "127.0.0.1:1", "--deadline", "0.5"], 1, "127.0.0.1:1"),
     ],
 )

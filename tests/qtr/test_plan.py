@@ -129,8 +129,10 @@ def test_servers_of_this_machine_are_measured(capsys: pytest.CaptureFixture[str]
 
 
 def test_nobody_to_measure_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert plan.main(["--rows", "1000", "--target", "k8s:///a", "--seconds", "0.1"]) == 1
+    with pytest.raises(SystemExit) as ended:
+        plan.main(["--rows", "1000", "--target", "k8s:///a", "--seconds", "0.1"])
+    assert ended.value.code == 2
     assert (
         capsys.readouterr().err
-        == "qtr plan: the target k8s:///a has another shape than k8s:///NAMESPACE/SERVICE:PORT\n"
+        == "qtr plan: --target: the target k8s:///a has another shape than k8s:///NAMESPACE/SERVICE:PORT\n"
     )
