@@ -8,19 +8,17 @@ SIGKILL, and the server drains and exits then, so no server is ever left behind.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from pathlib import Path
 
 from qtr.memory import available_memory
-from spark_jobs.errors import ServerLost
+from qtr.own_process import module_command, module_environment
+from spark_jobs.errors import JobError, ServerLost, SetupError
 
-_PACKAGES = Path(__file__).resolve().parents[1]
 # Pairs come by title, so that titles need hardly be remembered, and queries come again and again. In a night of 20
 # million rows with 740,000 queries, room for 11,000 of them found 14 % and took 80 us a pair, room for 183,000 56 % and
 # 53 us, room for 366,000 77 % and 43 us; a night whose queries all fit takes 37 us.
@@ -79,13 +77,15 @@ class EmbeddedServers:
         ------
         ServerLost
             If one ends early or takes too long.
+        SetupError
+            If one refuses its settings, such as the bundle.
         """
         until = time.monotonic() + self._start_timeout_s
         return "ipv4:" + ",".join(server.address(until, self._start_timeout_s) for server in self._servers)
 
-    def failure(self) -> ServerLost | None:
+    def failure(self) -> JobError | None:
         """Say which server has died, if any has; one that was told to stop has not."""
-        return next((ServerLost(end) for server in self._servers if (end := server.untimely_end())), None)
+        return next((end for server in self._servers if (end := server.untimely_end()) is not None), None)
 
     def stop(self) -> None:
         """Ask them to stop, wait, and kill those that do not."""
@@ -100,20 +100,17 @@ class _Server:
     """One process, and the thread that reads what it says."""
 
     def __init__(self, bundle: Path | None, cache_bytes: int) -> None:
-        command = [sys.executable, "-m", "grpc_server", "--host", "127.0.0.1", "--port", "0", "--threads", "1"]
+        command = module_command("grpc_server", "--host", "127.0.0.1", "--port", "0", "--threads", "1")
         command += ["--cache-bytes", str(cache_bytes), "--title-cache-share", str(TITLE_CACHE_SHARE)]
         command += ["--metrics-port", "0", "--exit-on-stdin-close", "--log-format", "json"]
         if bundle is not None:
             command += ["--bundle", str(bundle)]
-        # What QTR_… variables say is meant for the run, or for a server that people call.
-        path = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH", ""))))
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={name: value for name, value in os.environ.items() if not name.startswith("QTR_")}
-            | {"PYTHONPATH": path},
+            env=module_environment(),
             # Ctrl-C in the terminal is for the run, which stops its servers itself when it no longer needs them.
             start_new_session=True,
         )
@@ -129,18 +126,21 @@ class _Server:
         if self._address is not None:
             return self._address
         if self._settled.is_set():
-            raise ServerLost(self.untimely_end() or f"embedded server {self.process.pid} was stopped")
+            raise self.untimely_end() or ServerLost(f"embedded server {self.process.pid} was stopped")
         raise ServerLost(f"embedded server {self.process.pid} was not serving within {timeout_s:g} s")
 
-    def untimely_end(self) -> str | None:
+    def untimely_end(self) -> JobError | None:
         status = self.process.poll()
         if status is None or self._stopping:
             return None
         self._reader.join(1.0)
         name = f"embedded server {self.process.pid}"
         if status < 0:
-            return f"{name} was killed by signal {-status} ({signal.Signals(-status).name})"
-        return f"{name} exited with status {status}: {self._last_words()}"
+            return ServerLost(f"{name} was killed by signal {-status} ({signal.Signals(-status).name})")
+        if self._address is None:
+            # It refused to start: a bundle that is not there, for example, which will not be there the next time.
+            return SetupError(f"{name} did not start: {self._last_words()}")
+        return ServerLost(f"{name} exited with status {status}: {self._last_words()}")
 
     def ask_to_stop(self) -> None:
         self._stopping = True

@@ -5,12 +5,16 @@
     JobError                    its text is one sentence; `exit_code` is the command's exit status
     ├── UsageError        (2)   a flag, a variable or the configuration is wrong
     ├── InputError        (2)   the input is missing, empty, unreadable or lacks a column
-    ├── JavaMissing       (2)   Spark needs Java 17 or later and none was found
+    ├── SetupError        (2)   the machine, a permission or the disk stands in the way
+    │   └── JavaMissing   (2)   Spark needs Java 17 or later and none was found
     ├── GatesFailed       (3)   a data-quality gate held the night back
     ├── DateTaken         (4)   another run works on the same date of the same output
-    ├── ServerLost        (1)   an embedded server did not start, or died
+    ├── ServerLost        (1)   an embedded server died, or was too slow to start
     ├── RunFailed         (1)   scoring or publishing failed
     └── Interrupted     (130)   somebody pressed Ctrl-C, or the process was asked to end (143)
+
+After 1 the same command may simply be started again: what went wrong may have passed. After 2 it would end the same
+way, until somebody has mended the input, the command or the machine.
 """
 
 from __future__ import annotations
@@ -34,10 +38,14 @@ class InputError(JobError):
     exit_code = 2
 
 
-class JavaMissing(JobError):
-    """Spark needs Java 17 or later and none was found."""
+class SetupError(JobError):
+    """The machine, a permission, a limit or the disk stands in the way."""
 
     exit_code = 2
+
+
+class JavaMissing(SetupError):
+    """Spark needs Java 17 or later and none was found."""
 
 
 class GatesFailed(JobError):
@@ -53,7 +61,7 @@ class DateTaken(JobError):
 
 
 class ServerLost(JobError):
-    """An embedded server did not start, or died."""
+    """An embedded server died, or was too slow to start."""
 
 
 class RunFailed(JobError):

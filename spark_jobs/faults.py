@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
+from pyspark.errors import AnalysisException
 
-from grpc_client import ClientError
-from spark_jobs.errors import InputError, JobError, RunFailed
+from grpc_client import ClientError, ConfigError, MessageTooLarge, RequestRejected
+from qtr.own_process import stand_ins_sentence
+from spark_jobs.damage import unreadable_file
+from spark_jobs.errors import InputError, JobError, RunFailed, SetupError, UsageError
 
-_IN_WORKER = re.compile(r"grpc_client\.errors\.\w+: (.+)")
-_UNREADABLE = re.compile(r"Encountered error while reading file (.+?)\.(?:\s|$)")
+_IN_WORKER = re.compile(r"grpc_client\.errors\.(\w+): (.+)")
 _RAISED = re.compile(r"\[USER_RAISED_EXCEPTION\] (.+?)(?: SQLSTATE|$)", re.MULTILINE)
 _CAUSES = (
     ("is not a Parquet file", "it is not a Parquet file, or its end is missing"),
@@ -21,6 +24,39 @@ _CAUSES = (
     ("FAILED_READ_FILE.FILE_NOT_EXIST", "it was removed during the run"),
     ("CONVERT_PARQUET_TYPE", "a column's type differs from that of the other files"),
     ("PARQUET_COLUMN_DATA_TYPE_MISMATCH", "a column's type differs from that of the other files"),
+)
+
+_REFUSED = re.compile(r" refused the request: ([A-Z_]+), ")
+# The run pins the model that it found, and another one may have taken its place meanwhile.
+_OF_THE_MOMENT = frozenset({"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"})
+_OF_THE_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EMFILE, errno.ENFILE}
+)
+_IN_THE_WAY = tuple(
+    (re.compile(marks), sentence)
+    for marks, sentence in (
+        (
+            "No space left on device|Disk quota exceeded|DSQuotaExceededException",
+            "there is no space left on the disk; nothing was published, what was scored is kept",
+        ),
+        ("Too many open files", "this process may open too few files (ulimit -n): {}"),
+        (
+            "ParentNotDirectoryException|Mkdirs failed to create",
+            "cannot write to the folder that --output names: a part of its path is a file or not writable",
+        ),
+        (
+            "AccessControlException|AccessDenied|Access Denied|Permission denied|Operation not permitted",
+            "no permission for a file or folder: {}",
+        ),
+        ("Read-only file system", "a folder that the run writes to is read-only: {}"),
+        ("No FileSystem for scheme|UnsupportedFileSystemException", "Spark has no way to this kind of storage: {}"),
+        ("ClassNotFoundException: Class \\S*FileSystem\\S* not found", "Spark lacks the library for this storage: {}"),
+        (
+            "\\[DATA_SOURCE_NOT_FOUND\\]|Failed to find (the )?data source",
+            "Spark does not know the format of --format; spark-submit takes its package: {}",
+        ),
+        ("Failed to create (a )?(local|temp)\\S* dir", "there is no folder for temporary files: {}"),
+    )
 )
 
 
@@ -37,7 +73,9 @@ def as_job_error(error: BaseException, inputs: list[str]) -> JobError:
     if isinstance(error, JobError):
         return error
     if isinstance(error, ClientError):
-        return RunFailed(str(error))
+        return _of_client(type(error).__name__, str(error))
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return SetupError(f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror))
     try:
         text = str(error)
     except Exception:  # Py4J asks Spark's process for the text
@@ -45,24 +83,32 @@ def as_job_error(error: BaseException, inputs: list[str]) -> JobError:
     if not text or isinstance(error, (Py4JNetworkError, ConnectionError)):
         return RunFailed("Spark's process ended during the run: it was killed, or had too little memory")
     if in_worker := _IN_WORKER.findall(text):
-        return RunFailed(in_worker[0].strip())
+        return _of_client(*in_worker[0])
     if raised := _RAISED.search(text):
         return RunFailed(raised[1].strip())
-    if "ParentNotDirectoryException" in text or "Mkdirs failed to create" in text:
-        return InputError(
-            "cannot write to the folder that --output names: a part of its path is a file or not writable"
-        )
-    if "No space left on device" in text or "Disk quota exceeded" in text:
-        return RunFailed("there is no space left on the disk; nothing was published, what was scored is kept")
+    if in_the_way := next((sentence for mark, sentence in _IN_THE_WAY if mark.search(text)), None):
+        return SetupError(in_the_way.format(_first_sentence(text)))
     cause = next((sentence for mark, sentence in _CAUSES if mark in text), None)
-    if unreadable := _UNREADABLE.search(text):
-        file = re.sub("^file:(//)?", "", unreadable[1])
+    if file := unreadable_file(text):
         return InputError(f"cannot read {file}: {cause or 'it is damaged or has another format'}")
     if cause is not None:
         return InputError(f"cannot read {', '.join(inputs)}: {cause}")
     if "UNABLE_TO_INFER_SCHEMA" in text:
         return InputError(f"cannot read {', '.join(inputs)}: there is no data in it")
-    return RunFailed(f"{type(error).__name__}: {_first_sentence(text)} (--debug shows more)")
+    sentence = f"{type(error).__name__}: {_first_sentence(text)} (--debug shows more)"
+    if stand_ins := stand_ins_sentence():
+        return SetupError(f"{stand_ins}; {sentence}")
+    # What Spark finds wrong with a plan, it finds wrong again.
+    return InputError(sentence) if isinstance(error, AnalysisException) else RunFailed(sentence)
+
+
+def _of_client(kind: str, sentence: str) -> JobError:
+    """Sort an error of the client: a service that is away or changes may be another in a minute, a refusal is not."""
+    sentence = sentence.strip()
+    refused = _REFUSED.search(sentence) if kind == RequestRejected.__name__ else None
+    if refused and refused[1] not in _OF_THE_MOMENT:
+        return UsageError(sentence)
+    return UsageError(sentence) if kind in {ConfigError.__name__, MessageTooLarge.__name__} else RunFailed(sentence)
 
 
 def _first_sentence(text: str) -> str:

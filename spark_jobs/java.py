@@ -42,6 +42,7 @@ _LONG_RUN = (
     "-XX:Tier4MinInvocationThreshold=12000 -XX:Tier4CompileThreshold=300000 -XX:Tier4BackEdgeThreshold=800000"
 )
 _LONG_RUN_BYTES = 64 << 20
+_OPTION_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 
 _WRAPPER = """\
 #!/bin/sh
@@ -84,7 +85,7 @@ def java_home(*, lasting: bool = False) -> Path:
             continue
         version = major_version(java)
         if version is None:
-            seen.append(f"{java} does not run")
+            seen.append(f"{java} does not run{_with_options()}")
         elif version < OLDEST:
             seen.append(f"{java} is Java {version}")
         elif wrapper:
@@ -129,6 +130,12 @@ def major_version(java: Path) -> int | None:
         return None
     match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
     return int(match.group(1)) if answer.returncode == 0 and match else None
+
+
+def _with_options() -> str:
+    """Name the variables that add options to every Java, whose mistakes keep any from starting."""
+    given = [f"{name}={os.environ[name]}" for name in _OPTION_VARIABLES if os.environ.get(name)]
+    return f" with {' and '.join(given)}" if given else ""
 
 
 def _candidates() -> list[Path]:

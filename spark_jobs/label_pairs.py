@@ -1,17 +1,22 @@
-"""``qtr label``, also ``python -m spark_jobs.label_pairs`` and ``spark-submit spark_jobs/label_pairs.py``.
+"""``qtr label``, also ``python -P -m spark_jobs.label_pairs`` and ``spark-submit spark_jobs/label_pairs.py``.
 
-Labels every row of the input and publishes the labels as one partition. Exit status: 0 published, 1 the run failed, 2
-the input or a flag is wrong, 3 a quality gate held the night back, 4 another run works on the date, 130 or 143
-interrupted. Unless it is 0, nothing was published (what was scored is kept, and not scored again); or the message names
-the partition that was, and what is wrong with it.
+Labels every row of the input and publishes the labels as one partition. Exit status: 0 published, 1 the run failed and
+may be started again, 2 the input, a flag or the machine has to be mended first, 3 a quality gate held the night back, 4
+another run works on the date, 130 or 143 interrupted. Unless it is 0, nothing was published (what was scored is kept,
+and not scored again); or the message names the partition that was, and what is wrong with it.
 """
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__" and __package__ and not sys.flags.safe_path:
+    # With -m, the working folder comes first, where a file queue.py would be taken for the module of that name.
+    sys.path.append(sys.path.pop(0))
+
 import logging
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -26,6 +31,9 @@ if __package__ in (None, ""):
 
 from qtr import logs, standard_streams
 from qtr.parentage import on_stdin_close
+from spark_jobs.environment import require_descriptors
+from spark_jobs.errors import JobError
+from spark_jobs.places import check_places
 from spark_jobs.settings import LabelSettings
 
 if TYPE_CHECKING:
@@ -40,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     standard_streams.make_safe()
     settings = LabelSettings.parse(sys.argv[1:] if argv is None else argv)
     logs.configure(settings.log_format, "INFO")
+    try:
+        # Before Spark or a server starts, and before another program may wait for a pipe that never ends.
+        require_descriptors()
+        check_places(settings)
+    except JobError as error:
+        return _end(settings, error)
     # Spark and gRPC are imported only now: --help and a mistyped flag are answered at once.
     from spark_jobs.faults import as_job_error
     from spark_jobs.supervision import Signals
@@ -50,13 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             report = _run(settings, signals)
         except (Exception, KeyboardInterrupt) as caught:
-            error = as_job_error(caught, settings.input)
             if settings.debug:
                 traceback.print_exception(caught)
-            if _as_json(settings):
-                log.error("run failed", extra={"error": str(error), "exit_code": error.exit_code})
-            print(f"{settings.prog}: {error}", file=sys.stderr)
-            return error.exit_code
+            return _end(settings, as_job_error(caught, settings.input))
     if _as_json(settings):
         log.info("run finished", extra=report.event())
     else:
@@ -64,16 +74,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _end(settings: LabelSettings, error: JobError) -> int:
+    """Tell why the run ended, and give the exit status."""
+    if _as_json(settings):
+        log.error("run failed", extra={"error": str(error), "exit_code": error.exit_code})
+    print(f"{settings.prog}: {error}", file=sys.stderr)
+    return error.exit_code
+
+
 def _run(settings: LabelSettings, signals: Signals) -> RunReport:
     begun = time.monotonic()
-    from pyspark.sql import SparkSession
+    from pyspark import SparkContext
 
     from spark_jobs.embedded import EmbeddedServers
     from spark_jobs.progress import Progress
     from spark_jobs.replicas import RaisedReplicas
     from spark_jobs.run import LabelRun
     from spark_jobs.run_ids import new_run_id
-    from spark_jobs.session import open_session, require_target
+    from spark_jobs.session import open_session, require_names, require_target
     from spark_jobs.supervision import supervised
 
     with ExitStack() as stack:
@@ -84,11 +102,12 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
         run_id = new_run_id()
         # Their pods start while Spark starts, too.
         raised = stack.enter_context(RaisedReplicas.of(settings, run_id)) if settings.scale else None
-        ours = SparkSession.getActiveSession() is None
+        ours = SparkContext._active_spark_context is None
         spark = open_session(settings)
         if ours:
             stack.callback(_unless_gone, spark.stop)
         require_target(spark, settings)
+        require_names(spark, settings)
         signals.listen()
         signals.note_only()
         if raised is not None:

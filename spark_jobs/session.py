@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from pathlib import Path
+from typing import Any
 
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from qtr.cpus import available_cpus
-from spark_jobs.errors import RunFailed, UsageError
-from spark_jobs.java import java_home, options_for
+from qtr.own_process import module_path
+from spark_jobs.environment import prepare_environment, submitted
+from spark_jobs.errors import SetupError, UsageError
+from spark_jobs.java import options_for
 from spark_jobs.settings import LabelSettings
-
-PACKAGES = Path(__file__).resolve().parents[1]
-"""Folder that holds our packages: a checkout, or site-packages."""
 
 _ROWS_PER_TASK = 100_000
 _SHUFFLE_PARTITIONS = 64
@@ -33,19 +32,20 @@ def open_session(settings: LabelSettings) -> SparkSession:
     ------
     JavaMissing
         If Spark has to be started and there is no Java for it.
-    RunFailed
+    SetupError
         If Spark does not start.
     """
-    if "PYSPARK_GATEWAY_PORT" in os.environ:
+    if submitted():
         SparkContext._ensure_initialized()  # spark-submit's configuration is on the Java side
-    else:
-        _prepare_environment()
+    elif SparkContext._gateway is None:  # Spark does not run yet
+        prepare_environment()
     given = SparkConf()
     local = is_local(given.get("spark.master", "local") or "local")
-    wanted = _settings_of_the_job(settings)
+    wanted = job_settings(settings)
     if local:
+        # Under spark-submit it may be given; otherwise prepare_environment() has set it.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        wanted |= {key: value for key, value in _settings_of_this_machine(settings).items() if not given.contains(key)}
+        wanted |= {key: value for key, value in machine_settings(settings).items() if not given.contains(key)}
     builder = SparkSession.builder.appName("qtr label")
     for key, value in wanted.items():
         builder = builder.config(key, value)
@@ -53,7 +53,7 @@ def open_session(settings: LabelSettings) -> SparkSession:
     try:
         spark = builder.getOrCreate()
     except PySparkRuntimeError as error:
-        raise RunFailed("Spark did not start: its Java process ended early (see --debug)") from error
+        raise SetupError("Spark did not start: its Java process ended early, and wrote above why") from error
     if local:
         # On a cluster the log is the operator's business; here it would bury the one sentence that a person needs.
         spark.sparkContext.setLogLevel("WARN" if settings.debug else "OFF")
@@ -85,12 +85,29 @@ def require_target(spark: SparkSession, settings: LabelSettings) -> None:
         )
 
 
+def require_names(spark: SparkSession, settings: LabelSettings) -> None:
+    """Make sure that Java, which the locale tells how names are written, can say the names of local files.
+
+    Raises
+    ------
+    UsageError
+        If Spark was started where the locale has no such characters.
+    """
+    system: Any = spark._jvm
+    encoding = str(system.System.getProperty("sun.jnu.encoding"))
+    names = [*settings.input, settings.output, settings.labels or "", settings.store or ""]
+    for name in names:
+        if not name.isascii() and "://" not in name and encoding.upper() not in {"UTF-8", "UTF8"}:
+            raise UsageError(f"Java cannot name {name} in this locale ({encoding}); start Spark with LC_ALL=C.UTF-8")
+
+
 def is_local(master: str) -> bool:
     """Whether a master means this process alone; ``local-cluster`` has executors in processes of their own."""
     return master == "local" or master.startswith("local[")
 
 
-def _settings_of_the_job(settings: LabelSettings) -> dict[str, str]:
+def job_settings(settings: LabelSettings) -> dict[str, str]:
+    """Return what the job itself needs of Spark, wherever it runs."""
     return {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_batch_rows),
@@ -103,10 +120,13 @@ def _settings_of_the_job(settings: LabelSettings) -> dict[str, str]:
         "spark.speculation": "false",
         # gRPC writes its own log lines to stderr otherwise; what matters comes back as an exception.
         "spark.executorEnv.GRPC_VERBOSITY": "NONE",
+        # Spark starts its workers with -m, which would look for modules where the driver happens to run.
+        "spark.executorEnv.PYTHONSAFEPATH": "1",
     }
 
 
-def _settings_of_this_machine(settings: LabelSettings) -> dict[str, str]:
+def machine_settings(settings: LabelSettings) -> dict[str, str]:
+    """Return defaults for Spark on this machine alone."""
     cores = available_cpus()
     return {
         # A second try for a task whose Python worker was killed; plain local[n] has none.
@@ -121,14 +141,5 @@ def _settings_of_this_machine(settings: LabelSettings) -> dict[str, str]:
         "spark.executor.heartbeatInterval": "1s",
         # For tens of millions of rows; adaptive execution merges those of fewer until they have some 64 MiB each.
         "spark.sql.shuffle.partitions": str(_SHUFFLE_PARTITIONS),
-        "spark.executorEnv.PYTHONPATH": os.pathsep.join(
-            filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH", "")))
-        ),
+        "spark.executorEnv.PYTHONPATH": module_path(),
     }
-
-
-def _prepare_environment() -> None:
-    """Set what Spark's launcher reads before there is a configuration to put it into."""
-    os.environ["JAVA_HOME"] = str(java_home())
-    if "SPARK_CONF_DIR" not in os.environ and "SPARK_HOME" not in os.environ:
-        os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("conf"))

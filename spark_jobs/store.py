@@ -126,6 +126,18 @@ class ParquetScores:
         """Add rows; each task's are there for good as soon as it has ended."""
         rows.select(*ROW.names).write.mode("append").option(*_COMMIT_BY_TASK).parquet(self.batch(batch))
 
+    def set_aside(self, name: str) -> str | None:
+        """Give a file of that name another, hidden one: nothing of it is read any more. `None` if there is none.
+
+        Only names that the folders themselves list are touched, whatever `name` says.
+        """
+        for batch in self.batches():
+            folder = self.batch(batch)
+            if name in self._storage.names(folder):
+                self._storage.rename(f"{folder}/{name}", f"{folder}/_damaged-{name}")
+                return f"{folder}/{name}"
+        return None
+
     def compact(self, batch: str) -> None:
         """Rewrite all batches as one, each settled pair once.
 
@@ -223,6 +235,10 @@ class ScoreStore:
         for _ in range(5):
             self._storage.delete_if_empty(folder)
             folder = folder.rsplit("/", 1)[0]
+
+    def set_aside(self, name: str) -> str | None:
+        """Take a damaged file out of the model's Parquet files; its pairs are new again. `None` if it is not theirs."""
+        return self._files.set_aside(name)
 
     def compact(self) -> None:
         """Make few files of a Parquet folder's many; nobody else may use it at the time."""

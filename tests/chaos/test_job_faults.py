@@ -212,7 +212,7 @@ def test_a_disk_full_when_publishing(start: Callable[..., Job], flags: list[str]
         pytest.skip("this user may not mount a small file system")
     try:
         status, _, err = start(flags).finish()
-        assert status == 1
+        assert status == 2
         assert err == (
             "qtr label: there is no space left on the disk; nothing was published, what was scored is kept\n"
         )

@@ -12,7 +12,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from grpc_client import ClientConfig, RetryPolicy
-from spark_jobs.session import open_session
+from spark_jobs.environment import prepare_environment
+from spark_jobs.session import job_settings, machine_settings, open_session
 from spark_jobs.settings import LabelSettings
 from tests.support.scripted_server import ScriptedServer
 
@@ -23,12 +24,11 @@ QUICK = RetryPolicy(budget_s=20, initial_backoff_s=0.01, max_backoff_s=0.05)
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     warehouse = tmp_path_factory.mktemp("warehouse")
-    conf = {"spark.sql.shuffle.partitions": 2, "spark.sql.warehouse.dir": warehouse}
-    flags = " ".join(f"--conf {key}={value}" for key, value in conf.items())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_SUBMIT_ARGS", f"--master local[2] {flags} pyspark-shell")
-        settings = LabelSettings(input=["unused"], output="unused", arrow_batch_rows=64, partitions=2)
-        session = open_session(settings)
+    settings = LabelSettings(input=["unused"], output="unused", arrow_batch_rows=64, partitions=2)
+    small = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", "spark.sql.warehouse.dir": str(warehouse)}
+    prepare_environment()
+    SparkSession.builder.config(map=job_settings(settings) | machine_settings(settings) | small).getOrCreate()
+    session = open_session(settings)
     yield session
     session.stop()
 

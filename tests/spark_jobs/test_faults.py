@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from py4j.protocol import Py4JNetworkError
+from pyspark.errors import AnalysisException
 
-from grpc_client import TargetUnavailable
-from spark_jobs.errors import InputError, JobError, RunFailed, UsageError
+from grpc_client import ConfigError, RequestRejected, ResponseMismatch, TargetUnavailable
+from spark_jobs.errors import InputError, JobError, RunFailed, SetupError, UsageError
 from spark_jobs.faults import as_job_error
 
 
@@ -62,5 +65,43 @@ def test_the_sentence_is_found_in_what_spark_says(text: str, kind: type[JobError
 def test_an_output_below_a_file_is_the_users_mistake() -> None:
     error = RuntimeError("org.apache.hadoop.fs.ParentNotDirectoryException: Parent path is not a directory: file:/a")
     found = as_job_error(error, ["in"])
-    assert type(found) is InputError
+    assert type(found) is SetupError
     assert "--output" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        # What may have passed when the run is started again.
+        (TargetUnavailable("no answer from a:1"), 1),
+        (RequestRejected("a:1 refused the request: NOT_FOUND, model student 1 is not served", "NOT_FOUND"), 1),
+        (ResponseMismatch("a:1 answered by model m 2, expected m 1"), 1),
+        (RuntimeError("x\n: java.net.ConnectException: Call From a to b:8020 failed on connection exception"), 1),
+        (RuntimeError("x\n: java.net.UnknownHostException: namenode"), 1),
+        (RuntimeError("grpc_client.errors.ServerFault: a:1 failed: INTERNAL, x (request id 7)"), 1),
+        # What has to be mended first.
+        (ConfigError("tls_ca /a cannot be read"), 2),
+        (RequestRejected("a:1 refused the request: UNAUTHENTICATED, the token is unknown", "UNAUTHENTICATED"), 2),
+        (RuntimeError("grpc_client.errors.RequestRejected: a:1 refused the request: PERMISSION_DENIED, no"), 2),
+        (RuntimeError("grpc_client.errors.MessageTooLarge: a:1 refused a message by its size: …"), 2),
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), 2),
+        (PermissionError(errno.EACCES, "Permission denied", "/out"), 2),
+        (RuntimeError("x\n: java.io.IOException: No space left on device"), 2),
+        (RuntimeError("x\n: java.io.FileNotFoundException: /out/_locks/a.json (Read-only file system)"), 2),
+        (RuntimeError("x\n: org.apache.hadoop.security.AccessControlException: Permission denied: user=me"), 2),
+        (RuntimeError('x\n: org.apache.hadoop.fs.UnsupportedFileSystemException: No FileSystem for scheme "s9"'), 2),
+        (
+            RuntimeError(
+                "x\n: java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found"
+            ),
+            2,
+        ),
+        (RuntimeError("[DATA_SOURCE_NOT_FOUND] Failed to find the data source: delta."), 2),
+        (RuntimeError("x\n: java.io.FileNotFoundException: /in/a.parquet (Too many open files)"), 2),
+        (AnalysisException("[INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_SAFELY_CAST] Cannot write incompatible data"), 2),
+    ],
+)
+def test_the_status_says_whether_the_run_may_simply_be_started_again(error: Exception, status: int) -> None:
+    found = as_job_error(error, ["in"])
+    assert found.exit_code == status
+    assert "\n" not in str(found)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spark_jobs.embedded import EmbeddedServers
-from spark_jobs.errors import ServerLost
+from spark_jobs.errors import ServerLost, SetupError
 from spark_jobs.java import java_home
 from tests.spark_jobs.conftest import write_pairs
 from tests.support.job_process import MODULE, PATIENCE_S, ROOT, Job, until
@@ -123,9 +123,9 @@ def test_trouble_in_the_middle_of_scoring_publishes_nothing(
 
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     missing = tmp_path / "no bundle"
-    with EmbeddedServers(1, missing) as servers, pytest.raises(ServerLost) as caught:
+    with EmbeddedServers(1, missing) as servers, pytest.raises(SetupError) as caught:
         servers.target()
-    assert re.match(r"embedded server [1-9]\d* exited with status 1: ", str(caught.value))
+    assert re.match(r"embedded server [1-9]\d* did not start: ", str(caught.value))
     assert str(missing) in str(caught.value)
     assert "\n" not in str(caught.value)
 

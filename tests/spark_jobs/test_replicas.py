@@ -279,8 +279,8 @@ def test_no_way_to_kubernetes_ends_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    words = ["--input", str(tmp_path), "--output", str(tmp_path / "out"), "--target", "127.0.0.1:1"]
-    assert main([*words, "--scale", "deployment/a/b", "--replicas", "3"]) == 1
+    words = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--target", "127.0.0.1:1"]
+    assert main([*words, "--scale", "deployment/a/b", "--replicas", "3"]) == 2
     assert "no way to a Kubernetes API server" in capsys.readouterr().err
     with pytest.raises(ConfigError):
         raised().__enter__()
