@@ -57,7 +57,8 @@ def last_published(storage: Storage, reports: str, run_date: date) -> Baseline |
     for day in (*reversed(earlier), *later):
         for name in (REPORT, KEPT):
             found = read_baseline(storage.read_text(f"{reports}/{_PREFIX}{day}/{name}"))
-            if found is not None:
+            # One that was published without a label, on purpose, is nothing to measure the next ones by.
+            if found is not None and any(found.labels.values()):
                 return found
     return None
 

@@ -9,7 +9,7 @@ not negative, proportional counts still give exactly 0, and a bin that comes int
 
 **Small nights.** Two samples of n and m rows from the same source have a PSI of about ``(bins - 1) * (1/n + 1/m)``
 (B. Yurdakul, "Statistical Properties of Population Stability Index", Western Michigan University, 2018). `Drift` says
-how much that is, and gives no reading where it is more than `MOST_CHANCE`.
+how much that is, and gives no reading where it is more than `MOST_CHANCE` and could explain what is seen.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Literal
 
 LEAST_SHARE = 1e-4
 MOST_CHANCE = 0.05
+CERTAIN = 4
+"""A PSI of so many times what chance gives is not chance, however few the rows are."""
 MODERATE, STRONG = 0.1, 0.25
 
 Reading = Literal["stable", "moderate", "strong", "too few rows"]
@@ -44,7 +46,7 @@ class Drift:
     @property
     def reading(self) -> Reading:
         """Put it in a word: below 0.1 stable, up to 0.25 moderate, above strong; the bounds that banks use."""
-        if self.by_chance > MOST_CHANCE:
+        if self.by_chance > MOST_CHANCE and self.psi <= CERTAIN * self.by_chance:
             return "too few rows"
         if self.psi < MODERATE:
             return "stable"

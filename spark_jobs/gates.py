@@ -102,6 +102,8 @@ class Outcome:
 DEFAULTS = (
     Gate("rows_min", "fail", False, 1, "rows", "rows of the input"),
     Gate("rows_change", "warn", True, 0.5, "share", "change of the input's rows against the last night"),
+    Gate("labelled_rows", "fail", False, 0.5, "share", "share of rows that have a label"),
+    Gate("replaced_rows", "fail", False, 0.5, "share", "labelled rows, against those of the partition they replace"),
     Gate("failed_rows", "fail", True, 0.01, "share", "share of rows on which the service failed"),
     Gate("rejected_rows", "warn", True, 0.05, "share", "share of rows that cannot be scored: null, empty, too long, …"),
     Gate("duplicate_rows", "warn", True, 0.5, "share", "share of scorable rows that repeat another row's pair"),
@@ -150,6 +152,23 @@ def share_of(count: int, rows: int, bound: float) -> Measured:
     few = bound > 0 and bound * rows < count <= min(_A_FEW, (rows - 1) // 2)
     note = f"{count:,} of {rows:,} rows"
     return Measured(count / rows, f"{note}: too few to judge" if few else note, judged=not few)
+
+
+def share_of_replaced(labelled: int, replaced: int | None) -> Measured:
+    """Measure the labelled rows of a night against those that are published for its date.
+
+    Parameters
+    ----------
+    labelled
+        Rows with a label.
+    replaced
+        Rows with a label in the partition that would be replaced; `None` if there is none, or it cannot be read.
+    """
+    if not replaced:
+        return Measured(None, "nothing readable is published for the date" if replaced is None else "none before")
+    few = labelled > 0 and 0 < replaced - labelled <= _A_FEW
+    note = f"{labelled:,} labelled rows for {replaced:,}"
+    return Measured(labelled / replaced, f"{note}: too few to judge" if few else note, judged=not few)
 
 
 def judge(gates: Iterable[Gate], measures: Mapping[str, Measured]) -> tuple[Outcome, ...]:

@@ -20,9 +20,11 @@ from collections.abc import Callable, Iterable
 from datetime import date
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
+from spark_jobs.schema import OK
 from spark_jobs.storage import Storage, require_below
 from spark_jobs.tables import Table
 
@@ -60,6 +62,25 @@ class Publication:
     def place(self) -> str:
         """Where the partition is, or will be."""
         return f"{self._labels.name} where run_date = {self._run_date}" if self._labels.named else self._partition
+
+    def labelled_before(self) -> int | None:
+        """Count the labelled rows that are published for the date; `None` if there are none, or they cannot be read.
+
+        What is published and damaged must not keep a new attempt from replacing it.
+        """
+        plain = self._labels.plain_files
+        if not (self._storage.exists(self._partition) if plain else self._labels.exists(self._spark)):
+            return None
+        try:
+            if plain:  # one folder, not a listing of every night
+                rows = self._spark.read.parquet(self._partition)
+            else:
+                rows = self._labels.read(self._spark).where(F.col("run_date") == F.lit(self._run_date))
+            counted = rows.agg(F.count("*"), F.count_if(F.col("status") == OK)).first()
+        except (Py4JError, PySparkException):
+            return None
+        assert counted is not None
+        return int(counted[1]) if counted[0] else None
 
     def stage(self, labelled: DataFrame) -> DataFrame:
         """Write rows aside, in place of what was there, and give them as they were written, with `run_date`."""

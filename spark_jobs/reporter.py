@@ -25,7 +25,7 @@ from spark_jobs import gates
 from spark_jobs.baseline import KEPT, REPORT, last_published, read_baseline
 from spark_jobs.drift import drift, label_drift
 from spark_jobs.errors import GatesFailed, RunFailed
-from spark_jobs.gates import Measured, share_of
+from spark_jobs.gates import Measured, share_of, share_of_replaced
 from spark_jobs.progress import Progress
 from spark_jobs.report import Judged, PairCounts, RunReport
 from spark_jobs.report_page import page
@@ -66,7 +66,9 @@ class Reporter:
         self._reports = f"{settings.output.rstrip('/')}/reports"
         self._folder = f"{self._reports}/run_date={settings.run_date}"
 
-    def judge(self, labelled: DataFrame, *, rows_in: int, pairs: PairCounts, info: ModelInfo) -> Judged:
+    def judge(
+        self, labelled: DataFrame, *, rows_in: int, pairs: PairCounts, info: ModelInfo, replaced: int | None
+    ) -> Judged:
         """Count labelled rows, compare them with the last night's, and hold them against the gates.
 
         Parameters
@@ -79,6 +81,8 @@ class Reporter:
             Counts of distinct pairs.
         info
             The model that scored.
+        replaced
+            Labelled rows of the partition that would be replaced; `None` if there is none.
 
         Raises
         ------
@@ -102,6 +106,8 @@ class Reporter:
             "rows_change": Measured(None, no_night)
             if before is None or not before.rows
             else Measured(abs(rows_in / before.rows - 1), f"{before.rows:,} rows on {before.run_date}"),
+            "labelled_rows": Measured(summary.labelled / rows_in, f"{summary.labelled:,} of {rows_in:,} rows"),
+            "replaced_rows": share_of_replaced(summary.labelled, replaced),
             "failed_rows": share_of(summary.failed, rows_in, bounds["failed_rows"]),
             "rejected_rows": share_of(summary.rejected, rows_in, bounds["rejected_rows"]),
             "duplicate_rows": _duplicates(summary, pairs),

@@ -14,6 +14,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from grpc_client import ClientConfig, ModelInfo, RelevanceClient, RetryPolicy
+from spark_jobs.damage import damaged_file
 from spark_jobs.errors import InputError, JobError, RunFailed
 from spark_jobs.gates import failures_allowed, with_changes
 from spark_jobs.keys import KEYS
@@ -157,20 +158,25 @@ class LabelRun:
         night = Night(frame, settings.query_column, settings.title_column, info)
         store = ScoreStore(self.spark, self._store, self._waiting, info, self.run_id)
         with step("score"):
-            known = store.known()
-            new = night.new_pairs(known, scoring_partitions(self.spark, settings, rows_in))
-            added = store.append(score_pairs(new, config, keep=KEYS, meter=self._progress.meter))
+            known, added = self._score(night, store, config, scoring_partitions(self.spark, settings, rows_in))
         self._scored()
         log.info("publishing", extra={"run_id": self.run_id, "output": self._publication.place})
         with step("join"):
-            staged = self._staged(night, store, rows_in)
+            try:
+                staged = self._staged(night, store, rows_in)
+            except (PySparkException, Py4JError) as error:
+                if (damaged := self._set_aside_damaged(store, error)) is None:
+                    raise
+                # The servers of this run are gone; the next one scores the pairs of that file.
+                raise RunFailed(f"{damaged} was damaged and is set aside; start the run again") from error
         with step("report"):
             # Read back from the files: what a task counted may have been counted twice.
             new_pairs, failed = store.count(added)
             distinct = new_pairs if known is None else night.count_pairs()
             reporter = Reporter(self.spark, settings, self.run_id, self._progress, self._publication.place)
             counts = PairCounts(distinct, new_pairs, failed)
-            judged = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info)
+            replaced = self._publication.labelled_before()
+            judged = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info, replaced=replaced)
         if judged.held:
             held = reporter.hold(judged)
             # The scores are right, whatever the night is: other dates need not score these pairs again.
@@ -186,6 +192,33 @@ class LabelRun:
         if settings.compact:
             self._compact(store)
         return report
+
+    def _score(
+        self, night: Night, store: ScoreStore, config: ClientConfig, partitions: int
+    ) -> tuple[DataFrame | None, DataFrame]:
+        """Score the pairs that the store does not hold; give what it held, and what was added.
+
+        A file of the store that cannot be read is set aside, one at a time: its pairs are scored again.
+        """
+        while True:
+            known = store.known()
+            new = night.new_pairs(known, partitions)
+            try:
+                return known, store.append(score_pairs(new, config, keep=KEYS, meter=self._progress.meter))
+            except (PySparkException, Py4JError) as error:
+                if self._set_aside_damaged(store, error) is None:
+                    raise
+
+    def _set_aside_damaged(self, store: ScoreStore, error: Exception) -> str | None:
+        """Set the store's file aside that an error says is damaged, if it says so; give the file as it was named."""
+        name = damaged_file(str(error))
+        damaged = None if name is None else store.set_aside(name)
+        if damaged is not None:
+            log.warning(
+                "a damaged file of the score store was set aside; its pairs are scored again",
+                extra={"run_id": self.run_id, "file": damaged},
+            )
+        return damaged
 
     def _compact(self, store: ScoreStore) -> None:
         try:

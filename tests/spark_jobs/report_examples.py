@@ -45,7 +45,8 @@ def report(*, failed: int = 3, first_night: bool = False, publish_anyway: bool =
         )
     problems = {Problem("INVALID_ARGUMENT", "query is null"): 100, Problem("INTERNAL", f"broken {HOSTILE}"): failed}
     outcomes = [gate.judge(Measured(None, "…")) for gate in gates.DEFAULTS]
-    outcomes[2] = gates.DEFAULTS[2].judge(gates.share_of(failed, rows, 0.01))
+    failures = [gate.name for gate in gates.DEFAULTS].index("failed_rows")
+    outcomes[failures] = gates.DEFAULTS[failures].judge(gates.share_of(failed, rows, 0.01))
     judged = Judged(
         rows_in=rows,
         pairs=PairCounts(9_000, 4_000, failed),

@@ -53,7 +53,9 @@ def test_what_cannot_be_compared_has_no_drift(new: list[int], old: list[int]) ->
         (0.1, 0.0, "moderate"),
         (0.25, 0.0, "moderate"),
         (0.2501, 0.0, "strong"),
-        (0.2501, 0.06, "too few rows"),
+        (0.2399, 0.06, "too few rows"),
+        (0.2401, 0.06, "moderate"),
+        (9.0, 2.0, "strong"),
     ],
 )
 def test_readings(value: float, by_chance: float, reading: str) -> None:

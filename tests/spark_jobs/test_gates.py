@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spark_jobs import gates
-from spark_jobs.gates import Gate, Measured, failures_allowed, in_unit, share_of, with_changes
+from spark_jobs.gates import Gate, Measured, failures_allowed, in_unit, share_of, share_of_replaced, with_changes
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "report.md"
 
@@ -58,6 +58,24 @@ def test_a_few_bad_rows_are_judged_only_if_they_are_half_of_all_or_none_may_be(
 ) -> None:
     measured = share_of(count, rows, bound)
     assert (measured.value, measured.judged) == (count / rows, judged)
+
+
+@pytest.mark.parametrize(
+    ("labelled", "replaced", "state"),
+    [
+        (0, None, "skipped"),  # nothing is published for the date
+        (0, 0, "skipped"),
+        (0, 1, "failed"),
+        (0, 2000, "failed"),
+        (1, 33, "skipped"),  # so few rows may come and go
+        (1, 34, "failed"),
+        (200, 2000, "failed"),
+        (1000, 2000, "passed"),
+        (3000, 2000, "passed"),
+    ],
+)
+def test_what_is_published_is_not_replaced_by_much_less(labelled: int, replaced: int | None, state: str) -> None:
+    assert gate_of("replaced_rows").judge(share_of_replaced(labelled, replaced)).state == state
 
 
 def test_changes_are_applied_in_order() -> None:

@@ -17,7 +17,7 @@ from tests.support.scripted_server import ScriptedServer
 pytestmark = pytest.mark.usefixtures("spark")
 
 GOOD: list[tuple[Text, Text]] = [(f"query {row % 40}", f"title {row}") for row in range(120)]
-BAD: list[tuple[Text, Text]] = [*GOOD[:60], *[(None, f"title {row}") for row in range(70)]]
+BAD: list[tuple[Text, Text]] = [*GOOD[:60], *[(None, f"title {row}") for row in range(50)]]
 
 
 class Nights:
@@ -83,7 +83,7 @@ def test_a_held_night_is_told_and_not_published(nights: Nights, capsys: pytest.C
     flags = ("--gate", "rejected_rows=fail:0.05")
     assert nights.run("01", BAD, *flags) == 3
     sentence = capsys.readouterr().err
-    assert sentence.startswith("qtr label: the night was held back, nothing was published: rejected_rows is 53.8%, ")
+    assert sentence.startswith("qtr label: the night was held back, nothing was published: rejected_rows is 45.5%, ")
     assert "report.html" in sentence
     assert sentence.count("\n") == 1
     held = nights.report("01")
@@ -115,6 +115,35 @@ def test_a_gate_that_only_warns_lets_the_night_pass(nights: Nights) -> None:
     report = nights.report("01")
     assert report["verdict"] == "published with warnings"
     assert [gate["name"] for gate in report["gates"] if gate["state"] == "warned"] == ["rejected_rows"]
+
+
+NULLS: list[tuple[Text, Text]] = [("query", None)] * 120
+MOSTLY_NULLS: list[tuple[Text, Text]] = [*GOOD[:50], *NULLS[:70]]
+
+
+def test_a_night_without_labels_does_not_replace_a_good_one(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nights.run("01", GOOD) == 0
+    published = nights.run_ids("01")
+    for pairs, sentences in {
+        tuple(NULLS): ("labelled_rows is 0%, expected at least 50%", "replaced_rows is 0%, expected at least 50%"),
+        tuple(MOSTLY_NULLS): ("labelled_rows is 41.7%", "replaced_rows is 41.7%"),
+        tuple(GOOD[:12]): ("replaced_rows is 10%",),
+    }.items():
+        capsys.readouterr()
+        assert nights.run("01", list(pairs)) == 3
+        told = capsys.readouterr().err
+        assert all(sentence in told for sentence in sentences)
+        assert nights.run_ids("01") == published
+    assert nights.run("01", GOOD[:100]) == 0
+    # Where nothing is published yet, a tenth of last night is told, and nothing at all held back.
+    assert nights.run("02", GOOD[:10]) == 0
+    assert [gate["name"] for gate in nights.report("02")["gates"] if gate["state"] == "warned"] == ["rows_change"]
+    assert nights.run("03", NULLS[:1]) == 3
+    assert nights.run_ids("03") == set()
+    # What somebody published so on purpose is not what later nights are measured by.
+    assert nights.run("03", NULLS[:1], "--publish-anyway") == 0
+    assert nights.run("04", GOOD) == 0
+    assert nights.report("04")["drift"]["against"]["run_date"] == "2026-11-02"
 
 
 def test_a_wrong_gate_is_one_sentence(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
