@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pyspark.errors import AnalysisException
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_jobs.errors import UsageError
@@ -14,6 +16,10 @@ from spark_jobs.storage import Storage
 
 _TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}")
 PARQUET = "parquet"
+_CATALOG = "spark.sql.catalog."
+
+_FOLDER_FORMATS = frozenset({PARQUET, "avro", "csv", "delta", "json", "orc"})
+"""Formats whose folders Spark overwrites partition by partition. Others, Iceberg among them, would be emptied first."""
 
 
 def is_table_name(text: str) -> bool:
@@ -106,12 +112,23 @@ class Table:
         Raises
         ------
         UsageError
-            If the table has other columns or partitions; or if it does not exist, and the catalog would have forgotten
-            it when this process ends.
+            If Spark does not know the format or the catalog; if the table has other columns or partitions; if it does
+            not exist, and the catalog would have forgotten it
+            when this process ends; or if it is a folder in a format that replaces only whole folders.
         """
         if not self.named:
+            if self.format.lower() not in _FOLDER_FORMATS:
+                raise UsageError(
+                    f"{flag}: a folder of format {self.format} cannot have one night replaced; name a table of Spark's "
+                    "catalog, such as lake.shop.labels"
+                )
+            self._require_format(spark)
             return
         if not table_exists(spark, self.name):
+            self._require_format(spark)
+            parts = self.name.split(".")
+            if len(parts) == 3 and parts[0] != "spark_catalog" and not spark.conf.get(_CATALOG + parts[0], None):
+                raise UsageError(f"{flag}: Spark has no catalog {parts[0]}; {_CATALOG}{parts[0]} would name it")
             if _is_forgetful(spark, self.name):
                 raise UsageError(
                     f"{flag}: there is no table {self.name}, and Spark's catalog would forget it at the end of this "
@@ -128,6 +145,16 @@ class Table:
                 f"{flag}: table {self.name} must be partitioned by {', '.join(partition_by)} alone, not by "
                 f"{', '.join(partitions) or 'nothing'}: a night replaces every partition that it touches"
             )
+
+    def _require_format(self, spark: SparkSession) -> None:
+        try:
+            conf = spark._jsparkSession.sessionState().conf()
+            jvm: Any = spark._jvm
+            jvm.org.apache.spark.sql.execution.datasources.DataSource.lookupDataSource(self.format, conf)
+        except (PySparkException, Py4JJavaError):
+            raise UsageError(
+                f"--format: Spark does not know {self.format}; give spark-submit its package (--packages)"
+            ) from None
 
     def read(self, spark: SparkSession) -> DataFrame:
         """Open it; it must exist."""
@@ -150,4 +177,5 @@ class Table:
             order = [f"`{name}`" for name in rows.sparkSession.table(self.name).columns]
             rows.select(*order).write.mode(mode).insertInto(self.name, overwrite=mode == "overwrite")
         else:
-            writer.partitionBy(*partition_by).saveAsTable(self.name)
+            # Not to overwrite: a run of another date may have made the table in this moment, and would lose its night.
+            writer.mode("append").partitionBy(*partition_by).saveAsTable(self.name)

@@ -94,7 +94,7 @@ def test_another_model_version_scores_again_and_keeps_the_old_scores(label: Call
 
 def test_what_the_model_refuses_is_known_too(label: Callable[..., int], tmp_path: Path) -> None:
     pairs: list[tuple[Text, Text]] = [("query", ""), ("query", "title"), (None, "title")]
-    assert [label(pairs, night=night) for night in ("01", "02")] == [2, 0]
+    assert [label(pairs, "--gate", "labelled_rows=0.3", night=night) for night in ("01", "02")] == [2, 0]
     assert [row["error"] for row in labels(tmp_path / "out", "02")] == ["title is empty", None, "query is null"]
 
 
@@ -128,10 +128,32 @@ def test_a_row_over_the_limit_of_every_server_is_scored_when_that_is_mended(
     assert_right(labels(tmp_path / "out", "02"), pairs)
 
 
+def test_damaged_files_of_the_store_are_set_aside_and_their_pairs_scored_again(
+    label: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = pairs_of(60)
+    assert label(pairs, "--partitions", "4") == 60
+    files = sorted((tmp_path / "out" / "scores").rglob("part-*.parquet"), key=lambda file: -file.stat().st_size)
+    truncated, garbage, emptied = files[:3]
+    rows = [pq.read_metadata(file).num_rows for file in files[:3]]
+    truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
+    garbage.with_name(f".{garbage.name}.crc").unlink()
+    garbage.write_text("no Parquet at all")
+    emptied.write_bytes(b"")
+    capsys.readouterr()
+    assert label(pairs, night="02") == sum(rows)
+    assert_right(labels(tmp_path / "out", "02"), pairs)
+    told = capsys.readouterr().out
+    for file in (truncated, garbage):
+        assert str(file) in told
+        assert file.with_name(f"_damaged-{file.name}").exists()
+    assert label(pairs, night="03") == 0
+
+
 def test_a_failed_run_keeps_what_its_tasks_committed(label: Callable[..., int], tmp_path: Path) -> None:
     pairs = pairs_of(400)
     flags = ["--rows-per-rpc", "5", "--partitions", "10", "--in-flight", "1"]
-    label(pairs, *flags, script=[{}] * 45 + [REFUSING] * 100, status=1)
+    label(pairs, *flags, script=[{}] * 45 + [REFUSING] * 100, status=2)
     assert not (tmp_path / "out" / "labels").exists()
     assert not list((tmp_path / "out").rglob("_temporary"))
     kept = pq.read_table(tmp_path / "out" / "scores").num_rows
@@ -194,7 +216,7 @@ def test_tables_and_other_formats(label: Callable[..., int], tmp_path: Path, spa
     assert not list((tmp_path / "out").glob("_*"))
     refused = [{}] * 3 + [REFUSING] * 50
     label(
-        pairs_of(80), *flags, "--rows-per-rpc", "5", "--partitions", "8", "--in-flight", "1", script=refused, status=1
+        pairs_of(80), *flags, "--rows-per-rpc", "5", "--partitions", "8", "--in-flight", "1", script=refused, status=2
     )
     kept = sum(pq.read_table(path).num_rows for path in (tmp_path / "out" / "_scored").rglob("*.parquet"))
     assert label(pairs_of(80), *flags) == 45 - kept
@@ -214,6 +236,9 @@ def test_tables_and_other_formats(label: Callable[..., int], tmp_path: Path, spa
         ),
         (["--labels", "other_labels"], "the columns of table other_labels are others; missing: "),
         (["--store", "other_labels"], "unknown: id, run_date"),
+        (["--labels", "lake.shop.labels"], "--labels: Spark has no catalog lake; spark.sql.catalog.lake would name it"),
+        (["--format", "delta"], "--format: Spark does not know delta; give spark-submit its package"),
+        (["--format", "iceberg"], "--store: a folder of format iceberg cannot have one night replaced; name a table"),
     ],
 )
 def test_tables_that_could_not_take_the_night_are_refused_before_it(
