@@ -17,6 +17,8 @@ from spark_jobs.storage import Storage
 _TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}")
 PARQUET = "parquet"
 _CATALOG = "spark.sql.catalog."
+# Stands before Spark's own catalog and keeps its tables there.
+_DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 
 _FOLDER_FORMATS = frozenset({PARQUET, "avro", "csv", "delta", "json", "orc"})
 """Formats whose folders Spark overwrites partition by partition. Others, Iceberg among them, would be emptied first."""
@@ -35,7 +37,8 @@ def _is_forgetful(spark: SparkSession, name: str) -> bool:
     else:
         catalog = spark.catalog.currentCatalog()
     in_memory = spark.conf.get("spark.sql.catalogImplementation", "in-memory") == "in-memory"
-    return catalog == "spark_catalog" and in_memory and not spark.conf.get(f"spark.sql.catalog.{catalog}", None)
+    implementation = spark.conf.get(_CATALOG + catalog, None)
+    return catalog == "spark_catalog" and in_memory and implementation in (None, _DELTA_CATALOG)
 
 
 def _partitions(spark: SparkSession, name: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from spark_jobs.night import Night
 from spark_jobs.schema import RESULT_SPARK
 from spark_jobs.storage import Storage
 from spark_jobs.store import ROW, ScoreStore
-from spark_jobs.tables import Table, is_table_name
+from spark_jobs.tables import Table, _is_forgetful, is_table_name
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer, score_of
 
@@ -342,6 +342,17 @@ def test_a_flag_that_names_another_folder_deletes_nothing(label: Callable[..., i
     assert label(pairs_of(3)) == 3
     assert (tmp_path / "victim").is_dir()
     assert not list(tmp_path.rglob("_locks"))
+
+
+def test_deltas_catalog_remembers_no_more_than_the_one_behind_it(spark: SparkSession) -> None:
+    key = "spark.sql.catalog.spark_catalog"
+    spark.conf.set(key, "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+    try:
+        assert _is_forgetful(spark, "spark_catalog.shop.labels")
+        spark.conf.set(key, "org.apache.iceberg.spark.SparkSessionCatalog")
+        assert not _is_forgetful(spark, "spark_catalog.shop.labels")
+    finally:
+        spark.conf.unset(key)
 
 
 def test_a_table_that_is_new_is_made(spark: SparkSession) -> None:
