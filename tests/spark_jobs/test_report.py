@@ -135,8 +135,8 @@ def test_the_last_published_night_is_the_newest_earlier_one(spark: SparkSession,
     storage = Storage(spark)
     folder = f"{tmp_path}/re ports#1"
 
-    def write(day: str, name: str, *, held: bool = False) -> None:
-        one = report(failed=2000 if held else 3).as_dict() | {"run_date": day}
+    def write(day: str, name: str, *, held: bool = False, **other: Any) -> None:
+        one = report(failed=2000 if held else 3).as_dict() | {"run_date": day} | other
         storage.replace_text(f"{folder}/run_date={day}/{name}", json.dumps(one))
 
     def found(day: str) -> str | None:
@@ -153,6 +153,9 @@ def test_the_last_published_night_is_the_newest_earlier_one(spark: SparkSession,
     assert found("2026-11-04") == "2026-11-01"
     write("2026-11-03", "published.json")
     assert found("2026-11-04") == "2026-11-03"
+    # What was published without a label, on purpose, is nothing to measure later nights by.
+    write("2026-11-03", "published.json", labels={"irrelevant": 0})
+    assert found("2026-11-04") == "2026-11-01"
 
 
 def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(spark: SparkSession, tmp_path: Path) -> None:
