@@ -18,6 +18,12 @@ _RAISED = re.compile(r"\[USER_RAISED_EXCEPTION\] (.+?)(?: SQLSTATE|$)", re.MULTI
 _CAUSES = (
     ("is not a Parquet file", "it is not a Parquet file, or its end is missing"),
     ("CANNOT_READ_FILE_FOOTER", "it is not a Parquet file, or its end is missing"),
+    (
+        "ChecksumException",
+        "the checksum file (.NAME.crc) beside it does not fit; delete that if the file was changed by hand",
+    ),
+    ("Unexpected end of input stream", "its compressed data are cut off"),
+    ("COLUMN_ALREADY_EXISTS", "it has columns whose names differ only by upper and lower case; rename one"),
     ("MALFORMED_CSV", "it has a malformed line"),
     ("CSV header does not conform", "its header differs from that of the other files"),
     ("MALFORMED_RECORD_IN_PARSING", "it has a malformed record"),

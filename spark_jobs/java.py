@@ -117,7 +117,9 @@ def options_for(inputs: Iterable[str]) -> str:
 
 
 def _sizes(name: str) -> Iterator[int]:
-    for found in map(Path, glob.iglob(name)):  # noqa: PTH207 -- Path.glob takes no absolute pattern
+    # As `Storage.matches` has it: a name is literal if there is something of that name.
+    names = [name] if Path(name).exists() else glob.iglob(name)  # noqa: PTH207 -- Path.glob takes no absolute pattern
+    for found in map(Path, names):
         for file in found.rglob("*") if found.is_dir() else [found]:
             yield file.stat().st_size
 

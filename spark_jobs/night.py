@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
@@ -12,9 +14,6 @@ from grpc_client import ModelInfo
 from spark_jobs.keys import KEYS, key_columns
 from spark_jobs.schema import INVALID_ARGUMENT, RESULT_SPARK
 from spark_jobs.validation import refusal_column
-
-# Names that no input has, for what a row carries between the steps.
-_REFUSAL, _PREFIX = "__qtr_refusal", "__qtr_"
 
 
 @dataclass(frozen=True)
@@ -90,12 +89,14 @@ class Night:
             The input's columns, those of `RESULT_SPARK`, and ``run_id``. Its execution fails if a pair has no score.
         """
         keys = key_columns(*self._texts)
+        # What a row carries between the steps, under names that the input does not have.
+        names = unused_names(self.frame.columns, ["refusal", *KEYS])
         # A row that was refused has no keys, so that it meets no pair whose texts hash as its own.
-        of_row = {f"{_PREFIX}{name}": F.when(self._refusal.isNull(), key) for name, key in keys.items()}
-        rows = self.frame.withColumns({_REFUSAL: self._refusal, **of_row})
-        matches = [rows[f"{_PREFIX}{name}"] == scores[name] for name in KEYS]
+        of_row = {names[name]: F.when(self._refusal.isNull(), key) for name, key in keys.items()}
+        rows = self.frame.withColumns({names["refusal"]: self._refusal, **of_row})
+        matches = [rows[names[name]] == scores[name] for name in KEYS]
         joined = rows.join(scores, matches[0] & matches[1], "left")
-        refusal = rows[_REFUSAL]
+        refusal = rows[names["refusal"]]
         missing = F.raise_error(F.lit("the input changed during the run: a row has a pair that was not scored"))
         results = {
             "score": scores["score"],
@@ -113,6 +114,14 @@ class Night:
         return joined.select(
             *kept, *(value.alias(name) for name, value in results.items()), F.lit(run_id).alias("run_id")
         )
+
+
+def unused_names(columns: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """Return, for each wanted name, one like it that no column has; Spark does not tell upper from lower case."""
+    taken = {name.lower() for name in columns}
+    return {
+        name: next(free for number in count() if (free := f"__qtr_{name}_{number}") not in taken) for name in wanted
+    }
 
 
 def column(frame: DataFrame, name: str) -> Column:

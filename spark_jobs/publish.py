@@ -25,7 +25,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from spark_jobs.schema import OK
-from spark_jobs.storage import Storage, require_below
+from spark_jobs.storage import Storage, literal, require_below
 from spark_jobs.tables import Table
 
 PARTITIONS = ("run_date",)
@@ -85,7 +85,7 @@ class Publication:
     def stage(self, labelled: DataFrame) -> DataFrame:
         """Write rows aside, in place of what was there, and give them as they were written, with `run_date`."""
         labelled.write.mode("overwrite").parquet(self._staged)
-        return self._spark.read.parquet(self._staged).withColumn("run_date", F.lit(self._run_date))
+        return self._spark.read.parquet(literal(self._staged)).withColumn("run_date", F.lit(self._run_date))
 
     def commit(self, staged: DataFrame, still_ours: Callable[[], None]) -> None:
         """Put what `stage` wrote in its place.

@@ -1,110 +1,116 @@
-"""Reading the night's input: Parquet, CSV with a header, JSON lines, or a table."""
+"""Reading the night's input: Parquet, CSV with a header, JSON lines, or a table.
+
+What can be refused is refused here, before anything is scored: `input_files` judges files by name and first bytes, and
+`csv_input`, `json_input` and `parquet_input` look for whatever Spark would alter, unite or leave out in silence.
+"""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StringType
 
+from spark_jobs.csv_input import CsvInput
 from spark_jobs.errors import InputError
+from spark_jobs.input_files import InputFile, find_files
+from spark_jobs.json_input import JsonInput
+from spark_jobs.parquet_input import ParquetInput
 from spark_jobs.schema import OUTPUT_COLUMNS
 from spark_jobs.settings import LabelSettings
 from spark_jobs.storage import Storage
 from spark_jobs.tables import is_table_name, table_exists
-
-_FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
-_COMPRESSIONS = frozenset({".gz", ".bz2", ".zst", ".snappy", ".lz4", ".deflate"})
-
-_OPTIONS = {
-    "parquet": {},
-    "csv": {
-        "header": "true",
-        "mode": "FAILFAST",
-        # RFC 4180: a quote in a quoted field is doubled, and a quoted field may go on in the next line.
-        "escape": '"',
-        "multiLine": "true",
-        # Every file's header must fit, and every line is checked whole, not only the columns that a query needs.
-        "enforceSchema": "false",
-        "columnPruning": "false",
-    },
-    "json": {"mode": "FAILFAST"},
-}
+from spark_jobs.text_input import Encoding
 
 
-def read_input(spark: SparkSession, storage: Storage, settings: LabelSettings) -> DataFrame:
-    """Open the input and check its columns; only what is needed to learn the schema is read.
+@dataclass(frozen=True)
+class Input:
+    """The night's rows.
 
-    Returns
-    -------
-    DataFrame
+    Attributes
+    ----------
+    frame
         All columns of the input.
+    locate
+        Raises an `InputError` that names file and line if there is one at fault.
+    """
+
+    frame: DataFrame
+    locate: Callable[[], None]
+
+    def count(self) -> int:
+        """Count the rows, by which every line of text is parsed once.
+
+        Raises
+        ------
+        InputError
+            If a line does not fit the columns.
+        """
+        try:
+            return self.frame.count()
+        except (PySparkException, Py4JJavaError):
+            self.locate()
+            raise
+
+
+def read_input(spark: SparkSession, storage: Storage, settings: LabelSettings) -> Input:
+    """Open the input and check its files and columns.
 
     Raises
     ------
     InputError
-        If a path or table does not exist or holds no files, or a column is missing, not a string, or has the name of a
-        result.
+        If a path or table does not exist or holds no rows; if a file is not what its name says, is damaged, differs
+        from the others, or has something that cannot be carried through unchanged; if a column is missing, not a
+        string, or has the name of a result.
     """
+    if settings.query_column == settings.title_column:
+        raise InputError(f"--query-column and --title-column both name the column '{settings.query_column}'")
     paths = [path for path in settings.input if not _is_table(spark, storage, path)]
     tables = [spark.table(name) for name in settings.input if name not in paths]
-    frame, kind = _read_files(spark, storage, paths, settings) if paths else (tables.pop(0), "table")
+    files = find_files(storage, paths, settings.input_format) if paths else []
+    opened, kind = _open(spark, storage, files, settings) if files else (Input(tables.pop(0), lambda: None), "table")
+    frame = opened.frame
     for table in tables:
         if table.schema.names != frame.schema.names:
             raise InputError(f"the inputs {', '.join(settings.input)} have different columns")
         frame = frame.unionByName(table)
     _check_columns(frame, kind, settings)
-    return frame
+    return Input(frame, opened.locate)
 
 
 def _is_table(spark: SparkSession, storage: Storage, name: str) -> bool:
     return is_table_name(name) and not storage.exists(name) and table_exists(spark, name)
 
 
-def _read_files(
-    spark: SparkSession, storage: Storage, paths: list[str], settings: LabelSettings
-) -> tuple[DataFrame, str]:
-    kind: str | None = settings.input_format if settings.input_format != "auto" else None
-    for path in paths:
-        found = storage.matches(path)
-        if not found:
-            raise InputError(f"input {path} does not exist")
-        file = next(filter(None, map(storage.first_file, found)), None)
-        if file is None:
-            raise InputError(f"input {path} holds no files")
-        kind = kind or _format_of(file)
-    assert kind is not None
-    source = spark.read.format(kind).options(**_OPTIONS[kind])
+def _open(spark: SparkSession, storage: Storage, files: list[InputFile], settings: LabelSettings) -> tuple[Input, str]:
+    kind = files[0].format
+    texts = (settings.query_column, settings.title_column)
+    if kind == "parquet":
+        parquet = ParquetInput(spark, storage, files, texts)
+        parquet.check()
+        return Input(parquet.frame(), lambda: None), kind
+    encoding = Encoding.of(spark, settings.encoding)
+    source: CsvInput | JsonInput
+    if kind == "csv":
+        source = CsvInput(spark, storage, files, delimiter=settings.delimiter, encoding=encoding, wanted=texts)
+    else:
+        source = JsonInput(spark, storage, files, encoding)
+    source.check()
     try:
-        frame = source.load(paths)
+        return Input(source.frame(), source.locate), kind
     except (PySparkException, Py4JJavaError):
-        if kind == "json":
-            # Finding out the schema of JSON reads all of it, but the error does not say which file it was about.
-            # Reading with a schema does.
-            source.schema("_ string").load(paths).write.format("noop").mode("overwrite").save()
+        source.locate()
         raise
-    if not frame.columns:
-        raise InputError(f"the input {', '.join(paths)} has no rows")
-    return frame, kind
-
-
-def _format_of(file: str) -> str:
-    suffixes = [suffix for suffix in PurePosixPath(file).suffixes if suffix not in _COMPRESSIONS]
-    kind = _FORMATS.get(suffixes[-1].lower()) if suffixes else None
-    if kind is None:
-        raise InputError(f"cannot tell the format of {file} by its name; give --input-format parquet, csv or json")
-    return kind
 
 
 def _check_columns(frame: DataFrame, kind: str, settings: LabelSettings) -> None:
     types = {field.name: field.dataType for field in frame.schema.fields}
-    if settings.query_column == settings.title_column:
-        raise InputError(f"--query-column and --title-column both name the column '{settings.query_column}'")
     for flag, column in (("--query-column", settings.query_column), ("--title-column", settings.title_column)):
         if column not in types:
-            found = ", ".join(f"{name} ({kind_.simpleString()})" for name, kind_ in types.items())
+            found = ", ".join(f"'{name}' ({kind_.simpleString()})" for name, kind_ in types.items())
             hint = "; the first line of a CSV file must name its columns" if kind == "csv" else ""
             raise InputError(f"the input has no column '{column}' ({flag}), it has {found}{hint}")
         if not isinstance(types[column], StringType):

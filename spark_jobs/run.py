@@ -145,8 +145,8 @@ class LabelRun:
     def _label(self) -> RunReport:
         settings, step = self.settings, self._progress.step
         with step("read"):
-            frame = read_input(self.spark, self._storage, settings)
-            rows_in = frame.count()
+            opened = read_input(self.spark, self._storage, settings)
+            frame, rows_in = opened.frame, opened.count()
             if not rows_in:
                 raise InputError(f"the input {', '.join(settings.input)} has no rows")
             self._store.require(self.spark, "--store", STORE_COLUMNS)

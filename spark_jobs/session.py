@@ -116,6 +116,12 @@ def job_settings(settings: LabelSettings) -> dict[str, str]:
         "spark.sql.requireAllClusterKeysForCoPartition": "false",
         # The default, INT96, is deprecated and has no time zone for other readers.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # Columns that pass through: times of day stay what they are; timestamps in nanoseconds, as pandas writes them,
+        # are read as numbers and made timestamps again (`spark_jobs.parquet_input`).
+        "spark.sql.timeType.enabled": "true",
+        "spark.sql.legacy.parquet.nanosAsLong": "true",
+        # Any encoding that Java knows may be given for CSV and JSON.
+        "spark.sql.legacy.javaCharsets": "true",
         # A second copy of a slow task would double the load on the servers that made it slow.
         "spark.speculation": "false",
         # gRPC writes its own log lines to stderr otherwise; what matters comes back as an exception.

@@ -31,7 +31,15 @@ class LabelSettings(CallerSettings):
         description="File, folder or glob to read, or a table of Spark's catalog; repeat the flag for more.",
     )
     input_format: InputFormat = Field(
-        default="auto", description="Format of the input's files; auto goes by the extension of the first."
+        default="auto", description="Format of the input's files; auto goes by their names' extensions."
+    )
+    delimiter: str | None = Field(
+        default=None,
+        description="What separates the fields of CSV files: one character, or tab; a comma if absent, a tab in files "
+        "named .tsv or .tab.",
+    )
+    encoding: str = Field(
+        default="UTF-8", min_length=1, description="Encoding of CSV and JSON files, such as UTF-16 or windows-1252."
     )
     output: str = Field(min_length=1, description="Folder of the results: labels go to OUTPUT/labels/run_date=…/.")
     labels: str | None = Field(
@@ -142,6 +150,14 @@ class LabelSettings(CallerSettings):
         description="Break off when standard input closes: a run that belongs to another program ends with it.",
     )
     debug: bool = Field(default=False, description="Show Spark's own warnings, and tracebacks instead of one sentence.")
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = "\t" if value in ("tab", "\\t") else value
+        if value is not None and (len(value) != 1 or value in '"\r\n\0'):
+            raise ValueError(f"expected one character other than a quote or a line end, or tab, not {value!r}")
+        return value
 
     @field_validator("gate")
     @classmethod

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import glob
+import io
 import os
+import re
 import shutil
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.sql import SparkSession
 
+from spark_jobs.hadoop_stream import HadoopStream
+
 _HIDDEN = ("_", ".")
+_COLON_IN_NAME = re.compile("[^/:]*:(?!/)")
 _GLANCE_S = 0.05
 _MOST_BYTES = 16 << 20
 
@@ -34,9 +40,51 @@ class Storage:
         self._parent = os.getppid() if "PYSPARK_GATEWAY_PORT" in os.environ else None
 
     def matches(self, pattern: str) -> list[str]:
-        """List the files and folders that a path or glob names, each as a path with its scheme."""
+        """Return the files and folders that a path or glob names, each as a path with its scheme.
+
+        A name is literal if there is something of that name: ``pairs[1].csv`` is a glob only where no such file is.
+        """
         path, fs = self._open(pattern)
+        literal = str(fs.makeQualified(path).toString())
+        if (local := _local_of(literal)) is not None:
+            # Hadoop cannot look for names with a colon in them.
+            if local.exists():
+                return [literal]
+            found = sorted(glob.glob(str(local)))  # noqa: PTH207 -- Path.glob takes no absolute pattern
+            if found:
+                return [f"file:{name}" for name in found]
+        elif fs.exists(path):
+            return [literal]
         return [str(status.getPath().toString()) for status in fs.globStatus(path) or []]
+
+    def walk(self, path: str) -> list[tuple[str, int]]:
+        """Return each file at or below `path`, hidden ones too, with its size in bytes; sorted by name."""
+        if (local := _local_of(path)) is not None:
+            if not local.is_dir():
+                return [(path, local.stat().st_size)]
+            root = path.rstrip("/")
+            found = []
+            for folder, _, names in os.walk(local, followlinks=True, onerror=_raise):
+                below = Path(folder).relative_to(local).as_posix()
+                place = root if below == "." else f"{root}/{below}"
+                found += [(f"{place}/{name}", (Path(folder) / name).stat().st_size) for name in names]
+            return sorted(found)
+        hadoop_path, fs = self._open(path)
+        if fs.getFileStatus(hadoop_path).isFile():
+            return [(path, int(fs.getFileStatus(hadoop_path).getLen()))]
+        found, files = [], fs.listFiles(hadoop_path, True)
+        while files.hasNext():
+            status = files.next()
+            found.append((str(status.getPath().toString()), int(status.getLen())))
+        return sorted(found)
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return a file's bytes as a stream that can seek."""
+        if (local := _local_of(path)) is not None:
+            return local.open("rb")
+        hadoop_path, fs = self._open(path)
+        size = int(fs.getFileStatus(hadoop_path).getLen())
+        return io.BufferedReader(HadoopStream(fs.open(hadoop_path), size), 1 << 20)
 
     def first_file(self, path: str) -> str | None:
         """Find the first data file at or below `path`, by name; hidden files and folders do not count."""
@@ -199,6 +247,9 @@ class Storage:
                 time.sleep(_GLANCE_S)
 
     def _open(self, path: str) -> tuple[Any, Any]:
+        if _COLON_IN_NAME.match(path):
+            # Hadoop would take what stands before the colon for a scheme.
+            path = str(Path(path).absolute())
         hadoop_path = self._jvm.org.apache.hadoop.fs.Path(path)
         return hadoop_path, hadoop_path.getFileSystem(self._context._jsc.hadoopConfiguration())
 
@@ -219,6 +270,20 @@ def require_below(path: str, folder: str) -> None:
     names = [name for name in path[len(start) :].split("/") if name]
     if not path.startswith(start) or not names or {".", ".."}.intersection(names):
         raise OutsideError(f"{path!r} does not lie in {folder!r}; it was left alone")
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def literal(path: str) -> str:
+    """Return a path that means `path` itself where Spark would take some of its characters for a glob."""
+    return re.sub(r"([\\\[\]{}*?])", r"\\\1", path)
+
+
+def _local_of(path: str) -> Path | None:
+    """Return a path with its scheme as one of this machine, if it is one."""
+    return Path(re.sub("^file:(//(?=/))?", "", path)) if path.startswith("file:") else None
 
 
 def _is_missing(error: Py4JJavaError) -> bool:

@@ -47,7 +47,7 @@ from grpc_client import ModelInfo
 from spark_jobs.errors import UsageError
 from spark_jobs.keys import KEY_SCHEME, KEY_TYPES, KEYS, TITLE_KEY
 from spark_jobs.schema import RESULT_SPARK, SETTLED
-from spark_jobs.storage import Storage
+from spark_jobs.storage import Storage, literal
 from spark_jobs.tables import Table
 
 log = logging.getLogger("spark_jobs")
@@ -119,7 +119,7 @@ class ParquetScores:
 
     def read(self) -> DataFrame | None:
         """Open all batches; `None` if there are none."""
-        folders = [self.batch(batch) for batch in self.batches()]
+        folders = [literal(self.batch(batch)) for batch in self.batches()]
         return self._spark.read.schema(ROW).parquet(*folders) if folders else None
 
     def append(self, rows: DataFrame, batch: str) -> None:
@@ -193,7 +193,7 @@ class ScoreStore:
     def append(self, rows: DataFrame) -> DataFrame:
         """Add rows of `ROW`, but for `run_id`, and give what the run has added."""
         self._files.append(rows.withColumn("run_id", F.lit(self._run_id)), self._run_id)
-        return self._spark.read.schema(ROW).parquet(self._files.batch(self._run_id))
+        return self._spark.read.schema(ROW).parquet(literal(self._files.batch(self._run_id)))
 
     def scores(self, *, unique: bool = False) -> DataFrame:
         """Give keys and results of all settled pairs, and of those that failed in this run.

@@ -41,6 +41,7 @@ def test_our_own_errors_keep_their_words() -> None:
             "it failed (request id 7)",
         ),
         ("[FAILED_READ_FILE.NO_HINT] Encountered error while reading file hdfs://n/a b.orc.\n", InputError, "damaged"),
+        ("[COLUMN_ALREADY_EXISTS] The column `a` already exists.", InputError, "upper and lower case"),
         ("[UNABLE_TO_INFER_SCHEMA] Unable to infer schema for Parquet.", InputError, "cannot read x, y: there is no"),
         (
             "[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file s3://b/k.csv. Sad.",

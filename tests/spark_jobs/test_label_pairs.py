@@ -155,6 +155,26 @@ def test_a_run_replaces_its_own_date_and_no_other(tmp_path: Path, server: Server
     assert first[0]["run_id"] != second[0]["run_id"]
 
 
+def test_the_output_and_columns_of_any_name(tmp_path: Path, server: ServerProcess) -> None:
+    (tmp_path / "pairs[1].csv").write_text(
+        "query,title,id,__qtr_refusal_0,pair_key,_corrupt_record\na,b,0,1,2,x\n,b,1,3,4,y\n"
+    )
+    flags = [
+        "--input",
+        str(tmp_path / "pairs[1].csv"),
+        "--output",
+        str(tmp_path / "{out}[1]"),
+        "--target",
+        server.address,
+    ]
+    for _ in range(2):  # the second reads what the first has stored
+        assert run(*flags, "--run-date", "2026-11-01") == 0
+        rows = published(tmp_path / "{out}[1]")
+        assert [row["status"] for row in rows] == ["OK", "INVALID_ARGUMENT"]
+        names = ["__qtr_refusal_0", "pair_key", "_corrupt_record"]
+        assert [[row[name] for name in names] for row in rows] == [["1", "2", "x"], ["3", "4", "y"]]
+
+
 def test_csv_and_json_with_columns_of_other_names(tmp_path: Path, server: ServerProcess) -> None:
     (tmp_path / "a.csv").write_text('id,search.query,item\n1,kettle,"a ""small"", red\nkettle"\n2,,plate\n')
     lines = [{"id": "1", "search.query": "kettle", "item": 'a "small", red\nkettle'}, {"id": "2", "item": "plate"}]
@@ -215,13 +235,13 @@ class TestInputErrors:
         assert refused(2, "--input", str(file)) == f"qtr label: the input {file} has no rows"
 
     def test_unknown_extension(self, refused: Callable[..., str], tmp_path: Path) -> None:
-        (tmp_path / "a.xlsx").touch()
-        assert "give --input-format parquet, csv or json" in refused(2, "--input", str(tmp_path / "a.xlsx"))
+        (tmp_path / "a.xls").write_text("x")
+        assert "give --input-format parquet, csv or json" in refused(2, "--input", str(tmp_path / "a.xls"))
 
     def test_missing_column_names_what_there_is(self, refused: Callable[..., str], tmp_path: Path) -> None:
         file = write_pairs(tmp_path / "a.parquet", [("a", "b")])
         sentence = refused(2, "--input", str(file), "--title-column", "item")
-        assert "no column 'item' (--title-column), it has id (bigint), query (string), title (string)" in sentence
+        assert "no column 'item' (--title-column), it has 'id' (bigint), 'query' (string), 'title' (string)" in sentence
 
     def test_csv_without_header(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("kettle,red kettle\n")
@@ -254,19 +274,20 @@ class TestInputErrors:
             }[damage]
         )
         sentence = refused(2, "--input", str(tmp_path / "in"))
-        assert sentence.startswith(f"qtr label: cannot read {file}: it is")
+        assert sentence.startswith(f"qtr label: cannot read {file}: it ")
 
     def test_malformed_json(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "a.json").write_text('{"query": "a", "title": "b"}\n')
         (tmp_path / "in" / "b.json").write_text('{"query": "a", "title": "b"}\n{"query": "a", "ti\n')
         sentence = refused(2, "--input", str(tmp_path / "in"))
-        assert sentence == f"qtr label: cannot read {tmp_path / 'in' / 'b.json'}: it has a malformed record"
+        file = tmp_path / "in" / "b.json"
+        assert sentence.startswith(f"qtr label: cannot read {file}, line 2: it is not valid JSON (Unterminated string")
 
     def test_malformed_csv(self, refused: Callable[..., str], tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("query,title\na,b\na,b,c,d\n")
         sentence = refused(2, "--input", str(tmp_path / "a.csv"))
-        assert sentence == f"qtr label: cannot read {tmp_path / 'a.csv'}: it has a malformed line"
+        assert sentence == f"qtr label: cannot read {tmp_path / 'a.csv'}, line 3: it has 4 fields, the header has 2"
 
 
 @pytest.mark.parametrize(
