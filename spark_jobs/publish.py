@@ -73,7 +73,7 @@ class Publication:
             return None
         try:
             if plain:  # one folder, not a listing of every night
-                rows = self._spark.read.parquet(self._partition)
+                rows = self._spark.read.parquet(literal(self._partition))
             else:
                 rows = self._labels.read(self._spark).where(F.col("run_date") == F.lit(self._run_date))
             counted = rows.agg(F.count("*"), F.count_if(F.col("status") == OK)).first()
