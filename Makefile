@@ -38,7 +38,7 @@ $(VENV)/dev: requirements/dev.lock pyproject.toml | $(VENV)/python
 	@touch $@ $(VENV)/runtime
 
 demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled student, Spark in local mode
-	@JAVA_HOME="$$($(BIN)/python -m spark_jobs.java)" SPARK_CONF_DIR=spark_jobs/conf PATH="$(CURDIR)/$(BIN):$$PATH" \
+	@JAVA_HOME="$$($(BIN)/python -m spark_jobs.lifecycle.java)" SPARK_CONF_DIR=spark_jobs/lifecycle/conf PATH="$(CURDIR)/$(BIN):$$PATH" \
 	  spark-submit spark_jobs/label_pairs.py --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT) --log-format text
 
 # Two files at a time: the tests mostly wait for the processes that they start.

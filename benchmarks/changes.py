@@ -19,10 +19,10 @@ from time import perf_counter, sleep
 
 import grpc
 
-from benchmarks.served import server
+from benchmarks.measured_server import server
 from grpc_client import RetryPolicy, TlsFiles
-from grpc_client.channel import open_channel
-from qtr.load import Pair, batch_request
+from grpc_client.transport.channel import open_channel
+from qtr.load_generator import Pair, batch_request
 from relevance_model import Bundle, default_bundle_path, write_bundle
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc

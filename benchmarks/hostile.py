@@ -34,7 +34,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.make_night import make_rows
+from benchmarks.make_dataset import make_rows
 from tests.support.good_caller import GoodCaller
 from tests.support.honest_client import HonestClient
 from tests.support.hostile_conditions import all_at_once, connection_floods, pauses, peers, silence

@@ -2,7 +2,7 @@
 
 python -m benchmarks.hostile_texts [--titles 64] [--runs 5] [--bundle FOLDER]
 
-Processor time of one title in a call of ``--titles`` new ones, the least of ``--runs`` calls after two that are not
+Processor time of one title in a call of `--titles` new ones, the least of `--runs` calls after two that are not
 counted: in all and in tokenization, as a multiple of an honest title's, and per token that it is charged.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import thread_time
 
-from grpc_server.cutting import charge
+from grpc_server.core.splitting import charge
 from relevance_model import Bundle, Pairs, Scorer, default_bundle_path
 from relevance_model.bundle import TOKENIZER
 from relevance_model.wordpiece import WordPieces

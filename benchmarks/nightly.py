@@ -5,7 +5,7 @@ python -m benchmarks.nightly flat --rows 20000000 [--output out/flat]
 
 `run` labels a folder of Parquet files twice: into an output that is empty, and again, with every pair known. `flat`
 makes a night of a million rows at a time, labels it and says how the memory of the driver and of the workers went.
-`benchmarks.nightly_stages` says where each microsecond of a row goes.
+`benchmarks.nightly_breakdown` says where each microsecond of a row goes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from benchmarks.make_night import make_rows
+from benchmarks.make_dataset import make_rows
 from benchmarks.processes import GROUPS, SERVERS, ProcessTree
 
 ROWS_AT_A_TIME = 1_000_000

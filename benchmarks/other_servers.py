@@ -31,10 +31,10 @@ from zlib import crc32
 import grpc
 import psutil
 
+from benchmarks.measured_server import Server, server
 from benchmarks.scorer_speed import read_pairs
-from benchmarks.served import Server, server
 from benchmarks.service import send_all
-from qtr.load import Pair, batch_request, percentile
+from qtr.load_generator import Pair, batch_request, percentile
 from relevance_model import default_bundle_path
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc

@@ -26,9 +26,9 @@ class Sample:
 class ProcessTree:
     """Samples a process tree on a thread until it is left; CPU time of processes that have ended is kept."""
 
-    def __init__(self, root: int, every_s: float = 0.25) -> None:
+    def __init__(self, root: int, every_seconds: float = 0.25) -> None:
         self._root = psutil.Process(root)
-        self._every_s = every_s
+        self._every_seconds = every_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._groups: dict[psutil.Process, str] = {}
@@ -55,7 +55,7 @@ class ProcessTree:
         return {group: last.cpu.get(group, 0.0) - (first.cpu.get(group, 0.0) if first else 0.0) for group in GROUPS}
 
     def _watch(self) -> None:
-        while not self._ended.wait(self._every_s):
+        while not self._ended.wait(self._every_seconds):
             self.sample()
 
     def sample(self) -> None:

@@ -25,7 +25,7 @@ WARM_UP_CALLS = 200
 
 
 def read_pairs(night: Path, count: int) -> list[tuple[str, str]]:
-    """Return ``count`` distinct pairs of the night, in a fixed random order."""
+    """Return `count` distinct pairs of the night, in a fixed random order."""
     table = pq.read_table(night, columns=["query", "title"]).group_by(["query", "title"]).aggregate([])
     order = np.random.default_rng(0).permutation(table.num_rows)[:count]
     taken = table.take(order)
@@ -33,7 +33,7 @@ def read_pairs(night: Path, count: int) -> list[tuple[str, str]]:
 
 
 def read_titles_pairs(night: Path, count: int) -> list[tuple[str, str]]:
-    """Return about ``count`` distinct pairs of the night: all those of titles picked by their hash, title by title."""
+    """Return about `count` distinct pairs of the night: all those of titles picked by their hash, title by title."""
     table = pq.read_table(night, columns=["query", "title"]).group_by(["query", "title"]).aggregate([])
     pairs = list(zip(table["query"].to_pylist(), table["title"].to_pylist(), strict=True))
     most = (1 << 32) * min(1.0, count / len(pairs))
@@ -43,7 +43,7 @@ def read_titles_pairs(night: Path, count: int) -> list[tuple[str, str]]:
 
 
 def as_columns(pairs: list[tuple[str, str]]) -> Pairs:
-    """Dictionary-encode ``pairs``."""
+    """Dictionary-encode `pairs`."""
     queries = {query: i for i, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
     titles = {title: i for i, title in enumerate(dict.fromkeys(title for _, title in pairs))}
     return Pairs.from_columns(
@@ -81,7 +81,7 @@ def bulk(bundle: Bundle, calls: list[Pairs], rows: int) -> dict[str, float]:
     started = perf_counter()
     for call in calls:
         result = scorer.score(call)
-        encode += result.encode_seconds
+        encode += result.tokenize_seconds
         infer += result.infer_seconds
     wall = perf_counter() - started
     return {"all": wall / rows * 1e6, "tokenise": encode / rows * 1e6, "graphs": infer / rows * 1e6}

@@ -20,11 +20,11 @@ from time import perf_counter, process_time, sleep
 import grpc
 import grpc.aio
 
-from benchmarks import lean_caller
+from benchmarks import minimal_client
 from benchmarks.changes import bundle_swap, certificate_reload, rolling_restart
+from benchmarks.measured_server import Server, server
 from benchmarks.scorer_speed import as_columns, read_pairs
-from benchmarks.served import Server, server
-from qtr.load import Load, Measured, Pair, batch_request, percentile, run
+from qtr.load_generator import Load, Measured, Pair, batch_request, percentile, run
 from relevance_model import Bundle, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
@@ -99,9 +99,9 @@ def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> 
     messages = [pb.ScoreRequest(query=query, titles=[title]).SerializeToString() for query, title in pairs]
     with server() as one:
         _latency(f"{name}, grpc.aio", run(one.address, pairs, Load(0, single_callers=callers, seconds=seconds)))
-        lean_caller.call(one.address, _SCORE, messages, in_flight=callers, seconds=1)
+        minimal_client.call(one.address, _SCORE, messages, in_flight=callers, seconds=1)
         before, answered = one.cpu(), one.answered("Score")
-        calls = lean_caller.call(one.address, _SCORE, messages, in_flight=callers, seconds=seconds)
+        calls = minimal_client.call(one.address, _SCORE, messages, in_flight=callers, seconds=seconds)
         cpu, answered = one.cpu() - before, one.answered("Score") - answered
     [result] = pb.ScoreResponse.FromString(calls.last).results
     sent = len(calls.latencies)

@@ -1,4 +1,4 @@
-"""Command line of the distillation room: ``qtr distill run RECIPE …``, or one step by its name."""
+"""Command line of the distillation room: `qtr distill run RECIPE …`, or one step by its name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distillation.errors import DistillationError
-from distillation.recipe import Recipe, load_recipe, recipe_path
-from distillation.steps import STEPS
+from distillation.recipe.recipe import Recipe, load_recipe, recipe_path
+from distillation.steps.graph import STEPS
 
 RUN = "run"
 
@@ -32,11 +32,11 @@ def _run(options: argparse.Namespace, recipe: Recipe, path: Path) -> int:
     # torch is heavy: a misspelt option or recipe is told before it loads.
     import torch
 
-    from distillation.encoder import check_encoder
-    from distillation.export import check_targets, publish
-    from distillation.steps import named, run_all, run_step
-    from distillation.work import Context, locked
-    from qtr.cpus import available_cpus
+    from distillation.encoder.base_encoder import check_encoder
+    from distillation.pipeline.workspace import Context, locked
+    from distillation.steps.export import check_targets, publish
+    from distillation.steps.graph import named, run_all, run_step
+    from qtr_runtime.cpus import available_cpus
 
     threads = recipe.threads or available_cpus()
     torch.set_num_threads(threads)

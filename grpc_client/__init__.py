@@ -7,49 +7,49 @@
 
 from __future__ import annotations
 
-from grpc_client.answers import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
 from grpc_client.client import RelevanceClient
 from grpc_client.config import ClientConfig, ModelRef, RetryPolicy, TlsFiles
 from grpc_client.errors import (
-    ClientClosed,
+    ClientClosedError,
     ClientError,
     ConfigError,
-    MessageTooLarge,
-    NoAddress,
-    RequestRejected,
-    ResponseMismatch,
-    ServerDied,
-    ServerFault,
-    TargetUnavailable,
+    MessageTooLargeError,
+    NoAddressError,
+    RequestRejectedError,
+    ResponseMismatchError,
+    ServerDiedError,
+    ServerFaultError,
+    TargetUnavailableError,
 )
-from grpc_client.shared import client_for
+from grpc_client.flow_control.window import ordered_window
+from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
+from grpc_client.shared import shared_client
 from grpc_client.stats import ClientStats
-from grpc_client.window import ordered_window
 
 __all__ = [
     "FAILED",
     "BatchScores",
-    "ClientClosed",
+    "ClientClosedError",
     "ClientConfig",
     "ClientError",
     "ClientStats",
     "ConfigError",
     "Limits",
-    "MessageTooLarge",
+    "MessageTooLargeError",
     "ModelInfo",
     "ModelRef",
-    "NoAddress",
+    "NoAddressError",
     "QueryScores",
     "RelevanceClient",
-    "RequestRejected",
-    "ResponseMismatch",
+    "RequestRejectedError",
+    "ResponseMismatchError",
     "RetryPolicy",
     "RowFailure",
-    "ServerDied",
-    "ServerFault",
-    "TargetUnavailable",
+    "ServerDiedError",
+    "ServerFaultError",
+    "TargetUnavailableError",
     "TitleScore",
     "TlsFiles",
-    "client_for",
     "ordered_window",
+    "shared_client",
 ]

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from grpc_client.answers import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
-from grpc_client.caller import Caller
-from grpc_client.columns import PairColumns
+from grpc_client.call import CallExecutor
 from grpc_client.config import ClientConfig, ModelRef
-from grpc_client.credentials import BearerToken
-from grpc_client.errors import ClientClosed, RequestRejected, ResponseMismatch
-from grpc_client.isolation import Tolerance, score_isolating
+from grpc_client.errors import ClientClosedError, RequestRejectedError, ResponseMismatchError
+from grpc_client.isolation import FaultPolicy, score_isolating
+from grpc_client.pair_batch import PairBatch
+from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
 from grpc_client.stats import ClientStats
+from grpc_client.transport.credentials import BearerToken
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 
 
@@ -35,13 +35,13 @@ class RelevanceClient:
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         # By process. There is no lock around it that another thread could hold at the moment of a fork.
-        self._callers: dict[int, Caller] = {}
+        self._callers: dict[int, CallExecutor] = {}
         self._closed = False
         self._info: ModelInfo | None = None
         self._token = None if config.token_file is None else BearerToken(config.token_file)
 
     def __enter__(self) -> RelevanceClient:
-        """Give the client itself."""
+        """Return the client itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,14 +93,14 @@ class RelevanceClient:
 
         Raises
         ------
-        ResponseMismatch
+        ResponseMismatchError
             If the server that answers now serves another model.
         """
         info = self._info
         if info is None or info.ref != ref:
             info = self.model()
         if info.ref != ref:
-            raise ResponseMismatch(
+            raise ResponseMismatchError(
                 f"the servers behind {self.config.target} serve different models: {ref} and {info.ref}"
             )
         return info
@@ -117,7 +117,7 @@ class RelevanceClient:
             request = pb.ScoreRequest(query=query, titles=titles, model=self._pinned())
         response = self._caller().call("Score", request)
         if len(response.results) != len(titles):
-            raise ResponseMismatch(
+            raise ResponseMismatchError(
                 f"{self.config.target} answered {len(response.results)} titles where {len(titles)} were asked"
             )
         ref = _ref(response.model)
@@ -142,7 +142,7 @@ class RelevanceClient:
         *,
         stop: threading.Event | None = None,
     ) -> BatchScores:
-        """Score many pairs: row i is ``(queries[query_index[i]], titles[title_index[i]])``.
+        """Score many pairs: row i is `(queries[query_index[i]], titles[title_index[i]])`.
 
         A column whose index is empty is read row by row. A batch that gRPC finds too large, or that the server fails
         on, is cut in half, as often as it takes: only the rows at fault go without a score.
@@ -166,10 +166,10 @@ class RelevanceClient:
         ClientError
             If the request as a whole failed, or too many rows did (`ClientConfig.max_failed_ratio`).
         """
-        columns = PairColumns(queries, titles, query_index, title_index)
+        columns = PairBatch(queries, titles, query_index, title_index)
         return score_isolating(columns, partial(self._send, stop=stop), self._caller().counters.add_failed_row)
 
-    def _send(self, columns: PairColumns, tolerance: Tolerance, stop: threading.Event | None) -> BatchScores:
+    def _send(self, columns: PairBatch, tolerance: FaultPolicy, stop: threading.Event | None) -> BatchScores:
         with _sendable():
             request = pb.ScoreBatchRequest(
                 queries=columns.queries,
@@ -187,9 +187,7 @@ class RelevanceClient:
             caller.counters.add_failed_row(failure.reason)
         return replace(answer, failures={**answer.failures, **unkept}) if unkept else answer
 
-    def _refused_by_setting(
-        self, answer: BatchScores, columns: PairColumns, server_limit: int
-    ) -> dict[int, RowFailure]:
+    def _refused_by_setting(self, answer: BatchScores, columns: PairBatch, server_limit: int) -> dict[int, RowFailure]:
         """Find the rows that this server refused by a limit lower than the one that every server must keep to."""
         promised = self.config.max_text_bytes
         if not answer.failures or promised is None or not 0 < server_limit < promised:
@@ -208,16 +206,16 @@ class RelevanceClient:
     def _checked(self, response: pb.ScoreBatchResponse, rows: int) -> BatchScores:
         scores, labels = list(response.scores), list(response.labels)
         if len(scores) != rows or len(labels) != rows:
-            raise ResponseMismatch(
+            raise ResponseMismatchError(
                 f"{self.config.target} answered {len(scores)} scores and {len(labels)} labels for {rows} rows"
             )
         failures = {error.row: _failure(error) for error in response.errors}
         if failures and max(failures) >= rows:
-            raise ResponseMismatch(f"{self.config.target} reported row {max(failures)} of a batch of {rows} rows")
+            raise ResponseMismatchError(f"{self.config.target} reported row {max(failures)} of a batch of {rows} rows")
         # NaN compares false with everything, so it is caught here as well.
         impossible = [row for row, score in enumerate(scores) if not 0.0 <= score <= 1.0 and row not in failures]
         if impossible:
-            raise ResponseMismatch(
+            raise ResponseMismatchError(
                 f"{self.config.target} gave row {impossible[0]} the score {scores[impossible[0]]}, expected 0 to 1"
             )
         ref = _ref(response.model)
@@ -228,18 +226,18 @@ class RelevanceClient:
         wanted = self.config.model
         if wanted is not None and not wanted.is_met_by(ref):
             contents = " of other contents" if str(ref) == str(wanted) else ""
-            raise ResponseMismatch(f"{self.config.target} answered by model {ref}{contents}, expected {wanted}")
+            raise ResponseMismatchError(f"{self.config.target} answered by model {ref}{contents}, expected {wanted}")
 
     def _pinned(self) -> pb.ModelVersion | None:
         pin = self.config.model
         return None if pin is None else pb.ModelVersion(name=pin.name, version=pin.version, sha256=pin.sha256)
 
-    def _caller(self) -> Caller:
+    def _caller(self) -> CallExecutor:
         if self._closed:
-            raise ClientClosed(f"the client of {self.config.target} is closed")
+            raise ClientClosedError(f"the client of {self.config.target} is closed")
         pid = os.getpid()
         # A second one that another thread makes at the same time has opened nothing yet, and is dropped.
-        caller = self._callers.get(pid) or self._callers.setdefault(pid, Caller(self.config, self._token))
+        caller = self._callers.get(pid) or self._callers.setdefault(pid, CallExecutor(self.config, self._token))
         if self._closed:  # by another thread, which may not have seen this caller
             caller.close()
         return caller
@@ -250,7 +248,7 @@ def _sendable() -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError:
-        raise RequestRejected("a text is not valid UTF-8 and cannot be sent", "INVALID_ARGUMENT") from None
+        raise RequestRejectedError("a text is not valid UTF-8 and cannot be sent", "INVALID_ARGUMENT") from None
 
 
 def _ref(model: pb.ModelVersion) -> ModelRef:

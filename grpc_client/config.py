@@ -17,33 +17,33 @@ class RetryPolicy:
 
     Attributes
     ----------
-    budget_s
+    budget_seconds
         Seconds from the first attempt until the call is given up, waits included.
-    initial_backoff_s
+    initial_backoff_seconds
         Upper bound of the wait before the first repetition, in seconds. It doubles with every attempt; the wait itself
         is drawn evenly below the bound ("full jitter"), so that many clients do not come back in step.
-    max_backoff_s
+    max_backoff_seconds
         Largest upper bound, in seconds. A server's pushback may ask for more and is obeyed.
     """
 
-    budget_s: float = 60.0
-    initial_backoff_s: float = 0.1
-    max_backoff_s: float = 5.0
+    budget_seconds: float = 60.0
+    initial_backoff_seconds: float = 0.1
+    max_backoff_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        if self.budget_s <= 0:
-            raise ConfigError(f"the retry budget must be more than 0 seconds, not {self.budget_s:g}")
-        if not 0 < self.initial_backoff_s <= self.max_backoff_s:
+        if self.budget_seconds <= 0:
+            raise ConfigError(f"the retry budget must be more than 0 seconds, not {self.budget_seconds:g}")
+        if not 0 < self.initial_backoff_seconds <= self.max_backoff_seconds:
             raise ConfigError(
                 "the initial backoff must be more than 0 seconds and at most the maximum backoff, "
-                f"not {self.initial_backoff_s:g} of {self.max_backoff_s:g}"
+                f"not {self.initial_backoff_seconds:g} of {self.max_backoff_seconds:g}"
             )
 
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Name and version of a model, and the SHA-256 of its bundle if that is known; prints as ``name version``."""
+    """Name and version of a model, and the SHA-256 of its bundle if that is known; prints as `name version`."""
 
     name: str
     version: str
@@ -87,13 +87,13 @@ class ClientConfig:
     Attributes
     ----------
     target
-        Any gRPC target: ``host:port``, ``dns:///service:8001``, ``ipv4:127.0.0.1:5001,127.0.0.1:5002``; or
-        ``k8s:///namespace/service:port``, whose addresses Kubernetes tells. All of them are used in turn.
-    deadline_s
+        Any gRPC target: `host:port`, `dns:///service:8001`, `ipv4:127.0.0.1:5001,127.0.0.1:5002`; or
+        `k8s:///namespace/service:port`, whose addresses Kubernetes tells. All of them are used in turn.
+    deadline_seconds
         Seconds one attempt may take at most before it is given up and repeated. Once answers have come, it is given up
-        earlier: `grpc_client.patience`.
+        earlier: `grpc_client.flow_control.attempt_timeout`.
     in_flight
-        Attempts that one process keeps in flight at the same time, at most: `grpc_client.limit` finds out how many the
+        Attempts that one process keeps in flight at the same time, at most: `grpc_client.flow_control.aimd` finds out how many the
         service bears.
     channels
         Channels of one process; each has its own connection to every address. More than one only helps where a
@@ -121,7 +121,7 @@ class ClientConfig:
     """
 
     target: str
-    deadline_s: float = 10.0
+    deadline_seconds: float = 10.0
     in_flight: int = 4
     channels: int = 1
     max_rows_per_rpc: int = 256
@@ -137,8 +137,8 @@ class ClientConfig:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         check_target(self.target)
-        if self.deadline_s <= 0:
-            raise ConfigError(f"the deadline must be more than 0 seconds, not {self.deadline_s:g}")
+        if self.deadline_seconds <= 0:
+            raise ConfigError(f"the deadline must be more than 0 seconds, not {self.deadline_seconds:g}")
         for name in ("in_flight", "channels", "max_rows_per_rpc", "max_bytes_per_rpc"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -4,14 +4,14 @@
 
     ClientError                 catch this one: its text is one sentence that names the culprit
     ├── ConfigError             a setting of the client is impossible
-    ├── TargetUnavailable       no answer within the retry budget: nobody listens, overload, silence, resets
-    │   └── NoAddress           Kubernetes tells no address of the service for now
-    ├── RequestRejected         the server answered that this request can never succeed (its status is in `code`)
-    │   └── MessageTooLarge     gRPC refused the message by its size
-    ├── ServerFault             the server failed on its own account; its log has details under the request id
-    │   └── ServerDied          its connection broke, again and again, whenever it had this one call
-    ├── ResponseMismatch        the answer does not fit the request: wrong lengths, impossible scores, another model
-    └── ClientClosed            the call was given up because its client or its window was closed
+    ├── TargetUnavailableError       no answer within the retry budget: nobody listens, overload, silence, resets
+    │   └── NoAddressError           Kubernetes tells no address of the service for now
+    ├── RequestRejectedError         the server answered that this request can never succeed (its status is in `code`)
+    │   └── MessageTooLargeError     gRPC refused the message by its size
+    ├── ServerFaultError             the server failed on its own account; its log has details under the request id
+    │   └── ServerDiedError          its connection broke, again and again, whenever it had this one call
+    ├── ResponseMismatchError        the answer does not fit the request: wrong lengths, impossible scores, another model
+    └── ClientClosedError            the call was given up because its client or its window was closed
 
 Each can be pickled: Spark carries them from a worker process to the driver.
 """
@@ -27,15 +27,15 @@ class ConfigError(ClientError):
     """A setting of the client is impossible."""
 
 
-class TargetUnavailable(ClientError):
+class TargetUnavailableError(ClientError):
     """No server behind the target gave an answer within the retry budget."""
 
 
-class NoAddress(TargetUnavailable):
+class NoAddressError(TargetUnavailableError):
     """There is no address to call: no ready endpoint, or nobody who tells."""
 
 
-class RequestRejected(ClientError):
+class RequestRejectedError(ClientError):
     """The server refused the request for good: sending it again would give the same answer.
 
     Parameters
@@ -43,7 +43,7 @@ class RequestRejected(ClientError):
     message
         One sentence with the server's own words.
     code
-        Name of the gRPC status, for example ``"NOT_FOUND"``.
+        Name of the gRPC status, for example `"NOT_FOUND"`.
     """
 
     def __init__(self, message: str, code: str) -> None:
@@ -51,15 +51,15 @@ class RequestRejected(ClientError):
         self.code = code
 
     def __str__(self) -> str:
-        """Give the sentence alone; the code is already part of it."""
+        """Return the sentence alone; the code is already part of it."""
         return str(self.args[0])
 
 
-class MessageTooLarge(RequestRejected):
+class MessageTooLargeError(RequestRejectedError):
     """The request or its answer is larger than gRPC's message limit on one of the two sides."""
 
 
-class ServerFault(ClientError):
+class ServerFaultError(ClientError):
     """The server failed on its own account.
 
     Parameters
@@ -75,17 +75,17 @@ class ServerFault(ClientError):
         self.code = code
 
     def __str__(self) -> str:
-        """Give the sentence alone."""
+        """Return the sentence alone."""
         return str(self.args[0])
 
 
-class ServerDied(ServerFault):
+class ServerDiedError(ServerFaultError):
     """The connection broke whenever the server had this call, though it answered another one just before."""
 
 
-class ResponseMismatch(ClientError):
+class ResponseMismatchError(ClientError):
     """The answer does not fit the request."""
 
 
-class ClientClosed(ClientError):
+class ClientClosedError(ClientError):
     """The call was given up because nobody waits for it any more."""

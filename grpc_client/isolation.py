@@ -1,10 +1,10 @@
 """Finding the rows of a batch on which the server fails, by halving the batch until they are alone.
 
 A server fault is a property of the rows, or of the moment. Half a batch is a repetition of its rows, so nothing is
-repeated whole: either the halves are answered, or the fault is narrowed down, in about ``2 log2(rows)`` calls a row. A
+repeated whole: either the halves are answered, or the fault is narrowed down, in about `2 log2(rows)` calls a row. A
 row that is alone is tried several times before it is given up; all others keep their scores.
 
-Two faults are halved: one that the service itself admits (`grpc_client.retry`), and a server whose connection breaks
+Two faults are halved: one that the service itself admits (`grpc_client.flow_control.retry`), and a server whose connection breaks
 whenever it has the batch. Silence, refusals and whatever gRPC or a proxy says are not: they say nothing about the rows,
 and end with the retry budget.
 """
@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from grpc_client.answers import FAILED, BatchScores, RowFailure
-from grpc_client.columns import PairColumns
-from grpc_client.errors import MessageTooLarge, ResponseMismatch, ServerDied, ServerFault
+from grpc_client.errors import MessageTooLargeError, ResponseMismatchError, ServerDiedError, ServerFaultError
+from grpc_client.pair_batch import PairBatch
+from grpc_client.results import FAILED, BatchScores, RowFailure
 
 
 @dataclass(frozen=True)
-class Tolerance:
+class FaultPolicy:
     """How much of what may be the rows' own fault a call puts up with.
 
     Attributes
@@ -39,14 +39,14 @@ class Tolerance:
     suspect: bool = False
 
 
-WHOLE = Tolerance(deaths=2)
-ALONE = Tolerance(faults=3, deaths=3)
+WHOLE = FaultPolicy(deaths=2)
+ALONE = FaultPolicy(faults=3, deaths=3)
 
-Send = Callable[[PairColumns, Tolerance], BatchScores]
+Send = Callable[[PairBatch, FaultPolicy], BatchScores]
 RowFailed = Callable[[str], None]
 
 
-def score_isolating(columns: PairColumns, send: Send, row_failed: RowFailed) -> BatchScores:
+def score_isolating(columns: PairBatch, send: Send, row_failed: RowFailed) -> BatchScores:
     """Score all rows, those on which the server fails apart.
 
     Parameters
@@ -71,27 +71,27 @@ def score_isolating(columns: PairColumns, send: Send, row_failed: RowFailed) -> 
     return _score(columns, send, row_failed, suspect=False)
 
 
-def _score(columns: PairColumns, send: Send, row_failed: RowFailed, *, suspect: bool) -> BatchScores:
+def _score(columns: PairBatch, send: Send, row_failed: RowFailed, *, suspect: bool) -> BatchScores:
     tolerance = ALONE if columns.rows == 1 else WHOLE
     if suspect:
         # Halving is harmless, so a part of a suspect is halved at once; a row that is alone is judged with care.
-        tolerance = Tolerance(tolerance.faults, ALONE.deaths if columns.rows == 1 else 1, suspect=True)
+        tolerance = FaultPolicy(tolerance.faults, ALONE.deaths if columns.rows == 1 else 1, suspect=True)
     try:
         return send(columns, tolerance)
-    except (MessageTooLarge, ServerFault) as error:
+    except (MessageTooLargeError, ServerFaultError) as error:
         if columns.rows == 1:
             return _given_up(error, row_failed)
-        suspect = suspect or isinstance(error, ServerDied)
+        suspect = suspect or isinstance(error, ServerDiedError)
     first, second = (_score(half, send, row_failed, suspect=suspect) for half in columns.halves())
     return _joined(first, second)
 
 
-def _given_up(error: MessageTooLarge | ServerFault, row_failed: RowFailed) -> BatchScores:
+def _given_up(error: MessageTooLargeError | ServerFaultError, row_failed: RowFailed) -> BatchScores:
     row_failed(str(error))
     match error:
-        case MessageTooLarge():
+        case MessageTooLargeError():
             reason = "the row alone is larger than a message may be"
-        case ServerDied():
+        case ServerDiedError():
             reason = "the server's connection breaks whenever it has this row"
         case _:
             # Without the request's id, so that equal faults have equal reasons.
@@ -101,7 +101,7 @@ def _given_up(error: MessageTooLarge | ServerFault, row_failed: RowFailed) -> Ba
 
 def _joined(first: BatchScores, second: BatchScores) -> BatchScores:
     if first.model is not None and second.model is not None and first.model != second.model:
-        raise ResponseMismatch(f"one batch was scored by {first.model} and {second.model}")
+        raise ResponseMismatchError(f"one batch was scored by {first.model} and {second.model}")
     shift = len(first.scores)
     return BatchScores(
         scores=[*first.scores, *second.scores],

@@ -40,7 +40,7 @@ _processes: dict[int, _Process] = {}
 
 
 @contextmanager
-def client_for(config: ClientConfig) -> Iterator[RelevanceClient]:
+def shared_client(config: ClientConfig) -> Iterator[RelevanceClient]:
     """Lend this process's client for `config`; made by the first who asks, and kept for those who come later.
 
     Kept until a client for another configuration is asked for while nobody uses this one. Do not close it.

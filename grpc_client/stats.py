@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-from grpc_client.errors import ServerFault
+from grpc_client.errors import ServerFaultError
 
 # Rows that may all be one title's, or one bad hour's: below these numbers a share says little about the whole night.
 _FEW_ROWS, _SOME_ROWS = 100, 1000
@@ -75,7 +75,7 @@ class Counters:
 
         Raises
         ------
-        ServerFault
+        ServerFaultError
             If too many have failed.
         """
         with self._lock:
@@ -84,12 +84,12 @@ class Counters:
         some = now.failed_rows > max(_SOME_ROWS, ratio * now.rows)
         few = now.failed_rows > max(_FEW_ROWS, max(ratio, _HOPELESS) * now.rows)
         if some or few or not ratio:
-            raise ServerFault(
+            raise ServerFaultError(
                 f"{self._target} failed on {now.failed_rows} of {now.rows} rows, more than "
                 f"the {ratio:.2%} that may be; the last time: {why}"
             )
 
     def snapshot(self, in_flight: int) -> ClientStats:
-        """Give all counts as they are now."""
+        """Return all counts as they are now."""
         with self._lock:
             return replace(self._stats, in_flight=in_flight)

@@ -58,7 +58,7 @@ def needs_no_proxy(target: str) -> bool:
 
 
 def _split(target: str) -> tuple[str, str]:
-    """Give the scheme, in small letters and empty if there is none, and what follows its colon and slashes."""
+    """Return the scheme, in small letters and empty if there is none, and what follows its colon and slashes."""
     found = _WITH_SLASHES.fullmatch(target) or _WITHOUT_SLASHES.fullmatch(target)
     return (found[1].lower(), found[2]) if found else ("", target)
 

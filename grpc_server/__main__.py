@@ -1,4 +1,4 @@
-"""``qtr serve``, also ``python -m grpc_server``."""
+"""`qtr serve`, also `python -m grpc_server`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     import asyncio
     import logging
 
-    from grpc_server.config import ServerSettings
-    from qtr import logs, standard_streams
+    from grpc_server.settings import ServerSettings
+    from qtr_runtime import logs, standard_streams
 
     standard_streams.make_safe()
     settings = ServerSettings.parse(sys.argv[1:] if argv is None else argv)

@@ -6,9 +6,9 @@ import logging
 import resource
 from typing import Final
 
-from grpc_server.config import ServerSettings
 from grpc_server.errors import StartupError
-from grpc_server.metrics_endpoint import MOST_CONNECTIONS
+from grpc_server.settings import ServerSettings
+from grpc_server.telemetry.metrics_endpoint import MOST_CONNECTIONS
 
 log = logging.getLogger(__name__)
 

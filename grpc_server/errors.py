@@ -14,7 +14,7 @@
     ├── ScoringError           the model failed on this request; the log has the cause
     └── StartupError           the server cannot start or stop as asked
 
-What each becomes on the wire is in :mod:`grpc_server.status`.
+What each becomes on the wire is in `grpc_server.transport.status`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class ServiceError(Exception):
 
 
 class UnavailableError(ServiceError):
-    """Work was not taken in; ``retry_after`` says in how many seconds there should be room.
+    """Work was not taken in; `retry_after` says in how many seconds there should be room.
 
-    ``reason`` is the word under which it is counted.
+    `reason` is the word under which it is counted.
     """
 
     reason: ClassVar[str] = "unavailable"

@@ -1,4 +1,4 @@
-"""Ask the server on this machine for its health: ``python -m grpc_server.probe``, exit status 0 if it serves.
+"""Ask the server on this machine for its health: `python -m grpc_server.probe`, exit status 0 if it serves.
 
 For probes where Kubernetes' own cannot go: they speak plain text only, without a certificate. The probe reads the
 server's settings from the same variables and file, and so finds its port and its certificate by itself.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from grpc_server.config import ServerSettings
-from qtr.settings import usage_error
+from grpc_server.settings import ServerSettings
+from qtr_runtime.settings import usage_error
 
 if TYPE_CHECKING:
     import grpc

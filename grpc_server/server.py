@@ -14,23 +14,24 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from grpc_server import open_inference, transport
-from grpc_server.config import ServerSettings
+from grpc_server import listener
+from grpc_server.api import open_inference
+from grpc_server.api.health import HealthServicer
+from grpc_server.api.relevance import RelevanceServicer
+from grpc_server.api.relevance_messages import RequestLimits
+from grpc_server.core.engine import Engine, IncomingCalls
+from grpc_server.core.observer import Observer
+from grpc_server.core.registry import ModelRegistry, smoke_test
+from grpc_server.core.reload import BundleReloader
 from grpc_server.descriptors import fit_connections
-from grpc_server.engine import Doorstep, Engine
-from grpc_server.entrance import Entrance, Room
 from grpc_server.errors import StartupError
-from grpc_server.health import HealthServicer
-from grpc_server.messages import RequestLimits
-from grpc_server.metrics import ReadFiles
-from grpc_server.models import ServedModels, smoke_test
-from grpc_server.observer import Observer
-from grpc_server.reload import BundleReloader
-from grpc_server.servicer import RelevanceServicer
+from grpc_server.settings import ServerSettings
 from grpc_server.signals import Signals
-from grpc_server.telemetry import Telemetry
-from grpc_server.wire import ValueBound
-from qtr.parentage import on_stdin_close
+from grpc_server.telemetry.metrics import ReadFiles
+from grpc_server.telemetry.telemetry import Telemetry
+from grpc_server.transport.admission import AdmissionController, AdmissionLimits
+from grpc_server.transport.wire import ValueBound
+from qtr_runtime.parent_process import on_stdin_close
 from relevance_model import Bundle, ModelError, Scorer, default_bundle_path
 from relevance_stubs.inference import open_inference_pb2, open_inference_pb2_grpc
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
@@ -57,17 +58,17 @@ async def serve(settings: ServerSettings, signals: Signals) -> None:
     started = perf_counter()
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     settings = fit_connections(settings)
-    backlog = transport.backlog(settings)
+    backlog = listener.backlog(settings)
     telemetry = Telemetry(settings, backlog=backlog)
-    rooms = transport.rooms(settings)
-    engine, reloader = _load(settings, telemetry.observer, doorstep=rooms.work.arrivals)
+    rooms = listener.rooms(settings)
+    engine, reloader = _load(settings, telemetry.observer, incoming_calls=rooms.work.arrivals)
     # Until here a signal ends the process at once.
     signals.stop_with(loop, stop.set)
     engine.start()
     reloading = _reload_on_demand(reloader, signals, settings.watch_bundle_seconds)
-    server = grpc.aio.server(options=transport.channel_options(settings))
-    callers = transport.callers(settings)
-    entrance = Entrance(
+    server = grpc.aio.server(options=listener.channel_options(settings))
+    callers = listener.callers(settings)
+    entrance = AdmissionController(
         server,
         callers,
         work=rooms.work,
@@ -90,8 +91,8 @@ async def serve(settings: ServerSettings, signals: Signals) -> None:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
             reflection.aio.ReflectionServicer(names), entrance.services
         )
-    certificate = transport.certificate(settings)
-    address = transport.bind(server, settings, certificate)
+    certificate = listener.certificate(settings)
+    address = listener.bind(server, settings, certificate)
     files = ReadFiles(tokens=callers.tokens, certificate=certificate, bundle=reloader)
     metrics_address = await telemetry.listen(engine, files)
     await server.start()
@@ -119,7 +120,7 @@ async def serve(settings: ServerSettings, signals: Signals) -> None:
     _leave(drained)
 
 
-def _load(settings: ServerSettings, observer: Observer, doorstep: Doorstep) -> tuple[Engine, BundleReloader]:
+def _load(settings: ServerSettings, observer: Observer, incoming_calls: IncomingCalls) -> tuple[Engine, BundleReloader]:
     path = settings.bundle or default_bundle_path()
 
     def make_scorer(bundle: Bundle) -> Scorer:
@@ -137,14 +138,14 @@ def _load(settings: ServerSettings, observer: Observer, doorstep: Doorstep) -> t
         smoke_test(scorer)
     except ModelError as error:
         raise StartupError(str(error)) from None
-    models = ServedModels(scorer)
+    models = ModelRegistry(scorer)
     engine = Engine(
         models,
         max_queued_tokens=settings.max_queued_tokens,
         batch_tokens=settings.batch_tokens,
         mixed_batch_tokens=settings.mixed_batch_tokens,
         observer=observer,
-        doorstep=doorstep,
+        incoming_calls=incoming_calls,
         score_cache_bytes=settings.score_cache_bytes,
     )
     return engine, BundleReloader(path, models, make_scorer)
@@ -187,7 +188,7 @@ def _text_methods(settings: ServerSettings) -> dict[str, ValueBound]:
 
 
 async def _first(*events: asyncio.Event) -> None:
-    """Wait until one of ``events`` is set."""
+    """Wait until one of `events` is set."""
     waiting = [asyncio.ensure_future(event.wait()) for event in events]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for each in waiting:
@@ -211,7 +212,7 @@ class _Drained:
 
 
 async def _drain(
-    server: grpc.aio.Server, health: HealthServicer, engine: Engine, work: Room, settings: ServerSettings
+    server: grpc.aio.Server, health: HealthServicer, engine: Engine, work: AdmissionLimits, settings: ServerSettings
 ) -> _Drained:
     """Tell the balancers first, then refuse new work, then finish what was accepted.
 
@@ -226,7 +227,7 @@ async def _drain(
     try:
         async with asyncio.timeout(seconds - cut_seconds):
             if not engine.broken.is_set():
-                await asyncio.sleep(min(settings.notice_seconds, seconds / 2))
+                await asyncio.sleep(min(settings.lame_duck_seconds, seconds / 2))
             await engine.drain()
             drained = not engine.broken.is_set()
             if drained:
@@ -268,7 +269,7 @@ def _leave(drained: _Drained) -> None:
     log.info("stopped")
 
 
-async def _part(server: grpc.aio.Server, work: Room) -> None:
+async def _part(server: grpc.aio.Server, work: AdmissionLimits) -> None:
     """Return when every answer was sent, and the connections were closed or had a moment for it."""
     stopping = asyncio.ensure_future(server.stop(_NEVER_SECONDS))
     answered = asyncio.ensure_future(work.budget.empty())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make each ``prometheus-rule.yaml`` of the ``alerts.yaml`` beside it: ``make manifests``.
+"""Make each `prometheus-rule.yaml` of the `alerts.yaml` beside it: `make manifests`.
 
 Kustomize cannot put a file into a resource as structure, so the Prometheus operator's form of the rules is generated.
 The text is taken over as it is, two steps further to the right.
@@ -29,7 +29,7 @@ spec:
 
 
 def rule_of(folder: Path) -> str:
-    """Give the resource of the alerts in a folder, as text."""
+    """Return the resource of the alerts in a folder, as text."""
     name, namespace, component = PLACES[folder]
     text = (Path(__file__).parent / folder / "alerts.yaml").read_text()
     groups = text[text.index("groups:") :]

@@ -1,4 +1,4 @@
-"""The ``qtr`` command: one word chooses the program, which is imported only then."""
+"""The `qtr` command: one word chooses the program, which is imported only then."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Program(NamedTuple):
-    """A program behind ``qtr``: where its ``main(argv) -> int`` is, what it needs and what it does."""
+    """A program behind `qtr`: where its `main(argv) -> int` is, what it needs and what it does."""
 
     module: str
     extra: str
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = module.main(words[1:])
     except Exception as error:
-        from qtr.own_process import stand_ins_sentence
+        from qtr_runtime.own_process import stand_ins_sentence
 
         if not (sentence := stand_ins_sentence()):
             raise

@@ -1,4 +1,4 @@
-"""``qtr plan``: how long a night will take, and how many replicas it needs, before anything runs."""
+"""`qtr plan`: how long a night will take, and how many replicas it needs, before anything runs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pydantic import Field, field_validator
 from rich.console import Console
 from rich.table import Table
 
-from qtr.caller import CallerSettings
-from qtr.cpus import available_cpus
-from qtr.night import Night, Outlook, Rate, outlook, replicas_needed
-from qtr.settings import usage_error
+from grpc_client.settings import ClientSettings
+from qtr.capacity import Forecast, Rate, Workload, forecast, replicas_needed
+from qtr_runtime.cpus import available_cpus
+from qtr_runtime.settings import usage_error
 
 _CLOCK = re.compile(r"(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)")
 _DURATION = re.compile(r"(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m(?:in)?)?")
-_CALL_DEADLINE_S = 30.0
+_CALL_DEADLINE_SECONDS = 30.0
 
 
-class PlanSettings(CallerSettings):
+class PlanSettings(ClientSettings):
     """Says how long labelling so many rows takes, and how many replicas it needs to be done in time.
 
     One replica's rate is given, or measured for some seconds: against --target, or on servers that are started on this
@@ -83,17 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     rate = _rate(settings)
     if rate is None:
         return 1
-    night = Night(
+    night = Workload(
         pairs=math.ceil(settings.rows * settings.new),
         callers=settings.executors * settings.cores,
         in_flight=settings.in_flight,
         rows_per_rpc=settings.rows_per_rpc,
-        overhead_s=settings.overhead,
+        overhead_seconds=settings.overhead,
         headroom=settings.headroom,
-        within_s=_within_s(settings.by, start),
+        within_seconds=_within_seconds(settings.by, start),
     )
     needed = replicas_needed(night, rate)
-    planned = outlook(night, rate, settings.replicas or needed or rate.replicas)
+    planned = forecast(night, rate, settings.replicas or needed or rate.replicas)
     if settings.json_output:
         finish = (start + timedelta(seconds=planned.seconds)).isoformat(timespec="seconds")
         values = {"rows": settings.rows, **asdict(night), "calls": night.calls, "rate": asdict(rate)}
@@ -108,7 +108,7 @@ def _rate(settings: PlanSettings) -> Rate | None:
     if settings.pairs_per_second is not None:
         return Rate(settings.pairs_per_second, "as given", settings.replicas or 1)
     from grpc_client import ClientConfig, ClientError, ConfigError
-    from qtr.rate import made_up_pairs, measured
+    from qtr.throughput import made_up_pairs, measured
     from qtr.tune import read_pairs, serving
 
     pairs = read_pairs(settings.pairs, settings.prog) if settings.pairs else made_up_pairs()
@@ -140,9 +140,9 @@ def _rate(settings: PlanSettings) -> Rate | None:
     return Rate(found.pairs_per_second / replicas, source, replicas, found.caller_seconds_per_pair)
 
 
-def _notes(night: Night, rate: Rate, planned: Outlook, needed: int | None) -> list[str]:
+def _notes(night: Workload, rate: Rate, planned: Forecast, needed: int | None) -> list[str]:
     notes = []
-    if night.within_s is not None and needed is None:
+    if night.within_seconds is not None and needed is None:
         notes.append("no number of replicas is done in time: what is around the scoring takes as long")
     elif needed is not None and not planned.in_time:
         notes.append(f"to be done in time takes {needed:,} replicas, and as many calls in flight")
@@ -157,15 +157,15 @@ def _notes(night: Night, rate: Rate, planned: Outlook, needed: int | None) -> li
             f"{night.callers:,} cores can prepare and send {planned.pairs_per_second:,.0f} pairs/s at most, at "
             f"{rate.caller_seconds_per_pair * 1e6:.1f} µs a pair: more executors would help, more replicas would not"
         )
-    if planned.longest_wait_s > _CALL_DEADLINE_S / 2:
+    if planned.longest_wait_seconds > _CALL_DEADLINE_SECONDS / 2:
         notes.append(
-            f"with all calls in flight, one waits {planned.longest_wait_s:.0f} s in the servers' queues, and its "
-            f"deadline is {_CALL_DEADLINE_S:g} s: fewer in flight would do"
+            f"with all calls in flight, one waits {planned.longest_wait_seconds:.0f} s in the servers' queues, and its "
+            f"deadline is {_CALL_DEADLINE_SECONDS:g} s: fewer in flight would do"
         )
     return notes
 
 
-def _print(settings: PlanSettings, night: Night, rate: Rate, planned: Outlook, start: datetime) -> None:
+def _print(settings: PlanSettings, night: Workload, rate: Rate, planned: Forecast, start: datetime) -> None:
     console = Console()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
@@ -185,7 +185,9 @@ def _print(settings: PlanSettings, night: Night, rate: Rate, planned: Outlook, s
         f"pairs/s: {rate.pairs_per_second:,.0f} less {night.headroom:.0%} headroom, {rate.source}",
     )
     table.add_row("service", f"{planned.pairs_per_second:,.0f}", f"pairs/s, replicas {planned.replicas:,}")
-    table.add_row("scoring", _span(planned.seconds - night.overhead_s), f"and {_span(night.overhead_s)} around it")
+    table.add_row(
+        "scoring", _span(planned.seconds - night.overhead_seconds), f"and {_span(night.overhead_seconds)} around it"
+    )
     end = start + timedelta(seconds=planned.seconds)
     table.add_row("done", f"{end:%H:%M}", f"{_span(planned.seconds)} after {start:%H:%M}{_verdict(night, planned)}")
     console.print(table)
@@ -196,17 +198,17 @@ def _print(settings: PlanSettings, night: Night, rate: Rate, planned: Outlook, s
         console.print(f"! {note}", style="yellow", highlight=False)
 
 
-def _choices(night: Night, rate: Rate, planned: Outlook, needed: int | None, start: datetime) -> Table:
+def _choices(night: Workload, rate: Rate, planned: Forecast, needed: int | None, start: datetime) -> Table:
     middle = needed or planned.replicas
     numbers = {1 << power for power in range(20)} | {planned.replicas, middle}
     table = Table(title="by number of replicas", title_justify="left")
     for heading in ("replicas", "pairs/s", "takes", "done"):
         table.add_column(heading, justify="right")
-    table.add_column("in time" if night.within_s is not None else "")
+    table.add_column("in time" if night.within_seconds is not None else "")
     for number in sorted(number for number in numbers if middle / 8 <= number <= 4 * middle):
-        each = outlook(night, rate, number)
+        each = forecast(night, rate, number)
         end = start + timedelta(seconds=each.seconds)
-        marks = [] if night.within_s is None else ["yes" if each.in_time else "no"]
+        marks = [] if night.within_seconds is None else ["yes" if each.in_time else "no"]
         marks += ["fewest"] if number == needed and each.in_time else []
         marks += ["planned"] if number == planned.replicas else []
         style = "bold" if number == planned.replicas else "" if each.in_time else "dim"
@@ -215,10 +217,10 @@ def _choices(night: Night, rate: Rate, planned: Outlook, needed: int | None, sta
     return table
 
 
-def _verdict(night: Night, planned: Outlook) -> str:
-    if night.within_s is None:
+def _verdict(night: Workload, planned: Forecast) -> str:
+    if night.within_seconds is None:
         return ""
-    spare = night.within_s - planned.seconds
+    spare = night.within_seconds - planned.seconds
     return f", {_span(spare)} to spare" if spare >= 0 else f", {_span(-spare)} too late"
 
 
@@ -237,7 +239,7 @@ def _at(clock: str | None, now: datetime) -> datetime:
     return now.replace(hour=hour, minute=minute, second=0, microsecond=0)
 
 
-def _within_s(by: str | None, start: datetime) -> float | None:
+def _within_seconds(by: str | None, start: datetime) -> float | None:
     if by is None:
         return None
     if _CLOCK.fullmatch(by):

@@ -1,4 +1,4 @@
-"""``qtr score``: one query against some titles, for a person at a terminal."""
+"""`qtr score`: one query against some titles, for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qtr.caller import CallerSettings
-from qtr.settings import USAGE_ERROR
-from qtr.terminal import printable
+from grpc_client.settings import ClientSettings
+from qtr_runtime.settings import USAGE_ERROR
+from qtr_runtime.terminal import escape_control
 
 
-class ScoreSettings(CallerSettings):
+class ScoreSettings(ClientSettings):
     """Scores one query against one or more titles, in this process or by a running server."""
 
     prog: ClassVar[str] = "qtr score"
@@ -33,7 +33,7 @@ class ScoreSettings(CallerSettings):
         default=None, description="Folder of the model bundle, without --target; the bundled student if absent."
     )
     json_output: bool = Field(default=False, alias="json", description="Print one JSON object instead of a table.")
-    deadline: float = Field(default=10.0, gt=0, description="Seconds to wait for a server, retries included.")
+    deadline_seconds: float = Field(default=10.0, gt=0, description="Seconds to wait for a server, retries included.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ def _score_remotely(settings: ScoreSettings) -> Scored:
 
     config = ClientConfig(
         str(settings.target),
-        deadline_s=settings.deadline,
-        retry=RetryPolicy(budget_s=settings.deadline),
+        deadline_seconds=settings.deadline_seconds,
+        retry=RetryPolicy(budget_seconds=settings.deadline_seconds),
         priority="interactive",
         tls=settings.tls_files(),
         token_file=settings.token_file_name(),
@@ -121,14 +121,14 @@ def _score_remotely(settings: ScoreSettings) -> Scored:
 
 
 def _print_table(scored: Scored) -> None:
-    table = Table(title=Text(f"“{printable(scored.query)}”", style="bold"), title_justify="left")
+    table = Table(title=Text(f"“{escape_control(scored.query)}”", style="bold"), title_justify="left")
     table.add_column("score", justify="right")
     table.add_column("label")
     table.add_column("title", overflow="fold")
     for result in sorted(scored.results, key=lambda each: -1.0 if each.score is None else each.score, reverse=True):
         score = "-" if result.score is None else f"{result.score:.4f}"
         label = result.label if result.error is None else result.error
-        table.add_row(score, Text(label or ""), Text(printable(result.title)))
+        table.add_row(score, Text(label or ""), Text(escape_control(result.title)))
     console = Console()
     console.print(table)
     console.print(Text(f"model {scored.model_name} {scored.model_version}", style="dim"))

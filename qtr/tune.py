@@ -1,4 +1,4 @@
-"""``qtr tune``: find the settings of ``qtr serve`` that fit this machine, by measuring them on it.
+"""`qtr tune`: find the settings of `qtr serve` that fit this machine, by measuring them on it.
 
 Every combination is served by real server processes, one per share of the cores, saturated by bulk calls while a
 person asks single pairs. What counts is the bulk throughput among those that keep the person's p99 within bounds.
@@ -20,10 +20,10 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from qtr.cpus import available_cpus
-from qtr.load import Load, Pair, percentile, run
-from qtr.own_process import module_command, module_environment
-from qtr.settings import ProgramSettings, usage_error
+from qtr.load_generator import Load, Pair, percentile, run
+from qtr_runtime.cpus import available_cpus
+from qtr_runtime.own_process import module_command, module_environment
+from qtr_runtime.settings import ProgramSettings, usage_error
 
 _CALL_ROWS = 256
 
@@ -59,7 +59,7 @@ class Trial:
     single_p99_ms: float
 
     def dominated_by(self, other: Trial) -> bool:
-        """Tell whether ``other`` is at least as good in both ways, and better in one."""
+        """Tell whether `other` is at least as good in both ways, and better in one."""
         ours = (self.pairs_per_second, -self.single_p99_ms)
         theirs = (other.pairs_per_second, -other.single_p99_ms)
         return theirs != ours and theirs[0] >= ours[0] and theirs[1] >= ours[1]
@@ -165,7 +165,7 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def write_settings(path: Path, best: Trial, settings: TuneSettings) -> None:
-    """Write the settings file that ``qtr serve --config`` reads."""
+    """Write the settings file that `qtr serve --config` reads."""
     path.write_text(
         f"# Measured by qtr tune on {settings.cpus} cores: {best.pairs_per_second:.0f} pairs/s, a person's p99 "
         f"{best.single_p99_ms:.1f} ms under load.\n"

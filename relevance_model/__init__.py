@@ -8,10 +8,10 @@ True
 """
 
 from relevance_model.bundle import Bundle, BundleManifest, Calibration, Graphs, default_bundle_path, write_bundle
-from relevance_model.encoder import DEFAULT_MAX_TEXT_BYTES
 from relevance_model.errors import BundleError, ModelError, RequestError
 from relevance_model.pairs import Pairs
 from relevance_model.scorer import DEFAULT_CACHE_BYTES, DEFAULT_MICRO_BATCH, Scorer, Scores
+from relevance_model.tokenizer import DEFAULT_MAX_TEXT_BYTES
 
 __all__ = [
     "DEFAULT_CACHE_BYTES",

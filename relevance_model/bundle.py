@@ -1,15 +1,15 @@
 """The model bundle: a folder that holds everything needed to score, and proves that it is unaltered.
 
-``bundle.json`` is the manifest; beside it lie up to three ONNX graphs, ``tokenizer.json`` and ``MODEL_CARD.md``. A pair
+`bundle.json` is the manifest; beside it lie up to three ONNX graphs, `tokenizer.json` and `MODEL_CARD.md`. A pair
 is scored by up to three graphs so that what belongs to one text is computed once per text:
 
 ========== ==================================================== ==============================================
-graph      inputs (each optional in ``pair``)                   output
+graph      inputs (each optional in `pair`)                   output
 ========== ==================================================== ==============================================
-``query``  ``ids`` int32 [N, L], ``length`` int32 [N]           ``state`` float32 [N, S_q]
-``title``  ``ids`` int32 [N, L], ``length`` int32 [N]           ``state`` float32 [N, S_t]
-``pair``   ``query_ids``, ``query_length``, ``query_state``,    ``logit`` float32 [N]
-           ``title_ids``, ``title_length``, ``title_state``
+`query`  `ids` int32 [N, L], `length` int32 [N]           `state` float32 [N, S_q]
+`title`  `ids` int32 [N, L], `length` int32 [N]           `state` float32 [N, S_t]
+`pair`   `query_ids`, `query_length`, `query_state`,    `logit` float32 [N]
+           `title_ids`, `title_length`, `title_state`
 ========== ==================================================== ==============================================
 
 This one shape holds a split BiLSTM (the per-text passes are cached), a twin encoder (the pair graph reads states only)
@@ -39,7 +39,7 @@ class _Strict(BaseModel):
 
 
 class Calibration(_Strict):
-    """Platt scaling: ``score = sigmoid(slope * logit + intercept)`` (Platt, 1999)."""
+    """Platt scaling: `score = sigmoid(slope * logit + intercept)` (Platt, 1999)."""
 
     method: Literal["platt"] = "platt"
     slope: float = Field(default=1.0, gt=0.0)
@@ -47,7 +47,7 @@ class Calibration(_Strict):
 
 
 class Graphs(_Strict):
-    """File names of the graphs; ``query`` and ``title`` are absent in a cross-encoder."""
+    """File names of the graphs; `query` and `title` are absent in a cross-encoder."""
 
     query: str | None = None
     title: str | None = None
@@ -55,7 +55,7 @@ class Graphs(_Strict):
 
 
 class BundleManifest(_Strict):
-    """What ``bundle.json`` holds; unknown fields and unknown schema versions are refused."""
+    """What `bundle.json` holds; unknown fields and unknown schema versions are refused."""
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
@@ -86,9 +86,9 @@ class Bundle:
     path
         The folder.
     manifest
-        Its parsed ``bundle.json``.
+        Its parsed `bundle.json`.
     sha256
-        SHA-256 (hex) of ``bundle.json``; as that holds every other file's, it names the exact bytes of the model.
+        SHA-256 (hex) of `bundle.json`; as that holds every other file's, it names the exact bytes of the model.
     """
 
     path: Path
@@ -133,9 +133,9 @@ def default_bundle_path() -> Path:
 
 
 def write_bundle(folder: str | Path, manifest: BundleManifest) -> Bundle:
-    """Write ``bundle.json`` over the files already in ``folder`` and read the result back.
+    """Write `bundle.json` over the files already in `folder` and read the result back.
 
-    Every file in the folder is listed with its checksum; ``manifest.files`` is replaced.
+    Every file in the folder is listed with its checksum; `manifest.files` is replaced.
     """
     folder = Path(folder)
     files = {p.name: _sha256(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}

@@ -43,7 +43,7 @@ class Characters:
         self._forms: dict[str, str] = {}
 
     def words(self, text: str, most: int) -> list[str]:
-        """Return the first words of ``text``, up to ``most``, as they stand there; none is empty once normalized.
+        """Return the first words of `text`, up to `most`, as they stand there; none is empty once normalized.
 
         Characters that leave nothing are left out, unless marks follow each other.
         """
@@ -54,7 +54,7 @@ class Characters:
         return self._words(text, most)
 
     def normalized(self, word: str, most: int) -> str:
-        """Return what the tokenizer's normalizer makes of a word of :meth:`words`, at least its first ``most``."""
+        """Return what the tokenizer's normalizer makes of a word of `words`, at least its first `most`."""
         points, kinds = self._kinds_of(word)
         sequence = kinds.tobytes()
         if _DROPPED not in sequence and not _MARKS.search(sequence):

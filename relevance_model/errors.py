@@ -6,7 +6,7 @@
     ├── BundleError            a bundle that is missing, altered, or not understood
     └── RequestError           a request that is malformed as a whole (an index out of range, columns that disagree)
 
-A single bad *row* is never an exception: it gets a reason beside its empty score (see :mod:`relevance_model.scorer`).
+A single bad *row* is never an exception: it gets a reason beside its empty score (see `relevance_model.scorer`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class BundleError(ModelError):
 
 
 class RequestError(ModelError):
-    """The request is malformed as a whole; ``field`` names the offending field."""
+    """The request is malformed as a whole; `field` names the offending field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")

@@ -32,7 +32,7 @@ class GreedyPieces:
         self._characters = frozenset().union(*vocabulary)
 
     def cut(self, word: str) -> list[int]:
-        """Return the ids of the pieces of ``word``, which is normalized and not empty."""
+        """Return the ids of the pieces of `word`, which is normalized and not empty."""
         size = len(word)
         if size > self.longest_word or not self._characters.issuperset(word):
             return self.unknown

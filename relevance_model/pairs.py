@@ -17,7 +17,7 @@ IndexArray = NDArray[np.int64]
 class Pairs:
     """Dictionary-encoded (query, title) rows.
 
-    Row ``i`` is ``(queries[query_index[i]], titles[title_index[i]])``: a text that repeats is held, sent and encoded
+    Row `i` is `(queries[query_index[i]], titles[title_index[i]])`: a text that repeats is held, sent and encoded
     once.
 
     Attributes
@@ -74,7 +74,7 @@ class Pairs:
         )
 
     def rows(self, start: int, stop: int) -> Pairs:
-        """Return the rows from ``start`` to before ``stop``, over the texts they use."""
+        """Return the rows from `start` to before `stop`, over the texts they use."""
         used_q, rows_q = np.unique(self.query_index[start:stop], return_inverse=True)
         used_t, rows_t = np.unique(self.title_index[start:stop], return_inverse=True)
         return Pairs([self.queries[i] for i in used_q], [self.titles[i] for i in used_t], rows_q, rows_t)

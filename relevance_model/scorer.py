@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relevance_model.bundle import TOKENIZER, Bundle
-from relevance_model.column import Column
-from relevance_model.encoder import DEFAULT_MAX_TEXT_BYTES, TextEncoder
-from relevance_model.graph import Graph
+from relevance_model.onnx_graph import OnnxGraph
 from relevance_model.pairs import IndexArray, Pairs
 from relevance_model.text_cache import ABSENT, TextCache
-from relevance_model.text_pass import TextPass
+from relevance_model.text_column import TextColumn
+from relevance_model.text_encoder import TextEncoder
+from relevance_model.tokenizer import DEFAULT_MAX_TEXT_BYTES, TextTokenizer
 from relevance_model.wordpiece import WordPieces
 
 DEFAULT_MICRO_BATCH = 32
@@ -36,7 +36,7 @@ _PAIR_INPUTS = frozenset({"query_ids", "query_length", "query_state", "title_ids
 
 @dataclass(slots=True)
 class Scores:
-    """The answer to a :class:`Pairs`.
+    """The answer to a `Pairs`.
 
     Attributes
     ----------
@@ -46,14 +46,14 @@ class Scores:
         uint8 [rows], position in the bundle's labels; 0 where the row failed.
     faults
         Row number to the reason it failed, ascending.
-    encode_seconds, infer_seconds
+    tokenize_seconds, infer_seconds
         Wall time spent on tokenisation and in the graphs.
     """
 
     scores: NDArray[np.float32]
     labels: NDArray[np.uint8]
     faults: dict[int, str] = field(default_factory=dict)
-    encode_seconds: float = 0.0
+    tokenize_seconds: float = 0.0
     infer_seconds: float = 0.0
 
 
@@ -94,13 +94,13 @@ class Scorer:
         self._micro_batch = micro_batch
         self._lock = threading.Lock()
 
-        self._pair = Graph(
+        self._pair = OnnxGraph(
             bundle.path / manifest.graphs.pair, allowed_inputs=_PAIR_INPUTS, output="logit", threads=threads
         )
         vocabulary = WordPieces(bundle.path / TOKENIZER)
 
-        def column(name: str, max_tokens: int, share: float) -> Column:
-            encoder = TextEncoder(
+        def column(name: str, max_tokens: int, share: float) -> TextColumn:
+            encoder = TextTokenizer(
                 vocabulary, max_tokens=max_tokens, leading_cls=name == "query", max_text_bytes=max_text_bytes
             )
             cache = TextCache(
@@ -109,23 +109,23 @@ class Scorer:
                 state_size=self._pair.input_width(f"{name}_state"),
                 min_rows=CHUNK_ROWS,
             )
-            return Column(encoder, cache)
+            return TextColumn(encoder, cache)
 
         self.queries = column("query", manifest.max_query_tokens, 1.0 - title_cache_share)
         self.titles = column("title", manifest.max_title_tokens, title_cache_share)
         self._passes = self._text_passes(threads)
 
-    def _text_passes(self, threads: int) -> list[tuple[TextPass, list[Column]]]:
+    def _text_passes(self, threads: int) -> list[tuple[TextEncoder, list[TextColumn]]]:
         """Load the text graphs; a file that serves both columns is loaded once."""
         graphs = self.bundle.manifest.graphs
-        columns: dict[str, list[Column]] = {}
+        columns: dict[str, list[TextColumn]] = {}
         for name, column in ((graphs.query, self.queries), (graphs.title, self.titles)):
             if name is not None:
                 columns.setdefault(name, []).append(column)
         passes = []
         for name, served in columns.items():
-            graph = Graph(self.bundle.path / name, allowed_inputs=_TEXT_INPUTS, output="state", threads=threads)
-            passes.append((TextPass(graph, [c.cache for c in served], micro_batch=self._micro_batch), served))
+            graph = OnnxGraph(self.bundle.path / name, allowed_inputs=_TEXT_INPUTS, output="state", threads=threads)
+            passes.append((TextEncoder(graph, [c.cache for c in served], micro_batch=self._micro_batch), served))
         return passes
 
     def score(self, pairs: Pairs) -> Scores:
@@ -146,7 +146,7 @@ class Scorer:
         return self._calibrated(result)
 
     def _calibrated(self, result: Scores) -> Scores:
-        """Turn the logits in ``result.scores`` into scores and labels."""
+        """Turn the logits in `result.scores` into scores and labels."""
         exponent = self._slope * result.scores.astype(np.float64) + self._intercept
         result.scores = (1.0 / (1.0 + np.exp(-np.clip(exponent, -80.0, 80.0)))).astype(np.float32)
         result.labels = (result.scores >= self._threshold).astype(np.uint8)
@@ -156,7 +156,7 @@ class Scorer:
         return result
 
     def score_texts(self, queries: Sequence[str], titles: Sequence[str], index: ArrayLike = ()) -> Scores:
-        """Score ``titles`` row by row, against ``queries[index[i]]`` or, without an index, ``queries[i]``."""
+        """Score `titles` row by row, against `queries[index[i]]` or, without an index, `queries[i]`."""
         return self.score(Pairs.from_columns(queries, titles, index))
 
     def _score_one(self, query: str, title: str) -> Scores:
@@ -164,7 +164,7 @@ class Scorer:
         row_q, fault_q = self.queries.resolve_one(query)
         row_t, fault_t = self.titles.resolve_one(title)
         result = Scores(np.full(1, np.nan, np.float32), np.zeros(1, np.uint8))
-        result.encode_seconds = self.queries.encode_seconds + self.titles.encode_seconds
+        result.tokenize_seconds = self.queries.tokenize_seconds + self.titles.tokenize_seconds
         started = perf_counter()
         self._fill_states()
         if fault_q is None and fault_t is None:
@@ -181,17 +181,17 @@ class Scorer:
         return result
 
     def _fill_states(self) -> None:
-        """Give the columns' fresh rows their states, and make them visible."""
+        """Return the columns' fresh rows their states, and make them visible."""
         for text_pass, columns in self._passes:
             text_pass.run([column.fresh for column in columns])
         self.queries.publish()
         self.titles.publish()
 
     def _score_chunk(self, pairs: Pairs, offset: int, result: Scores) -> None:
-        """Write the logits of ``pairs`` to ``result.scores[offset:]``, and its faults and timings beside them."""
+        """Write the logits of `pairs` to `result.scores[offset:]`, and its faults and timings beside them."""
         query_rows, query_faults = self.queries.resolve(pairs.queries)
         title_rows, title_faults = self.titles.resolve(pairs.titles)
-        result.encode_seconds += self.queries.encode_seconds + self.titles.encode_seconds
+        result.tokenize_seconds += self.queries.tokenize_seconds + self.titles.tokenize_seconds
         started = perf_counter()
         self._fill_states()
         rows_q = query_rows[pairs.query_index]

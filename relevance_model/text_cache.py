@@ -24,16 +24,16 @@ _LONGEST_KEY = 128
 
 
 class TextCache:
-    """Maps texts to row numbers of ``tokens``, ``lengths`` and ``states``.
+    """Maps texts to row numbers of `tokens`, `lengths` and `states`.
 
     Parameters
     ----------
     max_bytes
-        Bound on arrays and keys together; at least ``min_rows`` rows are held whatever it says.
+        Bound on arrays and keys together; at least `min_rows` rows are held whatever it says.
     max_tokens
-        Columns of ``tokens``.
+        Columns of `tokens`.
     state_size
-        Columns of ``states``; 0 if the model keeps no per-text state.
+        Columns of `states`; 0 if the model keeps no per-text state.
     min_rows
         Most distinct texts one batch may bring.
 
@@ -70,7 +70,7 @@ class TextCache:
         return len(self._row_of)
 
     def find(self, texts: Sequence[str]) -> IndexArray:
-        """Start a batch: return each text's row, or ``ABSENT``; rows found are safe from eviction until the next."""
+        """Start a batch: return each text's row, or `ABSENT`; rows found are safe from eviction until the next."""
         self._batch += 1
         get = self._row_of.get
         rows = np.fromiter((get(_key(text), ABSENT) for text in texts), np.int64, len(texts))
@@ -81,7 +81,7 @@ class TextCache:
         return rows
 
     def find_one(self, text: str) -> int:
-        """Start a batch of one text, as :meth:`find` does."""
+        """Start a batch of one text, as `find` does."""
         self._batch += 1
         row = self._row_of.get(_key(text), ABSENT)
         if row != ABSENT:
@@ -91,7 +91,7 @@ class TextCache:
         return row
 
     def allocate(self, count: int) -> list[int]:
-        """Return ``count`` rows to fill, evicting others if need be; :meth:`publish` makes them visible."""
+        """Return `count` rows to fill, evicting others if need be; `publish` makes them visible."""
         self.misses += count
         return [self._free() for _ in range(count)]
 

@@ -41,7 +41,7 @@ class WordPieces:
     Parameters
     ----------
     tokenizer_file
-        A Hugging Face ``tokenizer.json`` with ``[PAD]``, ``[CLS]`` and ``[SEP]``.
+        A Hugging Face `tokenizer.json` with `[PAD]`, `[CLS]` and `[SEP]`.
     """
 
     def __init__(self, tokenizer_file: Path) -> None:
@@ -69,7 +69,7 @@ class WordPieces:
         return int(token_id)
 
     def encode(self, texts: Sequence[str], most: int) -> list[list[int]]:
-        """Return the ids of each text's first pieces, up to ``most``, special tokens left out."""
+        """Return the ids of each text's first pieces, up to `most`, special tokens left out."""
         greedy, characters = self._greedy, self._characters
         if greedy is None or characters is None:
             encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -77,7 +77,7 @@ class WordPieces:
         return [self._read(text, most, greedy, characters) for text in texts]
 
     def _read(self, text: str, most: int, greedy: GreedyPieces, characters: Characters) -> list[int]:
-        """Put a text's pieces together. Each word has at least one, so ``most`` words are enough."""
+        """Put a text's pieces together. Each word has at least one, so `most` words are enough."""
         words: Sequence[str]
         if not (text.isascii() and text.isprintable()):
             words = characters.words(text, most)

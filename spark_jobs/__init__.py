@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spark_jobs.scoring import score_pairs, score_record_batches, score_rows
+    from spark_jobs.scoring.api import score_pairs, score_record_batches, score_rows
 
 __all__ = ["score_pairs", "score_record_batches", "score_rows"]
 
 
 def __getattr__(name: str) -> Any:
-    # Spark is imported when it is asked for, so that `--help` and `spark_jobs.java` answer at once.
+    # Spark is imported when it is asked for, so that `--help` and `spark_jobs.lifecycle.java` answer at once.
     if name in __all__:
-        from spark_jobs import scoring
+        from spark_jobs.scoring import api
 
-        return getattr(scoring, name)
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

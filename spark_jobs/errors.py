@@ -6,12 +6,12 @@
     ├── UsageError        (2)   a flag, a variable or the configuration is wrong
     ├── InputError        (2)   the input is missing, empty, unreadable or lacks a column
     ├── SetupError        (2)   the machine, a permission or the disk stands in the way
-    │   └── JavaMissing   (2)   Spark needs Java 17 or later and none was found
-    ├── GatesFailed       (3)   a data-quality gate held the night back
-    ├── DateTaken         (4)   another run works on the same date of the same output
-    ├── ServerLost        (1)   an embedded server died, or was too slow to start
-    ├── RunFailed         (1)   scoring or publishing failed
-    └── Interrupted     (130)   somebody pressed Ctrl-C, or the process was asked to end (143)
+    │   └── JavaMissingError   (2)   Spark needs Java 17 or later and none was found
+    ├── GatesFailedError       (3)   a data-quality gate held the night back
+    ├── DateTakenError         (4)   another run works on the same date of the same output
+    ├── ServerLostError        (1)   an embedded server died, or was too slow to start
+    ├── RunFailedError         (1)   scoring or publishing failed
+    └── RunInterruptedError     (130)   somebody pressed Ctrl-C, or the process was asked to end (143)
 
 After 1 the same command may simply be started again: what went wrong may have passed. After 2 it would end the same
 way, until somebody has mended the input, the command or the machine.
@@ -44,31 +44,31 @@ class SetupError(JobError):
     exit_code = 2
 
 
-class JavaMissing(SetupError):
+class JavaMissingError(SetupError):
     """Spark needs Java 17 or later and none was found."""
 
 
-class GatesFailed(JobError):
+class GatesFailedError(JobError):
     """A data-quality gate held the night back: everything is scored, nothing was published."""
 
     exit_code = 3
 
 
-class DateTaken(JobError):
+class DateTakenError(JobError):
     """Another run works on the same date of the same output."""
 
     exit_code = 4
 
 
-class ServerLost(JobError):
+class ServerLostError(JobError):
     """An embedded server died, or was too slow to start."""
 
 
-class RunFailed(JobError):
+class RunFailedError(JobError):
     """Scoring or publishing failed."""
 
 
-class Interrupted(JobError):
+class RunInterruptedError(JobError):
     """The run was asked to end: Ctrl-C, or a termination signal.
 
     Parameters

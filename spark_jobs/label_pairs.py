@@ -1,4 +1,4 @@
-"""``qtr label``, also ``python -P -m spark_jobs.label_pairs`` and ``spark-submit spark_jobs/label_pairs.py``.
+"""`qtr label`, also `python -P -m spark_jobs.label_pairs` and `spark-submit spark_jobs/label_pairs.py`.
 
 Labels every row of the input and publishes the labels as one partition. Exit status: 0 published, 1 the run failed and
 may be started again, 2 the input, a flag or the machine has to be mended first, 3 a quality gate held the night back, 4
@@ -29,16 +29,16 @@ if __package__ in (None, ""):
     # they were packages of their own.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from qtr import logs, standard_streams
-from qtr.parentage import on_stdin_close
-from spark_jobs.environment import require_descriptors
+from qtr_runtime import logs, standard_streams
+from qtr_runtime.parent_process import on_stdin_close
 from spark_jobs.errors import JobError
-from spark_jobs.places import check_places
+from spark_jobs.lifecycle.environment import require_descriptors
+from spark_jobs.preflight import check_places
 from spark_jobs.settings import LabelSettings
 
 if TYPE_CHECKING:
-    from spark_jobs.report import RunReport
-    from spark_jobs.supervision import Signals
+    from spark_jobs.lifecycle.supervisor import Signals
+    from spark_jobs.report.run_report import RunReport
 
 log = logging.getLogger("spark_jobs")
 
@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JobError as error:
         return _end(settings, error)
     # Spark and gRPC are imported only now: --help and a mistyped flag are answered at once.
-    from spark_jobs.faults import as_job_error
-    from spark_jobs.supervision import Signals
+    from spark_jobs.lifecycle.error_translation import to_job_error
+    from spark_jobs.lifecycle.supervisor import Signals
 
     with Signals() as signals:
         if settings.exit_on_stdin_close:
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (Exception, KeyboardInterrupt) as caught:
             if settings.debug:
                 traceback.print_exception(caught)
-            return _end(settings, as_job_error(caught, settings.input))
+            return _end(settings, to_job_error(caught, settings.input))
     if _as_json(settings):
         log.info("run finished", extra=report.event())
     else:
@@ -86,22 +86,22 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
     begun = time.monotonic()
     from pyspark import SparkContext
 
-    from spark_jobs.embedded import EmbeddedServers
-    from spark_jobs.progress import Progress
-    from spark_jobs.replicas import RaisedReplicas
+    from spark_jobs.lifecycle.local_servers import LocalServers
+    from spark_jobs.lifecycle.scale_up import ScaleUp
+    from spark_jobs.lifecycle.session import open_session, require_names, require_target
+    from spark_jobs.lifecycle.supervisor import supervised
+    from spark_jobs.progress.tracker import Progress
     from spark_jobs.run import LabelRun
-    from spark_jobs.run_ids import new_run_id
-    from spark_jobs.session import open_session, require_names, require_target
-    from spark_jobs.supervision import supervised
+    from spark_jobs.storage.run_ids import new_run_id
 
     with ExitStack() as stack:
         servers = None
         if settings.target is None:
             # They load while Spark starts.
-            servers = stack.enter_context(EmbeddedServers(settings.servers, settings.bundle))
+            servers = stack.enter_context(LocalServers(settings.servers, settings.bundle))
         run_id = new_run_id()
         # Their pods start while Spark starts, too.
-        raised = stack.enter_context(RaisedReplicas.of(settings, run_id)) if settings.scale else None
+        raised = stack.enter_context(ScaleUp.of(settings, run_id)) if settings.scale else None
         ours = SparkContext._active_spark_context is None
         spark = open_session(settings)
         if ours:
@@ -111,7 +111,7 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
         signals.listen()
         signals.note_only()
         if raised is not None:
-            raised.wait_until_ready(settings.scale_timeout, given_up=lambda: signals.trouble() is not None)
+            raised.wait_until_ready(settings.scale_timeout_seconds, given_up=lambda: signals.trouble() is not None)
         live = not _as_json(settings) and sys.stdout.isatty()
         progress = stack.enter_context(Progress(spark, live=live, begun=begun))
         run = LabelRun(

@@ -14,24 +14,24 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from grpc_client import ClientConfig, ModelInfo, RelevanceClient, RetryPolicy
-from spark_jobs.damage import damaged_file
-from spark_jobs.errors import InputError, JobError, RunFailed
-from spark_jobs.gates import failures_allowed, with_changes
-from spark_jobs.keys import KEYS
-from spark_jobs.lock import RunLock
-from spark_jobs.night import Night
-from spark_jobs.progress import Progress
-from spark_jobs.publish import PARTITIONS, Publication
-from spark_jobs.reader import read_input
-from spark_jobs.report import PairCounts, RunReport
-from spark_jobs.reporter import Reporter
-from spark_jobs.schema import OUTPUT_COLUMNS
-from spark_jobs.scoring import score_pairs
-from spark_jobs.session import scoring_partitions
+from spark_jobs.errors import InputError, JobError, RunFailedError
+from spark_jobs.input.reader import read_input
+from spark_jobs.lifecycle.damage import damaged_file
+from spark_jobs.lifecycle.session import scoring_partitions
+from spark_jobs.progress.tracker import Progress
+from spark_jobs.quality.gates import failures_allowed, with_changes
+from spark_jobs.report.reporter import Reporter
+from spark_jobs.report.run_report import PairCounts, RunReport
+from spark_jobs.scoring.api import score_pairs
+from spark_jobs.scoring.schema import OUTPUT_COLUMNS
 from spark_jobs.settings import LabelSettings
-from spark_jobs.storage import Storage
-from spark_jobs.store import STORE_COLUMNS, ScoreStore, batches_root, discard_unfinished, require_keys
-from spark_jobs.tables import Table
+from spark_jobs.storage.filesystem import HadoopFileSystem
+from spark_jobs.storage.input_rows import InputRows
+from spark_jobs.storage.pair_keys import KEYS
+from spark_jobs.storage.publication import PARTITIONS, Publication
+from spark_jobs.storage.run_lock import RunLock
+from spark_jobs.storage.score_store import STORE_COLUMNS, ScoreStore, batches_root, discard_unfinished, require_keys
+from spark_jobs.storage.tables import Table
 
 log = logging.getLogger("spark_jobs")
 
@@ -76,7 +76,7 @@ class LabelRun:
         self._target = target
         self._scored = scored
         self._progress = progress
-        self._storage = Storage(spark)
+        self._storage = HadoopFileSystem(spark)
         self._output = settings.output.rstrip("/") or "/"
         self._date = f"run_date={settings.run_date}"
         self._waiting = f"{self._output}/_scored/{self._date}"
@@ -94,7 +94,7 @@ class LabelRun:
         ]
 
     def trouble(self) -> JobError | None:
-        """Give the reason to break off a run that has lost a lock."""
+        """Return the reason to break off a run that has lost a lock."""
         return next((trouble for lock in self._locks if (trouble := lock.trouble()) is not None), None)
 
     def break_off(self) -> None:
@@ -110,7 +110,7 @@ class LabelRun:
         Raises
         ------
         JobError, grpc_client.ClientError, pyspark.errors.PySparkException, py4j.protocol.Py4JError
-            Whatever went wrong; `spark_jobs.faults` makes a sentence of it.
+            Whatever went wrong; `spark_jobs.lifecycle.error_translation` makes a sentence of it.
         """
         outer = [self._store.name] if self._store.plain_files else []
         outer += [] if self._labels.named else [self._labels.name]
@@ -155,7 +155,7 @@ class LabelRun:
         with step("start"):
             config, info = self._connect()
         log.info("scoring", extra={"run_id": self.run_id, "model": str(info.ref), "target": config.target})
-        night = Night(frame, settings.query_column, settings.title_column, info)
+        night = InputRows(frame, settings.query_column, settings.title_column, info)
         store = ScoreStore(self.spark, self._store, self._waiting, info, self.run_id)
         with step("score"):
             known, added = self._score(night, store, config, scoring_partitions(self.spark, settings, rows_in))
@@ -168,7 +168,7 @@ class LabelRun:
                 if (damaged := self._set_aside_damaged(store, error)) is None:
                     raise
                 # The servers of this run are gone; the next one scores the pairs of that file.
-                raise RunFailed(f"{damaged} was damaged and is set aside; start the run again") from error
+                raise RunFailedError(f"{damaged} was damaged and is set aside; start the run again") from error
         with step("report"):
             # Read back from the files: what a task counted may have been counted twice.
             new_pairs, failed = store.count(added)
@@ -194,7 +194,7 @@ class LabelRun:
         return report
 
     def _score(
-        self, night: Night, store: ScoreStore, config: ClientConfig, partitions: int
+        self, night: InputRows, store: ScoreStore, config: ClientConfig, partitions: int
     ) -> tuple[DataFrame | None, DataFrame]:
         """Score the pairs that the store does not hold; give what it held, and what was added.
 
@@ -226,9 +226,9 @@ class LabelRun:
                 store.compact()
         except (Py4JError, PySparkException, OSError) as error:
             place = self._publication.place
-            raise RunFailed(f"{place} is published, but the store could not be compacted: {error}") from error
+            raise RunFailedError(f"{place} is published, but the store could not be compacted: {error}") from error
 
-    def _staged(self, night: Night, store: ScoreStore, rows_in: int) -> DataFrame:
+    def _staged(self, night: InputRows, store: ScoreStore, rows_in: int) -> DataFrame:
         """Write the labelled rows aside, and make sure that they are as many as the input has."""
         rows_out = -1
         for unique in (False, True):
@@ -236,7 +236,7 @@ class LabelRun:
             rows_out = staged.count()
             if rows_out == rows_in:
                 return staged
-        raise RunFailed(f"{rows_in} rows of input became {rows_out} labelled rows; nothing was published")
+        raise RunFailedError(f"{rows_in} rows of input became {rows_out} labelled rows; nothing was published")
 
     def _connect(self) -> tuple[ClientConfig, ModelInfo]:
         """Ask which model is served, and pin it with its limit on texts.
@@ -247,11 +247,11 @@ class LabelRun:
         settings = self.settings
         config = ClientConfig(
             target=self._target(),
-            deadline_s=settings.deadline,
+            deadline_seconds=settings.deadline_seconds,
             in_flight=settings.in_flight,
             channels=settings.channels,
             max_rows_per_rpc=settings.rows_per_rpc,
-            retry=RetryPolicy(budget_s=settings.retry_budget),
+            retry=RetryPolicy(budget_seconds=settings.retry_budget_seconds),
             max_failed_ratio=failures_allowed(with_changes(settings.gate), publish_anyway=settings.publish_anyway),
             # The servers of the run itself listen on loopback, in plain text.
             tls=settings.tls_files() if settings.target else None,
@@ -260,7 +260,7 @@ class LabelRun:
         first_call = config
         if sys.stdout.isatty():
             # Somebody waits: a wrong address shows within seconds, not after the budget of a nightly call.
-            first_call = replace(config, retry=RetryPolicy(budget_s=min(settings.retry_budget, 15.0)))
+            first_call = replace(config, retry=RetryPolicy(budget_seconds=min(settings.retry_budget_seconds, 15.0)))
         with RelevanceClient(first_call) as client:
             self._first_contact = client
             info = client.model()

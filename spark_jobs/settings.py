@@ -1,4 +1,4 @@
-"""Settings of ``qtr label``; each field is a flag, a ``QTR_…`` variable and a default."""
+"""Settings of `qtr label`; each field is a flag, a `QTR_…` variable and a default."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from qtr.caller import CallerSettings
-from qtr.cpus import available_cpus
-from spark_jobs import gates
-from spark_jobs.schedule import scheduled_date
+from grpc_client.settings import ClientSettings
+from qtr_runtime.cpus import available_cpus
+from spark_jobs.lifecycle.schedule import scheduled_date
+from spark_jobs.quality import gates
 
 InputFormat = Literal["auto", "parquet", "csv", "json"]
 
@@ -21,7 +21,7 @@ def _run_date(given: dict[str, Any]) -> date:
     return scheduled_date(given.get("scheduled_job") or "", now) or now.date()
 
 
-class LabelSettings(CallerSettings):
+class LabelSettings(ClientSettings):
     """Labels every (query, title) row of the input and publishes the labels as one partition of Parquet files."""
 
     prog: ClassVar[str] = "qtr label"
@@ -119,8 +119,8 @@ class LabelSettings(CallerSettings):
         description="Spark partitions to score in; if absent four per core, or one "
         "for each 100,000 rows if those are more.",
     )
-    deadline: float = Field(default=30.0, gt=0, description="Seconds that one attempt of a call may take.")
-    retry_budget: float = Field(
+    deadline_seconds: float = Field(default=30.0, gt=0, description="Seconds that one attempt of a call may take.")
+    retry_budget_seconds: float = Field(
         default=120.0, gt=0, description="Seconds for which a call is repeated before the run gives up."
     )
     scale: str | None = Field(
@@ -129,7 +129,7 @@ class LabelSettings(CallerSettings):
         "is raised, or its own number if it has none, and put back at the end.",
     )
     replicas: int | None = Field(default=None, ge=1, description="Replicas that --scale asks for.")
-    scale_timeout: float = Field(
+    scale_timeout_seconds: float = Field(
         default=600.0, ge=0, description="Seconds to wait for them; then the run goes on with those that are ready."
     )
     gate: list[str] = Field(
@@ -169,7 +169,7 @@ class LabelSettings(CallerSettings):
     @classmethod
     def _deployment(cls, value: str | None) -> str | None:
         if value is not None:
-            from spark_jobs.floors import ScaleTarget
+            from spark_jobs.lifecycle.scale_targets import ScaleTarget
 
             ScaleTarget.parse(value)
         return value

@@ -39,7 +39,7 @@ def server() -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., ServerProcess]]:
-    """Start servers of one's own: ``start_server("--max-rows", "8")``."""
+    """Start servers of one's own: `start_server("--max-rows", "8")`."""
     started: list[ServerProcess] = []
 
     def start(*flags: str) -> ServerProcess:
@@ -54,7 +54,7 @@ def start_server() -> Iterator[Callable[..., ServerProcess]]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Job]]:
-    """Start runs of ``qtr label`` in processes of their own: ``start(flags, command, **env)``."""
+    """Start runs of `qtr label` in processes of their own: `start(flags, command, **env)`."""
     jobs: list[Job] = []
 
     def start_job(*args: Any, **env: str) -> Job:

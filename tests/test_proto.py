@@ -27,6 +27,6 @@ def test_the_stubs_are_in_step_with_the_protos(tmp_path: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Return every generated file below ``folder``."""
+    """Return every generated file below `folder`."""
     files = [path for path in folder.rglob("*_pb2*") if path.suffix in {".py", ".pyi"}]
     return {str(path.relative_to(folder)): path.read_text() for path in files}

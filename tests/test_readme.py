@@ -30,7 +30,7 @@ def commands() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder that looks like the checkout to these commands, but may be written to."""
+    """Return a folder that looks like the checkout to these commands, but may be written to."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "examples", folder / "examples")
     return folder

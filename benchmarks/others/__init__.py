@@ -1,1 +1,1 @@
-"""The same model behind other servers; :mod:`benchmarks.other_servers` starts and measures them."""
+"""The same model behind other servers; `benchmarks.other_servers` starts and measures them."""

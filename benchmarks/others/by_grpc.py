@@ -1,4 +1,4 @@
-"""A plain ``grpc.aio`` server that scores one call after the other on its event loop."""
+"""A plain `grpc.aio` server that scores one call after the other on its event loop."""
 
 from __future__ import annotations
 

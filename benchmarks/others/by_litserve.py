@@ -25,11 +25,11 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
         return self._model.answer(x)
 
     def unbatch(self, output: list[Answer]) -> list[Answer]:
-        """Give them as they are."""
+        """Return them as they are."""
         return output
 
     def encode_response(self, output: Answer) -> Answer:
-        """Give it as it is."""
+        """Return it as it is."""
         return output
 
 

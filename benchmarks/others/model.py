@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from relevance_model import DEFAULT_MICRO_BATCH, Bundle
 from relevance_model.bundle import TOKENIZER
-from relevance_model.encoder import TextEncoder
-from relevance_model.graph import Feed, Graph
+from relevance_model.onnx_graph import Feed, Graph
+from relevance_model.tokenizer import TextTokenizer
 from relevance_model.wordpiece import WordPieces
 
 JOINED_REQUESTS = 8
@@ -34,7 +34,7 @@ def port() -> int:
 
 
 class Model:
-    """Scores requests of the form ``{"queries": […], "titles": […]}``, together."""
+    """Scores requests of the form `{"queries": […], "titles": […]}`, together."""
 
     def __init__(self) -> None:
         bundle = Bundle.load(os.environ["BENCHMARK_BUNDLE"])
@@ -45,7 +45,7 @@ class Model:
         graphs = {"query": manifest.graphs.query, "title": manifest.graphs.title}
         limits = {"query": manifest.max_query_tokens, "title": manifest.max_title_tokens}
         self._encoders = {
-            side: TextEncoder(vocabulary, max_tokens=limit, leading_cls=side == "query")
+            side: TextTokenizer(vocabulary, max_tokens=limit, leading_cls=side == "query")
             for side, limit in limits.items()
         }
         self._graphs = {
@@ -55,7 +55,7 @@ class Model:
         }
 
     def answer(self, requests: list[Columns]) -> list[Answer]:
-        """Return ``{"scores": […]}`` for each."""
+        """Return `{"scores": […]}` for each."""
         queries = [text for request in requests for text in request["queries"]]
         titles = [text for request in requests for text in request["titles"]]
         scores = iter(self._score(queries, titles).tolist())

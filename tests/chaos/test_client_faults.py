@@ -1,6 +1,6 @@
 """What happens to servers and to the network while batches are scored; every row is compared with a quiet run.
 
-Real ``grpc_server`` processes with the shipped student; the core function of the job, without Spark, and once with it.
+Real `grpc_server` processes with the shipped student; the core function of the job, without Spark, and once with it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from grpc_client import FAILED, ClientConfig, RetryPolicy, client_for
+from grpc_client import FAILED, ClientConfig, RetryPolicy, shared_client
 from relevance_model import Scorer
 from spark_jobs import score_record_batches
 from tests.support.kept_alive import KeptAlive
@@ -31,7 +31,7 @@ from tests.support.server_process import ServerProcess
 from tests.support.small_bundles import poisonable
 from tests.support.tcp_proxy import TcpProxy
 
-PATIENT = RetryPolicy(budget_s=120, initial_backoff_s=0.05, max_backoff_s=1.0)
+PATIENT = RetryPolicy(budget_seconds=120, initial_backoff_seconds=0.05, max_backoff_seconds=1.0)
 ROWS = 512
 
 
@@ -59,7 +59,7 @@ class Night:
     """Scores batches for as long as faults happen, and looks at every row that comes back."""
 
     def __init__(self, target: str, quiet: dict[tuple[str, str], tuple[float, str]], **config: Any) -> None:
-        self.config = ClientConfig(target, retry=PATIENT, deadline_s=20, max_rows_per_rpc=64, **config)
+        self.config = ClientConfig(target, retry=PATIENT, deadline_seconds=20, max_rows_per_rpc=64, **config)
         self._quiet = quiet
         self._over = threading.Event()
         self._progress = threading.Condition()
@@ -145,7 +145,7 @@ def test_twenty_kills_in_a_row(quiet: dict[tuple[str, str], tuple[float, str]]) 
         night = Night(f"ipv4:{one.address},{two.address}", quiet)
         night.through(faults)
         assert one.starts + two.starts >= 20
-        with client_for(night.config) as client:
+        with shared_client(night.config) as client:
             assert client.stats().failed_rows == 0
 
 
@@ -197,7 +197,7 @@ def test_a_fourth_server_is_added_and_the_first_removed(
             assert servers[0].process.wait(30) == 0
 
         night.through(faults)
-        with client_for(night.config) as client:
+        with shared_client(night.config) as client:
             assert client.stats().failed_rows == 0
 
 
@@ -222,7 +222,7 @@ def test_an_overloaded_service_refuses_and_loses_nothing(quiet: dict[tuple[str, 
         night = Night(server.address, quiet, in_flight=32)
 
         def faults(night: Night) -> None:
-            with client_for(night.config) as client:
+            with shared_client(night.config) as client:
                 until = time.monotonic() + 90
                 while client.stats().refused < 5:
                     night.wait_for_more(64)

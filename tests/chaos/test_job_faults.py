@@ -21,7 +21,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from spark_jobs.keys import KEYS, PAIR_KEY, TITLE_KEY
+from spark_jobs.storage.pair_keys import KEYS, PAIR_KEY, TITLE_KEY
 from tests.spark_jobs.conftest import write_pairs
 from tests.support.job_process import Job, until
 from tests.support.kept_alive import free_port
@@ -50,7 +50,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def slow_server() -> Iterator[ScriptedServer]:
     """Answer each call a little late, so that a run lasts for some seconds."""
-    with ScriptedServer(delay_s=0.004) as server:
+    with ScriptedServer(delay_seconds=0.004) as server:
         yield server
 
 
@@ -81,7 +81,7 @@ def assert_right(output: Path) -> None:
 
 
 def in_store(output: Path) -> set[tuple[int, bytes]]:
-    """Give the keys of the pairs that are committed."""
+    """Return the keys of the pairs that are committed."""
     tables = (pq.read_table(file, columns=list(KEYS)) for file in output.glob("scores/*/*/*/*/*.parquet"))
     return {(row[TITLE_KEY], row[PAIR_KEY]) for table in tables for row in table.to_pylist()}
 
@@ -110,16 +110,16 @@ class Reader(threading.Thread):
 def test_the_driver_killed_at_ten_random_moments(start: Callable[..., Job], flags: list[str], tmp_path: Path) -> None:
     begun = time.monotonic()
     start(flags).succeed()
-    whole_s = time.monotonic() - begun
+    whole_seconds = time.monotonic() - begun
     assert_right(tmp_path / "out")
     # Two nights, each killed five times: a store that is full leaves little to be killed in.
     with ThreadPoolExecutor() as nights:
         outputs = [tmp_path / "one", tmp_path / "two"]
-        for ended in [nights.submit(killed_night, start, flags, output, whole_s) for output in outputs]:
+        for ended in [nights.submit(killed_night, start, flags, output, whole_seconds) for output in outputs]:
             ended.result()
 
 
-def killed_night(start: Callable[..., Job], flags: list[str], output: Path, whole_s: float) -> None:
+def killed_night(start: Callable[..., Job], flags: list[str], output: Path, whole_seconds: float) -> None:
     """Kill a run again and again, look at what is left each time, and let it come to its end."""
     flags = [str(output) if before == "--output" else flag for before, flag in pairwise(["", *flags])]
     moments = random.Random(output.name)
@@ -129,7 +129,7 @@ def killed_night(start: Callable[..., Job], flags: list[str], output: Path, whol
     for kill in range(KILLS // 2):
         job = start(flags)
         with suppress(psutil.TimeoutExpired):
-            job.process.wait(timeout=moments.uniform(0.2, 1.2) * whole_s)
+            job.process.wait(timeout=moments.uniform(0.2, 1.2) * whole_seconds)
         if job.process.poll() is None:
             job.kill(whole=kill % 2 == 0)
         else:
@@ -166,7 +166,7 @@ def test_a_rerun_that_finds_no_server_cleans_up_all_the_same(
     until(lambda: list(output.glob("scores/**/_temporary/**/part-*")))
     job.kill()
     kept = in_store(output)
-    status, _, err = start([*flags, "--target", f"127.0.0.1:{free_port()}", "--retry-budget", "1"]).finish()
+    status, _, err = start([*flags, "--target", f"127.0.0.1:{free_port()}", "--retry-budget-seconds", "1"]).finish()
     assert (status, err.count("\n")) == (1, 1), err
     assert not list(output.rglob("_temporary"))
     assert not (output / "_locks").exists()

@@ -22,7 +22,7 @@ CONTAINER = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Apply the local overlay, and take it away at the end unless ``QTR_CLUSTER_KEEP`` is set."""
+    """Apply the local overlay, and take it away at the end unless `QTR_CLUSTER_KEEP` is set."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("no cluster: set KUBECONFIG to one that may be changed (docs/operating.md, Try it on a cluster)")
     server, spark = os.environ.get("QTR_SERVER_IMAGE"), os.environ.get("QTR_SPARK_IMAGE")
@@ -147,7 +147,7 @@ def _folder_of_a_node(cluster: Cluster) -> str:
 
 
 def spark_image(cluster: Cluster) -> str:
-    """Give the image of the nightly job in the copy of the manifests."""
+    """Return the image of the nightly job in the copy of the manifests."""
     built = cluster.kubectl("kustomize", str(cluster.folder / "spark/cronjob"))
     found = re.search(r"^ +image: (\S+)$", built, re.MULTILINE)
     assert found is not None

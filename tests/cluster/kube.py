@@ -1,4 +1,4 @@
-"""The cluster that ``KUBECONFIG`` names, by kubectl."""
+"""The cluster that `KUBECONFIG` names, by kubectl."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.manifests.kustomize import K8S, kubectl
 
 SERVICE, JOBS = "qtr", "qtr-jobs"
 SELECTOR = "app.kubernetes.io/name=qtr,app.kubernetes.io/component=server"
-_GLANCE_S = 1.0
+_POLL_SECONDS = 1.0
 
 
 class Cluster:
@@ -25,7 +25,7 @@ class Cluster:
     Parameters
     ----------
     folder
-        A copy of ``k8s/`` that may be changed.
+        A copy of `k8s/` that may be changed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,12 +59,12 @@ class Cluster:
         self.kubectl("apply", "-k", str(self.folder / name))
 
     def pods(self, namespace: str = SERVICE, selector: str = SELECTOR) -> list[Any]:
-        """Give the pods that are not on their way out."""
+        """Return the pods that are not on their way out."""
         found = self.get("pods", "-n", namespace, "-l", selector)["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def ready(self) -> list[str]:
-        """Give the names of the service's pods that are ready."""
+        """Return the names of the service's pods that are ready."""
         return [
             pod["metadata"]["name"]
             for pod in self.pods()
@@ -92,7 +92,7 @@ class Cluster:
 
     @contextmanager
     def forwarded(self, to: str, port: int) -> Iterator[str]:
-        """Forward a local port; gives ``host:port``."""
+        """Forward a local port; gives `host:port`."""
         command = [kubectl(), "port-forward", "-n", SERVICE, to, f":{port}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             assert process.stdout is not None
@@ -113,11 +113,11 @@ def eventually(what: Callable[[], Any], seconds: float, reason: str) -> Any:
         if answer:
             return answer
         assert time.monotonic() < until, f"after {seconds:g} s: {reason}"
-        time.sleep(_GLANCE_S)
+        time.sleep(_POLL_SECONDS)
 
 
 def copy_of_manifests(folder: Path, server_image: str | None, spark_image: str | None) -> Path:
-    """Copy ``k8s/`` and put other images into the copy."""
+    """Copy `k8s/` and put other images into the copy."""
     copied = folder / "k8s"
     shutil.copytree(K8S, copied)
     for path in copied.rglob("kustomization.yaml"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.java import java_home
+from spark_jobs.lifecycle.java import java_home
 from tests.cluster.conftest import spark_image
 from tests.cluster.kube import JOBS, SERVICE, Cluster, eventually
 
@@ -22,7 +22,7 @@ ROWS = len(SAMPLE.read_text().splitlines())
 
 
 def finished(log: str) -> dict[str, Any]:
-    """Give the event with which a run ends."""
+    """Return the event with which a run ends."""
     events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     [event] = [event for event in events if event["msg"] == "run finished"]
     return dict(event)

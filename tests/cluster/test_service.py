@@ -56,7 +56,7 @@ def handled(cluster: Cluster, name: str) -> float:
 
 
 def least_share(cluster: Cluster, count: int) -> float:
-    """Give the smallest share that one of ``count`` ready pods has of two seconds' calls."""
+    """Return the smallest share that one of `count` ready pods has of two seconds' calls."""
     names = cluster.ready()
     if len(names) != count:
         return 0.0

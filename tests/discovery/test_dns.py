@@ -51,7 +51,7 @@ class NameServer:
         self._lines.start()
 
     def set(self, addresses: tuple[str, ...]) -> None:
-        """Give the name these addresses."""
+        """Return the name these addresses."""
         self._reread.clear()
         self._hosts.write_text("".join(f"{address} {NAME}\n" for address in addresses))
         self.process.send_signal(signal.SIGHUP)
@@ -131,7 +131,7 @@ def handled(process: ServerProcess) -> float:
 
 
 def shares(processes: list[ServerProcess], answers: int, load: Load) -> list[float]:
-    """Give each server's share of the next answers."""
+    """Return each server's share of the next answers."""
     before = [handled(process) for process in processes]
     until = load.answers + answers
     while load.answers < until and not load.failures:

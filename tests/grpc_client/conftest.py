@@ -12,6 +12,6 @@ from tests.support.scripted_server import ScriptedServer
 
 @pytest.fixture
 def start_scripted() -> Iterator[Callable[..., ScriptedServer]]:
-    """Start servers: ``start_scripted([{"status": "UNAVAILABLE"}])``."""
+    """Start servers: `start_scripted([{"status": "UNAVAILABLE"}])`."""
     with ExitStack() as stack:
         yield lambda *args, **settings: stack.enter_context(ScriptedServer(*args, **settings))

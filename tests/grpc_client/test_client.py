@@ -20,24 +20,24 @@ import pytest
 
 from grpc_client import (
     FAILED,
-    ClientClosed,
+    ClientClosedError,
     ClientConfig,
     ClientError,
     ConfigError,
     ModelRef,
     RelevanceClient,
-    RequestRejected,
-    ResponseMismatch,
+    RequestRejectedError,
+    ResponseMismatchError,
     RetryPolicy,
     RowFailure,
-    ServerFault,
-    TargetUnavailable,
+    ServerFaultError,
+    TargetUnavailableError,
 )
 from tests.support.kept_alive import KeptAlive
 from tests.support.scripted_server import ScriptedServer, score_of
 from tests.support.server_process import ServerProcess
 
-QUICK = RetryPolicy(budget_s=20, initial_backoff_s=0.01, max_backoff_s=0.05)
+QUICK = RetryPolicy(budget_seconds=20, initial_backoff_seconds=0.01, max_backoff_seconds=0.05)
 PAIRS = [("usb cable", "usb c cable 2 m"), ("usb cable", "hdmi cable"), ("kettle", "usb c cable 2 m")]
 
 
@@ -123,24 +123,26 @@ def test_pushback_is_obeyed(scene: Scene) -> None:
 
 def test_negative_pushback_ends_the_call(scene: Scene) -> None:
     server, client = scene([{"status": "UNAVAILABLE", "pushback_ms": -1, "details": "going away"}])
-    with pytest.raises(TargetUnavailable, match=rf"{server.address} after 1 attempt in .* UNAVAILABLE, going away"):
+    with pytest.raises(
+        TargetUnavailableError, match=rf"{server.address} after 1 attempt in .* UNAVAILABLE, going away"
+    ):
         score_pairs(client)
     assert len(server.finished_calls()) == 1
 
 
 def test_closing_ends_a_call_that_runs_and_one_that_waits(scene: Scene) -> None:
-    for script in ([{"delay_s": 60}], [{"status": "UNAVAILABLE", "pushback_ms": 50_000}] * 3):
+    for script in ([{"delay_seconds": 60}], [{"status": "UNAVAILABLE", "pushback_ms": 50_000}] * 3):
         server, client = scene(script)
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(score_pairs, client)
             server.next_call()
             client.close()
-            with pytest.raises(ClientClosed, match="nobody waits for it any more"):
+            with pytest.raises(ClientClosedError, match="nobody waits for it any more"):
                 running.result(10)
 
 
 def test_once_answers_have_come_a_frozen_server_is_not_waited_for(scene: Scene) -> None:
-    server, client = scene([{}] * 20 + [{"delay_s": 60}], deadline_s=60.0)
+    server, client = scene([{}] * 20 + [{"delay_seconds": 60}], deadline_seconds=60.0)
     for _ in range(20):
         score_pairs(client)
     began = time.monotonic()
@@ -151,18 +153,18 @@ def test_once_answers_have_come_a_frozen_server_is_not_waited_for(scene: Scene) 
 
 
 def test_a_slow_attempt_is_cut_off_and_repeated(scene: Scene) -> None:
-    server, client = scene([{"delay_s": 60}], deadline_s=0.3)
+    server, client = scene([{"delay_seconds": 60}], deadline_seconds=0.3)
     assert score_pairs(client) == [score_of(*pair) for pair in PAIRS]
     assert [server.next_call()["metadata"]["x-request-attempt"] for _ in range(2)] == ["1", "2"]
 
 
 def test_the_budget_bounds_all_attempts(scene: Scene) -> None:
     server, client = scene(
-        [{"delay_s": 60}] * 100,
-        deadline_s=0.2,
-        retry=RetryPolicy(budget_s=1.0, initial_backoff_s=0.01, max_backoff_s=0.02),
+        [{"delay_seconds": 60}] * 100,
+        deadline_seconds=0.2,
+        retry=RetryPolicy(budget_seconds=1.0, initial_backoff_seconds=0.01, max_backoff_seconds=0.02),
     )
-    with pytest.raises(TargetUnavailable, match=r"attempts in \d\.\d s: DEADLINE_EXCEEDED"):
+    with pytest.raises(TargetUnavailableError, match=r"attempts in \d\.\d s: DEADLINE_EXCEEDED"):
         score_pairs(client)
     assert 2 <= len([call for call in server.finished_calls() if call["method"] == "ScoreBatch"]) <= 6
 
@@ -170,14 +172,14 @@ def test_the_budget_bounds_all_attempts(scene: Scene) -> None:
 PAUSED = """
 import sys
 from grpc_client import ClientConfig, RelevanceClient, RetryPolicy
-retry = RetryPolicy(budget_s=3, initial_backoff_s=0.01, max_backoff_s=0.02)
-with RelevanceClient(ClientConfig(sys.argv[1], deadline_s=1.0, retry=retry)) as client:
+retry = RetryPolicy(budget_seconds=3, initial_backoff_seconds=0.01, max_backoff_seconds=0.02)
+with RelevanceClient(ClientConfig(sys.argv[1], deadline_seconds=1.0, retry=retry)) as client:
     print(client.score_batch(["a"], ["b"]).model)
 """
 
 
 def test_a_pause_of_the_caller_is_not_taken_from_its_budget(scene: Scene) -> None:
-    server, _ = scene([{"delay_s": 60}])
+    server, _ = scene([{"delay_seconds": 60}])
     command = [sys.executable, "-c", PAUSED, server.address]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as caller:
         server.next_call()
@@ -189,7 +191,7 @@ def test_a_pause_of_the_caller_is_not_taken_from_its_budget(scene: Scene) -> Non
 
 
 def test_three_pauses_of_the_server_leave_no_trace_in_what_the_caller_has_learnt(scene: Scene) -> None:
-    server, client = scene(deadline_s=0.5, in_flight=4)
+    server, client = scene(deadline_seconds=0.5, in_flight=4)
     with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
             server.process.send_signal(signal.SIGSTOP)
@@ -212,8 +214,13 @@ def test_nobody_listening_is_one_sentence_naming_the_target() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, never listening
         target = f"127.0.0.1:{taken.getsockname()[1]}"
-        config = ClientConfig(target, retry=RetryPolicy(budget_s=0.5, initial_backoff_s=0.05, max_backoff_s=0.1))
-        with RelevanceClient(config) as client, pytest.raises(TargetUnavailable, match=f"no answer from {target} "):
+        config = ClientConfig(
+            target, retry=RetryPolicy(budget_seconds=0.5, initial_backoff_seconds=0.05, max_backoff_seconds=0.1)
+        )
+        with (
+            RelevanceClient(config) as client,
+            pytest.raises(TargetUnavailableError, match=f"no answer from {target} "),
+        ):
             client.model()
 
 
@@ -221,29 +228,31 @@ def test_what_was_said_is_not_hidden_by_the_last_attempt_which_is_cut_short(scen
     refused = {"status": "UNAVAILABLE", "details": "all is taken", "pushback_ms": 300}
     # After three answers of the server, an attempt that the rest of the budget cuts off.
     _, client = scene(
-        [refused] * 3 + [{"delay_s": 60}] * 10,
-        deadline_s=60.0,
-        retry=RetryPolicy(budget_s=3.0, initial_backoff_s=0.01, max_backoff_s=0.02),
+        [refused] * 3 + [{"delay_seconds": 60}] * 10,
+        deadline_seconds=60.0,
+        retry=RetryPolicy(budget_seconds=3.0, initial_backoff_seconds=0.01, max_backoff_seconds=0.02),
     )
-    with pytest.raises(TargetUnavailable, match=r"after [23] attempts in 3\.\d s: UNAVAILABLE, all is taken"):
+    with pytest.raises(TargetUnavailableError, match=r"after [23] attempts in 3\.\d s: UNAVAILABLE, all is taken"):
         score_pairs(client)
 
 
 def test_a_refused_connection_is_named_whatever_the_budget() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        for budget_s in (1.0, 1.7, 2.6):
+        for budget_seconds in (1.0, 1.7, 2.6):
             config = ClientConfig(
-                f"127.0.0.1:{taken.getsockname()[1]}", retry=RetryPolicy(budget_s=budget_s), deadline_s=1.0
+                f"127.0.0.1:{taken.getsockname()[1]}",
+                retry=RetryPolicy(budget_seconds=budget_seconds),
+                deadline_seconds=1.0,
             )
-            with RelevanceClient(config) as client, pytest.raises(TargetUnavailable, match="Connection refused"):
+            with RelevanceClient(config) as client, pytest.raises(TargetUnavailableError, match="Connection refused"):
                 client.model()
 
 
 @pytest.mark.parametrize("status", ["INVALID_ARGUMENT", "NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED"])
 def test_a_refusal_is_final_and_keeps_the_servers_words(scene: Scene, status: str) -> None:
     server, client = scene([{"status": status, "details": "row 7 points nowhere"}])
-    with pytest.raises(RequestRejected, match=f"{status}, row 7 points nowhere") as caught:
+    with pytest.raises(RequestRejectedError, match=f"{status}, row 7 points nowhere") as caught:
         score_pairs(client)
     assert caught.value.code == status
     assert len(server.finished_calls()) == 1
@@ -251,7 +260,7 @@ def test_a_refusal_is_final_and_keeps_the_servers_words(scene: Scene, status: st
 
 def test_a_fault_of_the_server_names_the_request(scene: Scene) -> None:
     server, client = scene([{"status": "INTERNAL", "details": "internal error"}])
-    with pytest.raises(ServerFault, match="INTERNAL, internal error") as caught:
+    with pytest.raises(ServerFaultError, match="INTERNAL, internal error") as caught:
         client.score("a", ["b"])
     assert server.next_call("Score")["metadata"]["x-request-id"] in str(caught.value)
     assert caught.value.code == "INTERNAL"
@@ -294,7 +303,7 @@ def test_too_many_failed_rows_end_it(scene: Scene, ratio: float, allowed: int) -
     if good:
         client.score_batch(["q"] * good, ["t"] * good)
     with pytest.raises(
-        ServerFault, match=rf"failed on {allowed + 1} of {good + allowed + 1} rows, more than the .*% that may be"
+        ServerFaultError, match=rf"failed on {allowed + 1} of {good + allowed + 1} rows, more than the .*% that may be"
     ):
         for _ in range(allowed + 1):
             client.score_batch(["q"], ["p"])
@@ -304,7 +313,9 @@ def test_too_many_failed_rows_end_it(scene: Scene, ratio: float, allowed: int) -
 def test_a_row_that_kills_the_server_is_found_among_innocent_ones(scene: Scene) -> None:
     del scene
     with KeptAlive(lambda port: ScriptedServer(port=port, poison={"deadly": "DIE"})) as server:
-        config = ClientConfig(server.address, retry=RetryPolicy(budget_s=60, initial_backoff_s=0.05, max_backoff_s=0.2))
+        config = ClientConfig(
+            server.address, retry=RetryPolicy(budget_seconds=60, initial_backoff_seconds=0.05, max_backoff_seconds=0.2)
+        )
         titles = [f"t{row}" if row != 5 else "deadly" for row in range(12)]
         innocent = [f"t{row}" for row in range(12)]
         with RelevanceClient(config) as client, ThreadPoolExecutor(4) as pool:
@@ -327,7 +338,9 @@ def test_a_row_that_kills_the_server_is_found_among_innocent_ones(scene: Scene) 
 def test_a_server_that_is_only_restarted_makes_no_row_a_suspect(scene: Scene) -> None:
     del scene
     with KeptAlive(lambda port: ScriptedServer(port=port)) as server:
-        config = ClientConfig(server.address, retry=RetryPolicy(budget_s=60, initial_backoff_s=0.05, max_backoff_s=0.2))
+        config = ClientConfig(
+            server.address, retry=RetryPolicy(budget_seconds=60, initial_backoff_seconds=0.05, max_backoff_seconds=0.2)
+        )
         with RelevanceClient(config) as client:
             for number in range(1, 6):
                 score_pairs(client)
@@ -404,13 +417,13 @@ def test_refusals_that_prevail_are_not_repeated_by_grpc(scene: Scene) -> None:
 def test_an_impossible_answer_is_not_believed(scene: Scene, step: dict[str, Any], sentence: str) -> None:
     contents = "ab" if "sha256" in step.get("model", {}) else ""
     _, client = scene([step], model=ModelRef("scripted", "1", contents))
-    with pytest.raises(ResponseMismatch, match=sentence):
+    with pytest.raises(ResponseMismatchError, match=sentence):
         score_pairs(client)
 
 
 def test_score_checks_the_number_of_answers(scene: Scene) -> None:
     _, client = scene([{"drop_scores": 1}])
-    with pytest.raises(ResponseMismatch, match="answered 1 titles where 2 were asked"):
+    with pytest.raises(ResponseMismatchError, match="answered 1 titles where 2 were asked"):
         client.score("a", ["b", "c"])
 
 
@@ -424,7 +437,7 @@ def test_a_model_that_changed_is_asked_for_again(scene: Scene) -> None:
     server, client = scene()
     first = client.model_named(ModelRef("scripted", "1"))
     assert client.model_named(ModelRef("scripted", "1")) is first
-    with pytest.raises(ResponseMismatch, match="serve different models: scripted 2 and scripted 1"):
+    with pytest.raises(ResponseMismatchError, match="serve different models: scripted 2 and scripted 1"):
         client.model_named(ModelRef("scripted", "2"))
     assert [call["method"] for call in server.finished_calls()] == ["GetModel", "GetModel"]
 
@@ -441,19 +454,19 @@ def test_stopping_ends_the_wait_for_another_attempt(scene: Scene) -> None:
             errors.append(error)
 
     # The pushback keeps gRPC's own retry waiting as well, so the deadline has to end the first attempt.
-    client.config = replace(client.config, deadline_s=0.5)
+    client.config = replace(client.config, deadline_seconds=0.5)
     thread = threading.Thread(target=call)
     thread.start()
     server.next_call()
     stop.set()
     thread.join(timeout=30)
-    assert [type(error) for error in errors] == [ClientClosed]
+    assert [type(error) for error in errors] == [ClientClosedError]
 
 
 def test_a_closed_client_refuses(scene: Scene) -> None:
     _, client = scene()
     client.close()
-    with pytest.raises(ClientClosed):
+    with pytest.raises(ClientClosedError):
         client.model()
 
 
@@ -483,9 +496,9 @@ def test_the_real_server_agrees_with_the_contract(start_server: Callable[..., Se
         assert answer.failures[2].code == "INVALID_ARGUMENT"
         alone = client.score("usb cable", ["usb c cable"])
         assert alone.titles[0].score == pytest.approx(answer.scores[0], abs=1e-5)
-        with pytest.raises(RequestRejected, match="INVALID_ARGUMENT"):
+        with pytest.raises(RequestRejectedError, match="INVALID_ARGUMENT"):
             client.score_batch(["a"] * 5, ["b"] * 5)
-        with pytest.raises(RequestRejected, match="NOT_FOUND"):
+        with pytest.raises(RequestRejectedError, match="NOT_FOUND"):
             RelevanceClient(replace(client.config, model=ModelRef("no such", "1"))).score_batch(["a"], ["b"])
 
 
@@ -511,17 +524,17 @@ def test_a_refusal_by_a_lower_limit_than_promised_is_no_word_of_the_models(
 
 def test_a_text_that_cannot_be_sent_is_one_sentence() -> None:
     with RelevanceClient(ClientConfig("127.0.0.1:1")) as client:
-        with pytest.raises(RequestRejected, match="not valid UTF-8"):
+        with pytest.raises(RequestRejectedError, match="not valid UTF-8"):
             client.score("a", ["x\ud83d"])
-        with pytest.raises(RequestRejected, match="not valid UTF-8"):
+        with pytest.raises(RequestRejectedError, match="not valid UTF-8"):
             client.score_batch(["x\ud83d"], ["a"])
 
 
 FORK = """
 import os, sys
-from grpc_client import ClientConfig, client_for
+from grpc_client import ClientConfig, shared_client
 config = ClientConfig(sys.argv[1])
-with client_for(config) as before, client_for(ClientConfig(sys.argv[1])) as again:
+with shared_client(config) as before, shared_client(ClientConfig(sys.argv[1])) as again:
     assert before is again            # made in the parent, not used there
 children = []
 for _ in range(3):
@@ -529,10 +542,10 @@ for _ in range(3):
     if pid == 0:
         status = 3
         try:
-            with client_for(config) as mine:
+            with shared_client(config) as mine:
                 assert mine is not before
                 assert mine.score_batch(["a"], ["b"]).model.name == "scripted"
-            with client_for(config) as again:
+            with shared_client(config) as again:
                 assert mine is again
             assert before.score_batch(["a"], ["b"]).model.name == "scripted"   # opens a channel of the child's own
             status = 0
@@ -555,7 +568,7 @@ def test_configs_are_keys_and_travel() -> None:
     config = ClientConfig("host:1", model=ModelRef("m", "1"))
     assert pickle.loads(pickle.dumps(config)) == config
     assert hash(pickle.loads(pickle.dumps(config))) == hash(config)
-    error = pickle.loads(pickle.dumps(RequestRejected("a sentence", "NOT_FOUND")))
+    error = pickle.loads(pickle.dumps(RequestRejectedError("a sentence", "NOT_FOUND")))
     assert (str(error), error.code) == ("a sentence", "NOT_FOUND")
 
 
@@ -563,7 +576,7 @@ def test_configs_are_keys_and_travel() -> None:
     ("config", "sentence"),
     [
         ({"target": " "}, "target is empty"),
-        ({"target": "a", "deadline_s": 0}, "deadline must be more than 0"),
+        ({"target": "a", "deadline_seconds": 0}, "deadline must be more than 0"),
         ({"target": "a", "in_flight": 0}, "in_flight must be at least 1"),
     ],
 )
@@ -574,6 +587,6 @@ def test_impossible_settings_are_named(config: dict[str, Any], sentence: str) ->
 
 def test_impossible_retry_policies_are_named() -> None:
     with pytest.raises(ConfigError, match="budget must be more than 0"):
-        RetryPolicy(budget_s=0)
+        RetryPolicy(budget_seconds=0)
     with pytest.raises(ConfigError, match="at most the maximum backoff, not 9 of 5"):
-        RetryPolicy(initial_backoff_s=9)
+        RetryPolicy(initial_backoff_seconds=9)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpc_client import FAILED, ClientError, ModelRef, ResponseMismatch, ServerFault, TargetUnavailable
-from grpc_client.answers import BatchScores, RowFailure
-from grpc_client.columns import PairColumns
-from grpc_client.errors import MessageTooLarge, RequestRejected, ServerDied
-from grpc_client.isolation import ALONE, WHOLE, Tolerance, score_isolating
+from grpc_client import FAILED, ClientError, ModelRef, ResponseMismatchError, ServerFaultError, TargetUnavailableError
+from grpc_client.errors import MessageTooLargeError, RequestRejectedError, ServerDiedError
+from grpc_client.isolation import ALONE, WHOLE, FaultPolicy, score_isolating
+from grpc_client.pair_batch import PairBatch
+from grpc_client.results import BatchScores, RowFailure
 
 MODEL = ModelRef("m", "1")
 
@@ -23,9 +23,9 @@ class Service:
 
     def __init__(self, bad: set[int], error: Callable[[], ClientError]) -> None:
         self.bad, self.error = bad, error
-        self.sent: list[tuple[int, Tolerance]] = []
+        self.sent: list[tuple[int, FaultPolicy]] = []
 
-    def __call__(self, columns: PairColumns, tolerance: Tolerance) -> BatchScores:
+    def __call__(self, columns: PairBatch, tolerance: FaultPolicy) -> BatchScores:
         self.sent.append((columns.rows, tolerance))
         rows = [int(query) for query in columns.queries]
         if self.bad.intersection(rows):
@@ -33,12 +33,12 @@ class Service:
         return BatchScores([row / 1000 for row in rows], [0] * len(rows), {}, MODEL)
 
 
-def fault() -> ServerFault:
-    return ServerFault("it failed (request id 7)", "INTERNAL")
+def fault() -> ServerFaultError:
+    return ServerFaultError("it failed (request id 7)", "INTERNAL")
 
 
-def columns(rows: int) -> PairColumns:
-    return PairColumns([str(row) for row in range(rows)], ["t"] * rows)
+def columns(rows: int) -> PairBatch:
+    return PairBatch([str(row) for row in range(rows)], ["t"] * rows)
 
 
 @given(st.integers(1, 60), st.sets(st.integers(0, 59)))
@@ -59,9 +59,9 @@ def test_exactly_the_rows_at_fault_have_no_score(rows: int, bad: set[int]) -> No
     ("error", "reason"),
     [
         (fault, "the server fails on this row alone: INTERNAL"),
-        (lambda: ServerDied("gone", "UNAVAILABLE"), "the server's connection breaks whenever it has this row"),
+        (lambda: ServerDiedError("gone", "UNAVAILABLE"), "the server's connection breaks whenever it has this row"),
         (
-            lambda: MessageTooLarge("too large", "RESOURCE_EXHAUSTED"),
+            lambda: MessageTooLargeError("too large", "RESOURCE_EXHAUSTED"),
             "the row alone is larger than a message may be",
         ),
     ],
@@ -73,7 +73,11 @@ def test_the_reason_says_what_was_seen(error: Callable[[], ClientError], reason:
 
 @pytest.mark.parametrize(
     "error",
-    [lambda: TargetUnavailable("nobody"), lambda: RequestRejected("no", "NOT_FOUND"), lambda: ResponseMismatch("odd")],
+    [
+        lambda: TargetUnavailableError("nobody"),
+        lambda: RequestRejectedError("no", "NOT_FOUND"),
+        lambda: ResponseMismatchError("odd"),
+    ],
 )
 def test_what_is_not_the_rows_doing_ends_it_unhalved(error: Callable[[], ClientError]) -> None:
     service = Service({0}, error)
@@ -83,7 +87,7 @@ def test_what_is_not_the_rows_doing_ends_it_unhalved(error: Callable[[], ClientE
 
 
 def test_only_parts_of_a_batch_that_broke_its_connection_are_suspects() -> None:
-    service = Service({0}, lambda: ServerDied("gone", "UNAVAILABLE"))
+    service = Service({0}, lambda: ServerDiedError("gone", "UNAVAILABLE"))
     score_isolating(columns(4), service, lambda _: None)
     assert service.sent[0] == (4, WHOLE)
     assert {tolerance.suspect for _, tolerance in service.sent[1:]} == {True}
@@ -95,7 +99,7 @@ def test_only_parts_of_a_batch_that_broke_its_connection_are_suspects() -> None:
 
 
 def test_suspicion_ends_with_the_batch() -> None:
-    service = Service({0}, lambda: ServerDied("gone", "UNAVAILABLE"))
+    service = Service({0}, lambda: ServerDiedError("gone", "UNAVAILABLE"))
     score_isolating(columns(2), service, lambda _: None)
     service.bad = set()
     service.sent.clear()
@@ -105,19 +109,19 @@ def test_suspicion_ends_with_the_batch() -> None:
 
 def test_whoever_counts_failed_rows_may_end_it() -> None:
     def enough(_: str) -> None:
-        raise ServerFault("too many rows failed")
+        raise ServerFaultError("too many rows failed")
 
-    with pytest.raises(ServerFault, match="too many rows failed"):
+    with pytest.raises(ServerFaultError, match="too many rows failed"):
         score_isolating(columns(8), Service({3}, fault), enough)
 
 
 def test_halves_scored_by_two_models_are_not_joined() -> None:
     models = iter([ModelRef("m", "1"), ModelRef("m", "2")])
 
-    def send(part: PairColumns, _: Tolerance) -> BatchScores:
+    def send(part: PairBatch, _: FaultPolicy) -> BatchScores:
         if part.rows == 4:
             raise fault()
         return BatchScores([0.5] * part.rows, [0] * part.rows, {}, next(models))
 
-    with pytest.raises(ResponseMismatch, match="scored by m 1 and m 2"):
+    with pytest.raises(ResponseMismatchError, match="scored by m 1 and m 2"):
         score_isolating(columns(4), send, lambda _: None)

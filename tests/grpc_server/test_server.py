@@ -174,7 +174,7 @@ def test_a_signal_finishes_what_was_accepted_and_exits_0(start_server: StartServ
 
 
 def test_new_work_is_taken_in_until_those_who_watch_have_heard(start_server: StartServer) -> None:
-    server = start_server("--notice-seconds", "30", "--drain-seconds", "60")
+    server = start_server("--lame-duck-seconds", "30", "--drain-seconds", "60")
     channel = server.channel()
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
@@ -231,7 +231,7 @@ def test_a_wrong_flag_is_named(flags: list[str], expected: str) -> None:
 
 
 def test_settings_come_from_the_environment_and_flags_win(monkeypatch: pytest.MonkeyPatch) -> None:
-    from grpc_server.config import ServerSettings
+    from grpc_server.settings import ServerSettings
 
     monkeypatch.setenv("QTR_MAX_ROWS", "7")
     monkeypatch.setenv("QTR_PORT", "9000")

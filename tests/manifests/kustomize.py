@@ -1,4 +1,4 @@
-"""Building the manifests with the real ``kubectl kustomize``, each combination once."""
+"""Building the manifests with the real `kubectl kustomize`, each combination once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def spark(start: str, components: tuple[str, ...] = ()) -> Manifests:
 
 @cache
 def combined(folder: str, components: tuple[str, ...] = ()) -> Manifests:
-    """Build a folder below ``k8s/`` with components, as a kustomization of one's own would."""
+    """Build a folder below `k8s/` with components, as a kustomization of one's own would."""
     if not components:
         return Manifests.parse(build(K8S / folder))
     with tempfile.TemporaryDirectory() as temporary:
@@ -70,7 +70,7 @@ def combined(folder: str, components: tuple[str, ...] = ()) -> Manifests:
 
 
 def build(folder: Path) -> str:
-    """Run ``kubectl kustomize``; what it warns about is a failure."""
+    """Run `kubectl kustomize`; what it warns about is a failure."""
     result = subprocess.run(
         [kubectl(), "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
     )

@@ -33,7 +33,7 @@ def rule(function: Rule) -> Rule:
 
 
 def check(manifests: Manifests) -> list[Violation]:
-    """Give everything that breaks a rule."""
+    """Return everything that breaks a rule."""
     # Imported here, since they import `rule` from here.
     from tests.manifests import policy_jobs, policy_pods, policy_service  # noqa: F401
 

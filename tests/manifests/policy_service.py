@@ -14,7 +14,7 @@ JITTER = 1.1
 
 
 def _deployment(manifests: Manifests) -> Iterator[tuple[Resource, Pod, Resource]]:
-    """Give the Deployment, its pod and the pod's first container, if this build has the service."""
+    """Return the Deployment, its pod and the pod's first container, if this build has the service."""
     pod = manifests.server()
     if pod is not None:
         yield manifests.one("Deployment", "qtr-server"), pod, pod.spec["containers"][0]
@@ -45,7 +45,7 @@ def probes_speak_tls(manifests: Manifests) -> Iterator[str]:
 
 
 def _asked(probe: Resource) -> str | None:
-    """Give the service that a probe asks for; ``None`` if it is no health check."""
+    """Return the service that a probe asks for; `None` if it is no health check."""
     if "grpc" in probe:
         return str(probe["grpc"].get("service", ""))
     command = probe.get("exec", {}).get("command", [])
@@ -164,7 +164,7 @@ def autoscaling(manifests: Manifests) -> Iterator[str]:
 
 
 def bounds(scaler: Resource) -> tuple[int, int]:
-    """Give the least and the largest number of pods of either kind of autoscaler."""
+    """Return the least and the largest number of pods of either kind of autoscaler."""
     spec = scaler["spec"]
     if scaler["kind"] == "ScaledObject":
         return spec.get("minReplicaCount", 0), spec.get("maxReplicaCount", 100)

@@ -19,7 +19,7 @@ class Pod:
     Attributes
     ----------
     owner
-        ``Kind/name`` of the resource.
+        `Kind/name` of the resource.
     namespace, labels, spec
         The pod's.
     """
@@ -30,7 +30,7 @@ class Pod:
     spec: Resource
 
     def containers(self) -> list[Resource]:
-        """Give its containers, those that run first included."""
+        """Return its containers, those that run first included."""
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
 
 
@@ -50,11 +50,11 @@ class Manifests:
         return Manifests(copy.deepcopy(self.resources))
 
     def of(self, *kinds: str) -> list[Resource]:
-        """Give the resources of some kinds."""
+        """Return the resources of some kinds."""
         return [resource for resource in self.resources if resource["kind"] in kinds]
 
     def one(self, kind: str, name: str) -> Resource:
-        """Give a resource; a ConfigMap's name may have a hash behind it."""
+        """Return a resource; a ConfigMap's name may have a hash behind it."""
         [found] = [
             resource
             for resource in self.of(kind)
@@ -64,7 +64,7 @@ class Manifests:
         return found
 
     def pods(self) -> Iterator[Pod]:
-        """Give every pod that these resources make."""
+        """Return every pod that these resources make."""
         for resource in self.resources:
             owner, namespace = title(resource), resource["metadata"].get("namespace", "")
             match resource["kind"]:
@@ -84,11 +84,11 @@ class Manifests:
             yield Pod(owner, namespace, template["metadata"].get("labels", {}), template["spec"])
 
     def server(self) -> Pod | None:
-        """Give the service's pod."""
+        """Return the service's pod."""
         return next((pod for pod in self.pods() if pod.owner == "Deployment/qtr-server"), None)
 
     def settings(self) -> dict[str, str]:
-        """Give the variables that the service's pods get from their ConfigMap."""
+        """Return the variables that the service's pods get from their ConfigMap."""
         pod = self.server()
         if pod is None:
             return {}
@@ -101,13 +101,13 @@ class Manifests:
 
 
 def title(resource: Resource) -> str:
-    """Name a resource as ``Kind/name``, without the hash of a ConfigMap."""
+    """Name a resource as `Kind/name`, without the hash of a ConfigMap."""
     name = resource["metadata"]["name"]
     return f"{resource['kind']}/{name}"
 
 
 def _operators_pods(resource: Resource) -> Iterator[Pod]:
-    """Give the two pods that the Spark operator makes of an application, as far as the application says."""
+    """Return the two pods that the Spark operator makes of an application, as far as the application says."""
     application = resource["spec"]["template"]
     for role in ("driver", "executor"):
         part = application[role]

@@ -21,7 +21,7 @@ CRDS = Path(__file__).with_name("crds.yaml")
 
 
 def faults(resource: Manifest) -> list[str]:
-    """Give a sentence for each field that the schemas refuse."""
+    """Return a sentence for each field that the schemas refuse."""
     api, kind = resource["apiVersion"], resource["kind"]
     if f"{api}/{kind}" in _custom():
         spec = resource.get("spec", {})

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from grpc_server.config import ServerSettings
 from grpc_server.probe import ProbeSettings
+from grpc_server.settings import ServerSettings
 from qtr.plan import PlanSettings
 from relevance_model import Bundle, default_bundle_path
 from spark_jobs.settings import LabelSettings

@@ -12,7 +12,7 @@ import grpc
 import pytest
 import yaml
 
-from grpc_server.config import ServerSettings
+from grpc_server.settings import ServerSettings
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.promtool import promtool

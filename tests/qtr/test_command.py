@@ -85,7 +85,11 @@ def test_a_lone_surrogate_on_the_command_line_is_a_row_error() -> None:
         (["score", "--title", "a"], 2, "--query is required"),
         (["score", "--query", "a"], 2, "--title is required"),
         (["score", "--query", "a", "--title", "b", "--bundle", "/nonexistent"], 2, "/nonexistent: no such folder"),
-        (["score", "--query", "a", "--title", "b", "--target", "127.0.0.1:1", "--deadline", "0.5"], 1, "127.0.0.1:1"),
+        (
+            ["score", "--query", "a", "--title", "b", "--target", "127.0.0.1:1", "--deadline-seconds", "0.5"],
+            1,
+            "127.0.0.1:1",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(words: list[str], status: int, expected: str) -> None:

@@ -11,48 +11,48 @@ from hypothesis import strategies as st
 
 from grpc_client import ClientConfig
 from qtr import plan
-from qtr.night import Night, Rate, outlook, replicas_needed
-from qtr.rate import made_up_pairs, measured
+from qtr.capacity import Rate, Workload, forecast, replicas_needed
+from qtr.throughput import made_up_pairs, measured
 from tests.support.scripted_server import ScriptedServer
 
 GIVEN = ["--pairs-per-second", "12000", "--executors", "10", "--cores", "4", "--start", "01:00"]
 
 nights = st.builds(
-    Night,
+    Workload,
     pairs=st.integers(1, 10**9),
     callers=st.integers(1, 1000),
     in_flight=st.integers(1, 64),
     rows_per_rpc=st.integers(1, 4096),
-    overhead_s=st.integers(0, 50),
+    overhead_seconds=st.integers(0, 50),
     headroom=st.floats(0, 0.9),
-    within_s=st.integers(60, 86400),
+    within_seconds=st.integers(60, 86400),
 )
 rates = st.builds(Rate, st.floats(1, 1e6), st.just("given"), st.just(1), st.none() | st.floats(1e-7, 1e-3))
 
 
 @given(nights, rates, st.integers(1, 5000))
 def test_more_replicas_are_never_slower_and_no_faster_than_what_bounds_them(
-    night: Night, rate: Rate, replicas: int
+    night: Workload, rate: Rate, replicas: int
 ) -> None:
-    one, more = outlook(night, rate, replicas), outlook(night, rate, replicas + 1)
+    one, more = forecast(night, rate, replicas), forecast(night, rate, replicas + 1)
     assert more.seconds <= one.seconds
     assert one.pairs_per_second <= min(replicas, night.calls) * rate.pairs_per_second
     if rate.caller_seconds_per_pair:
         assert one.pairs_per_second <= night.callers / rate.caller_seconds_per_pair
-    assert one.seconds == pytest.approx(night.overhead_s + night.pairs / one.pairs_per_second)
+    assert one.seconds == pytest.approx(night.overhead_seconds + night.pairs / one.pairs_per_second)
 
 
 @given(nights, st.floats(1, 1e6))
-def test_the_fewest_replicas_are_in_time_and_one_less_is_not(night: Night, speed: float) -> None:
+def test_the_fewest_replicas_are_in_time_and_one_less_is_not(night: Workload, speed: float) -> None:
     rate = Rate(speed, "given")
     needed = replicas_needed(night, rate)
     if needed is None:
-        assert not outlook(night, rate, night.calls).in_time
+        assert not forecast(night, rate, night.calls).in_time
     else:
         if needed <= night.calls:
-            assert outlook(night, rate, needed).in_time
+            assert forecast(night, rate, needed).in_time
         if needed > 1:
-            assert not outlook(night, rate, needed - 1).in_time or needed - 1 == night.calls
+            assert not forecast(night, rate, needed - 1).in_time or needed - 1 == night.calls
 
 
 def test_the_plan_says_who_calls_who_answers_and_when_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grpc_server.config import ServerSettings
-from qtr import load, tune
+from grpc_server.settings import ServerSettings
+from qtr import load_generator, tune
 from tests.support.server_process import ServerProcess
 
 SAMPLE = Path(__file__).resolve().parents[2] / "examples" / "sample" / "pairs.jsonl"
@@ -63,21 +63,25 @@ def test_pairs_that_are_none_are_refused(
 
 def test_the_load_counts_what_was_answered(server: ServerProcess) -> None:
     pairs = tune.read_pairs(SAMPLE, "qtr tune")
-    measured = load.run(
-        server.address, pairs, load.Load(bulk_callers=2, rows=64, single_callers=2, warm_up=0.1, seconds=0.5)
+    measured = load_generator.run(
+        server.address, pairs, load_generator.Load(bulk_callers=2, rows=64, single_callers=2, warm_up=0.1, seconds=0.5)
     )
     assert measured.failures == {}
     assert measured.bulk_pairs >= 64 * len(measured.bulk_latencies) > 0
     assert measured.calls_per_second > 0
-    assert load.percentile(measured.single_latencies, 0.5) <= load.percentile(measured.single_latencies, 0.99)
+    assert load_generator.percentile(measured.single_latencies, 0.5) <= load_generator.percentile(
+        measured.single_latencies, 0.99
+    )
 
 
 def test_the_load_counts_failures() -> None:
-    measured = load.run("127.0.0.1:1", [("a", "b")] * 64, load.Load(bulk_callers=1, rows=64, warm_up=0.0, seconds=0.1))
+    measured = load_generator.run(
+        "127.0.0.1:1", [("a", "b")] * 64, load_generator.Load(bulk_callers=1, rows=64, warm_up=0.0, seconds=0.1)
+    )
     assert set(measured.failures) == {"UNAVAILABLE"}
     assert measured.bulk_pairs == 0
 
 
 def test_a_percentile_of_nothing_is_no_number() -> None:
-    assert load.percentile([], 0.5) != load.percentile([], 0.5)
-    assert load.percentile([0.001, 0.003, 0.002], 0.5) == 2.0
+    assert load_generator.percentile([], 0.5) != load_generator.percentile([], 0.5)
+    assert load_generator.percentile([0.001, 0.003, 0.002], 0.5) == 2.0

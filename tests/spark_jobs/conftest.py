@@ -12,13 +12,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from grpc_client import ClientConfig, RetryPolicy
-from spark_jobs.environment import prepare_environment
-from spark_jobs.session import job_settings, machine_settings, open_session
+from spark_jobs.lifecycle.environment import prepare_environment
+from spark_jobs.lifecycle.session import job_settings, machine_settings, open_session
 from spark_jobs.settings import LabelSettings
 from tests.support.scripted_server import ScriptedServer
 
 Text = str | bytes | None
-QUICK = RetryPolicy(budget_s=20, initial_backoff_s=0.01, max_backoff_s=0.05)
+QUICK = RetryPolicy(budget_seconds=20, initial_backoff_seconds=0.01, max_backoff_seconds=0.05)
 
 
 @pytest.fixture(scope="session")

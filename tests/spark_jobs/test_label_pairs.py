@@ -17,12 +17,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from grpc_client import ClientConfig, RelevanceClient
-from spark_jobs.faults import as_job_error
-from spark_jobs.keys import KEYS, key_columns
 from spark_jobs.label_pairs import main
-from spark_jobs.night import Night, column
-from spark_jobs.schema import OUTPUT_COLUMNS
-from spark_jobs.scoring import score_pairs
+from spark_jobs.lifecycle.error_translation import to_job_error
+from spark_jobs.scoring.api import score_pairs
+from spark_jobs.scoring.schema import OUTPUT_COLUMNS
+from spark_jobs.storage.input_rows import InputRows, column
+from spark_jobs.storage.pair_keys import KEYS, key_columns
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer
 from tests.support.server_process import ServerProcess
@@ -308,7 +308,7 @@ def test_an_unreachable_target_is_one_sentence(refused: Callable[..., str], tmp_
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         target = f"127.0.0.1:{taken.getsockname()[1]}"
-        sentence = refused(1, "--input", str(file), "--retry-budget", "0.5", target=target)
+        sentence = refused(1, "--input", str(file), "--retry-budget-seconds", "0.5", target=target)
     assert sentence.startswith(f"qtr label: no answer from {target} after ")
 
 
@@ -354,20 +354,20 @@ def test_a_row_whose_pair_was_not_scored_is_never_published(
         info = client.model()
     before = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", [("a", "b")])))
     after = spark.read.parquet(str(write_pairs(tmp_path / "b.parquet", [("a", "b"), ("c", "d")])))
-    night = Night(before, "query", "title", info)
+    night = InputRows(before, "query", "title", info)
     score_pairs(night.new_pairs(None, 2), config).write.parquet(str(tmp_path / "scored"))
     scored = spark.read.parquet(str(tmp_path / "scored"))
     assert night.labelled(scored, "id").count() == 1
     with pytest.raises(Exception, match="USER_RAISED_EXCEPTION") as caught:
-        Night(after, "query", "title", info).labelled(scored, "id").collect()
-    assert "the input changed during the run" in str(as_job_error(caught.value, []))
+        InputRows(after, "query", "title", info).labelled(scored, "id").collect()
+    assert "the input changed during the run" in str(to_job_error(caught.value, []))
 
 
 def test_a_refused_row_meets_no_pair(spark: SparkSession, tmp_path: Path, server: ServerProcess) -> None:
     with RelevanceClient(ClientConfig(server.address)) as client:
         info = client.model()
     frame = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", [(None, None), ("a", "b"), ("a", None)])))
-    night = Night(frame, "query", "title", info)
+    night = InputRows(frame, "query", "title", info)
     # Scores under the very hashes that refused rows would have.
     query, title = column(frame, "query"), column(frame, "title")
     scores = frame.select(
@@ -389,7 +389,7 @@ def test_small_inputs_are_not_merged_into_one_task(spark: SparkSession, tmp_path
     frame = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", pairs)))
     config = ClientConfig(server.address)
     with RelevanceClient(config) as client:
-        night = Night(frame, "query", "title", client.model())
+        night = InputRows(frame, "query", "title", client.model())
     known = night.pairs().select(*KEYS).limit(10)
     for new, rows in ((night.new_pairs(None, 5), 100), (night.new_pairs(known, 5), 90)):
         scored = score_pairs(new, config)

@@ -55,7 +55,7 @@ class Authority:
         not_before: timedelta = -DAY,
         not_after: timedelta = DAY,
     ) -> Pair:
-        """Sign a certificate for ``alternatives``, valid between two times from now."""
+        """Sign a certificate for `alternatives`, valid between two times from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         builder = _builder(subject, self._name, key, not_after, not_before)

@@ -14,7 +14,7 @@ ROWS = 16
 
 
 class GoodCaller:
-    """Calls one after the other on a thread until it is left, on a new connection every ``calls_per_connection``.
+    """Calls one after the other on a thread until it is left, on a new connection every `calls_per_connection`.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ PATIENCE = 2.0
 
 
 def message(body: bytes, *, length: int | None = None, compressed: int = 0) -> bytes:
-    """Frame ``body`` as gRPC does, or lie about its length."""
+    """Frame `body` as gRPC does, or lie about its length."""
     return struct.pack(">BI", compressed, len(body) if length is None else length) + body
 
 
@@ -122,7 +122,7 @@ class RawPeer:
         return events
 
     def status(self, stream: int, seconds: float = PATIENCE) -> str | None:
-        """Wait for the call's ``grpc-status``; ``reset`` if there is none, ``None`` if nothing came in time."""
+        """Wait for the call's `grpc-status`; `reset` if there is none, `None` if nothing came in time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             with suppress(TimeoutError):

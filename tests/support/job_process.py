@@ -1,4 +1,4 @@
-"""Runs of ``qtr label`` as processes of their own, and waiting for what they do."""
+"""Runs of `qtr label` as processes of their own, and waiting for what they do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = [sys.executable, "-m", "spark_jobs.label_pairs"]
-PATIENCE_S = 120
+PATIENCE_SECONDS = 120
 
 
 class Job:
@@ -51,7 +51,7 @@ class Job:
 
     def finish(self) -> tuple[int, str, str]:
         """Close its standard input and wait for its end; give its status and what it said."""
-        out, err = self.process.communicate(timeout=PATIENCE_S)
+        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode, out, err
 
     def succeed(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Job:
             os.killpg(self.process.pid, signal.SIGKILL)
         else:
             self.process.kill()
-        self.process.communicate(timeout=PATIENCE_S)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
 
     def clean_up(self) -> None:
         if self.process.poll() is None:
@@ -77,14 +77,14 @@ class Job:
 
 def until(condition: Callable[[], object]) -> None:
     """Poll for something that another process does."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
 
 
 def words(process: psutil.Process) -> list[str]:
-    """Give its command line; of one that has ended there is none."""
+    """Return its command line; of one that has ended there is none."""
     try:
         return list(process.cmdline())
     except psutil.NoSuchProcess:

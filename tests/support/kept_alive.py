@@ -29,7 +29,7 @@ class KeptAlive:
     Parameters
     ----------
     make
-        Gives a new process for a port; it has an attribute ``process``.
+        Gives a new process for a port; it has an attribute `process`.
     """
 
     def __init__(self, make: Callable[[int], Process]) -> None:
@@ -54,7 +54,7 @@ class KeptAlive:
         self._thread.join(60)
 
     def kill(self) -> None:
-        """Kill the process that runs now, as ``kill -9`` does."""
+        """Kill the process that runs now, as `kill -9` does."""
         with self._changed:
             self.server.process.kill()  # type: ignore[attr-defined]
 

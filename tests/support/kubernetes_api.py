@@ -99,7 +99,7 @@ class KubernetesApi:
     def set_endpoints(
         self, addresses: list[str], *, not_ready: list[str] | None = None, name: str = "relevance-abc12"
     ) -> None:
-        """Replace a slice: ``host:port`` each; all ports of a slice are the same in Kubernetes, so one slice a port."""
+        """Replace a slice: `host:port` each; all ports of a slice are the same in Kubernetes, so one slice a port."""
         by_port: dict[str, list[tuple[str, bool]]] = {}
         for address, ready in [*((a, True) for a in addresses), *((a, False) for a in not_ready or [])]:
             host, port = address.rsplit(":", 1)
@@ -126,14 +126,14 @@ class KubernetesApi:
             self._oldest = before
 
     def cut_streams(self, after: int = 0) -> None:
-        """End all watches, once the event of version ``after`` was sent."""
+        """End all watches, once the event of version `after` was sent."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._sent >= after, 30)
             self._generation += 1
             self._changed.notify_all()
 
     def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 30) -> None:
-        """Wait until there were so many requests whose path and query hold ``path``."""
+        """Wait until there were so many requests whose path and query hold `path`."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.count(method, path) >= count, timeout), self.requests
 
@@ -261,7 +261,7 @@ class KubernetesApi:
         self._changed.notify_all()
 
     def touch(self, item: Json) -> None:
-        """Give an object a new version, as any change of it does."""
+        """Return an object a new version, as any change of it does."""
         self._version += 1
         item["metadata"]["resourceVersion"] = str(self._version)
 

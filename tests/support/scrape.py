@@ -1,4 +1,4 @@
-"""Reading ``/metrics`` as Prometheus does."""
+"""Reading `/metrics` as Prometheus does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Scrape:
     Attributes
     ----------
     families
-        Names as ``# TYPE`` lines give them, but with the ``_total`` of counters.
+        Names as `# TYPE` lines give them, but with the `_total` of counters.
     samples
         Sample name to its series: labels as a sorted tuple of pairs, and the value.
     """
@@ -34,7 +34,7 @@ class Scrape:
 
 
 def read_metrics(address: str | None) -> Scrape:
-    """Scrape ``http://{address}/metrics``."""
+    """Scrape `http://{address}/metrics`."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as response:
         return parse(response.read().decode())
 

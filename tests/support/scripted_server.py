@@ -36,9 +36,9 @@ def score_of(query: str, title: str) -> float:
 class ScriptedServer:
     """Start on entry; the script is a list of steps, one for each ScoreBatch call, after which it behaves.
 
-    A step may have ``status``, ``details``, ``pushback_ms``, ``delay_s``, ``drop_scores``, ``score`` or ``model``.
-    Settings are ``port``, ``limit_rows``, ``too_large_above``, ``version``, ``delay_s`` (of every call), ``poison``:
-    titles, each with the status that a call with it ends with, or "DIE"; and ``text_limits``: bytes of one text as the
+    A step may have `status`, `details`, `pushback_ms`, `delay_seconds`, `drop_scores`, `score` or `model`.
+    Settings are `port`, `limit_rows`, `too_large_above`, `version`, `delay_seconds` (of every call), `poison`:
+    titles, each with the status that a call with it ends with, or "DIE"; and `text_limits`: bytes of one text as the
     first call of GetModel announces them, the second, …; the last is what holds.
     """
 
@@ -65,7 +65,7 @@ class ScriptedServer:
             self._calls.put(json.loads(line))
 
     def next_call(self, method: str = "ScoreBatch", timeout: float = 60) -> dict[str, Any]:
-        """Wait for the next call of ``method`` that the server saw."""
+        """Wait for the next call of `method` that the server saw."""
         until = time.monotonic() + timeout
         while True:
             call = self._calls.get(timeout=max(0.0, until - time.monotonic()))
@@ -160,7 +160,7 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
     def _next_step(self, context: grpc.ServicerContext) -> dict[str, Any]:
         with self._lock:
             step = next(self._steps, {})
-        until = time.monotonic() + step.get("delay_s", self._settings.get("delay_s", 0))
+        until = time.monotonic() + step.get("delay_seconds", self._settings.get("delay_seconds", 0))
         while time.monotonic() < until and context.is_active():
             time.sleep(0.01)
         if "status" in step:

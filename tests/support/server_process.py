@@ -1,4 +1,4 @@
-"""A real ``python -m grpc_server`` process on a free loopback port."""
+"""A real `python -m grpc_server` process on a free loopback port."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ServerProcess:
         return self
 
     def wait_for(self, message: str) -> dict[str, Any]:
-        """Read events until one says ``message``."""
+        """Read events until one says `message`."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.events.append(json.loads(line))

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pyspark
 
-from spark_jobs.java import java_home
+from spark_jobs.lifecycle.java import java_home
 from tests.support.job_process import words
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent
-PATIENCE_S = 60
+PATIENCE_SECONDS = 60
 
 
 class StandaloneCluster:
@@ -54,12 +54,12 @@ class StandaloneCluster:
             daemon.stop()
 
     def executors(self) -> list[psutil.Process]:
-        """Give the processes that run tasks."""
+        """Return the processes that run tasks."""
         children = (child for daemon in self._daemons for child in daemon.process.children())
         return [child for child in children if any("CoarseGrainedExecutorBackend" in word for word in words(child))]
 
     def submit(self) -> tuple[list[str], dict[str, str]]:
-        """Give the command that submits our job, without its flags, and the environment it needs."""
+        """Return the command that submits our job, without its flags, and the environment it needs."""
         conf = {
             "spark.driver.host": "127.0.0.1",
             "spark.driver.memory": "1g",
@@ -104,7 +104,7 @@ class _Daemon:
             return bool(found) or not self._reader.is_alive()
 
         with self._news:
-            assert self._news.wait_for(seen, PATIENCE_S) and found, "".join(self._lines)
+            assert self._news.wait_for(seen, PATIENCE_SECONDS) and found, "".join(self._lines)
         return found[0]
 
     def stop(self) -> None:
@@ -113,7 +113,7 @@ class _Daemon:
             member.terminate()
         for member in psutil.wait_procs(family, timeout=20)[1]:
             member.kill()
-        self._reader.join(PATIENCE_S)
+        self._reader.join(PATIENCE_SECONDS)
         self.process.stderr.close()
         self.process.wait()
 

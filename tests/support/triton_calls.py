@@ -1,4 +1,4 @@
-"""Calls a server with NVIDIA's ``tritonclient``, sync and asyncio, and prints what it saw as one JSON object.
+"""Calls a server with NVIDIA's `tritonclient`, sync and asyncio, and prints what it saw as one JSON object.
 
 A process of its own: the client registers its messages under the names that ours have, and a process can hold only one.
 """
@@ -22,7 +22,7 @@ TOO_MANY_ROWS = 5000
 
 
 async def observe(module: Any, address: str, model: str) -> dict[str, Any]:
-    """Make every call; ``module`` is the sync client or the asyncio one, which have the same names."""
+    """Make every call; `module` is the sync client or the asyncio one, which have the same names."""
     client = module.InferenceServerClient(address)
 
     async def call(name: str, *args: Any, **more: Any) -> Any:

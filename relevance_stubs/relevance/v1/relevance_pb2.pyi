@@ -35,14 +35,14 @@ class ModelVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Timings(_message.Message):
-    __slots__ = ("queue_micros", "encode_micros", "infer_micros")
+    __slots__ = ("queue_micros", "tokenize_micros", "infer_micros")
     QUEUE_MICROS_FIELD_NUMBER: _ClassVar[int]
-    ENCODE_MICROS_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZE_MICROS_FIELD_NUMBER: _ClassVar[int]
     INFER_MICROS_FIELD_NUMBER: _ClassVar[int]
     queue_micros: int
-    encode_micros: int
+    tokenize_micros: int
     infer_micros: int
-    def __init__(self, queue_micros: _Optional[int] = ..., encode_micros: _Optional[int] = ..., infer_micros: _Optional[int] = ...) -> None: ...
+    def __init__(self, queue_micros: _Optional[int] = ..., tokenize_micros: _Optional[int] = ..., infer_micros: _Optional[int] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
     __slots__ = ("query", "titles", "model")

@@ -1,0 +1,182 @@
+"""Where each microsecond of a row goes, and `mapInArrow` against `rdd.mapPartitions`, in one Spark session.
+
+python -m benchmarks.nightly_breakdown NIGHT [--cores 2]
+
+Each step is run to its end and thrown away, after a warm-up; its CPU time, of Spark's process, of the Python workers
+and of the servers, is read from the system, and the step before it is taken off. Encoding and inference are measured in
+the scorer itself, so that what remains of the servers' time is transport: the wire, protobuf and the queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from benchmarks.processes import GROUPS, JVM, SERVERS, WORKERS, ProcessTree
+from benchmarks.scorer_speed import as_columns
+from grpc_client import ClientConfig, RelevanceClient
+from qtr_runtime.cpus import available_cpus
+from relevance_model import Bundle, Scorer
+from spark_jobs.lifecycle.local_servers import TITLE_CACHE_SHARE, LocalServers, cache_bytes
+from spark_jobs.lifecycle.session import open_session, scoring_partitions
+from spark_jobs.scoring.api import _map_in_arrow, score_pairs, score_rows
+from spark_jobs.settings import LabelSettings
+from spark_jobs.storage.input_rows import Night
+from spark_jobs.storage.pair_keys import KEYS
+from spark_jobs.storage.score_store import ROW
+
+CALL_ROWS = 2048
+_SAMPLE = 100_000
+
+
+class Cost(NamedTuple):
+    """Seconds of CPU by group, and of the clock."""
+
+    cpu: dict[str, float]
+    wall: float
+
+    def total(self) -> float:
+        """CPU seconds of all groups."""
+        return sum(self.cpu.values())
+
+
+def measured(tree: ProcessTree, action: Callable[[], object], runs: int = 2) -> Cost:
+    """Run an action; the last of its runs counts."""
+    for _ in range(runs):
+        tree.sample()
+        before, started = tree.samples[-1].cpu, time.monotonic()
+        action()
+        wall = time.monotonic() - started
+        tree.sample()
+        cost = Cost({group: tree.samples[-1].cpu.get(group, 0.0) - before.get(group, 0.0) for group in GROUPS}, wall)
+    return cost
+
+
+def discard(frame: DataFrame) -> Callable[[], None]:
+    """Return the action that computes a frame and keeps nothing."""
+    return lambda: frame.write.format("noop").mode("overwrite").save()
+
+
+def through(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Return back of Arrow batches what the job keeps."""
+    for batch in batches:
+        yield batch.select(list(KEYS))
+
+
+def scorer_cost(pairs: list[tuple[str, str]], servers: int) -> tuple[float, float]:
+    """Seconds of encoding and of inference, in scorers like the servers' that get the calls in turn."""
+    scorers = [
+        Scorer(
+            Bundle.default(),
+            threads=1,
+            cache_bytes=cache_bytes(servers),
+            title_cache_share=TITLE_CACHE_SHARE,
+        )
+        for _ in range(servers)
+    ]
+    encode, infer = 0.0, 0.0
+    for call, start in enumerate(range(0, len(pairs), CALL_ROWS)):
+        scores = scorers[call % servers].score(as_columns(pairs[start : start + CALL_ROWS]))
+        encode, infer = encode + scores.tokenize_seconds, infer + scores.infer_seconds
+    return encode, infer
+
+
+def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, config: ClientConfig) -> DataFrame:
+    """Print the table of steps; give the pairs."""
+    with RelevanceClient(config) as client:
+        info = client.model()
+    frame = spark.read.parquet(*settings.input)
+    rows = frame.count()
+    partitions = scoring_partitions(spark, settings, rows)
+    night = Night(frame, "query", "title", info)
+    new = night.new_pairs(None, partitions)
+    to = settings.output
+    scoring = measured(
+        tree, lambda: score_pairs(new, config, keep=KEYS).write.mode("overwrite").parquet(f"{to}/scored")
+    )
+    scores = spark.read.parquet(f"{to}/scored")
+    count = scores.count()
+    stored = scores.withColumn("run_id", F.lit("x")).select(*ROW.names)
+    joined = night.labelled(scores, "x")
+    read = measured(tree, discard(frame.select("query", "title"))).total()
+    wide = measured(tree, discard(frame)).total()
+    load = measured(tree, discard(stored)).total()
+    dedupe = measured(tree, discard(new)).total()
+    arrow = measured(tree, discard(_map_in_arrow(new, through, new.select(*KEYS).schema)))
+    write = measured(tree, lambda: stored.write.mode("overwrite").parquet(f"{to}/written")).total()
+    join = measured(tree, discard(joined)).total()
+    publish = measured(tree, lambda: joined.write.mode("overwrite").parquet(f"{to}/published")).total()
+    # A semi-join does the anti-join's work and hands on the same rows as before.
+    distinct = night.pairs().repartition(partitions, KEYS[0]).distinct()
+    known = distinct.join(scores.select(*KEYS), list(KEYS), "left_semi").sortWithinPartitions(*KEYS)
+    anti = measured(tree, discard(known)).total()
+    pairs = [(row.query, row.title) for row in new.select("query", "title").collect()]
+    encode, infer = scorer_cost(pairs, settings.servers or available_cpus())
+    table = {
+        "read query and title": read,
+        "dedupe: hash, shuffle, distinct, sort": dedupe - read,
+        "anti-join, where pairs are known": anti - dedupe,
+        "Arrow, there and back": arrow.total() - dedupe,
+        "client: fold, cut, protobuf, gRPC": scoring.cpu[WORKERS] - arrow.cpu[WORKERS],
+        "servers: transport and queue": scoring.cpu[SERVERS] - encode - infer,
+        "servers: encode": encode,
+        "servers: infer": infer,
+        "write scores": write - load,
+        "join": join - wide - load,
+        "write labels": publish - join,
+    }
+    print(f"{rows:,} rows, {count:,} distinct pairs; µs of CPU a row of the night")
+    for name, seconds in table.items():
+        print(f"  {name:<38} {seconds / rows * 1e6:7.2f}")
+    others = 1 - scoring.cpu[SERVERS] / scoring.total()
+    print(f"  scoring step: {rows / scoring.wall:,.0f} rows/s; all but the servers {others:.0%} of its CPU")
+    return new
+
+
+def ways_in(tree: ProcessTree, pairs: DataFrame, config: ClientConfig) -> None:
+    """Print `mapInArrow` beside `rdd.mapPartitions`, over the same pairs and servers."""
+    pairs = pairs.cache()
+    count = pairs.count()
+    print(f"{count:,} pairs by both ways in")
+    ways = {
+        "mapInArrow": discard(score_pairs(pairs, config)),
+        "rdd.mapPartitions": lambda: pairs.rdd.map(tuple).mapPartitions(score_rows(config)).count(),
+    }
+    for name, action in ways.items():
+        cost = measured(tree, action)
+        own = (cost.cpu[JVM] + cost.cpu[WORKERS]) / count * 1e6
+        print(f"  {name:<18} {count / cost.wall:9,.0f} pairs/s; Spark and Python {own:6.2f} µs of CPU a pair")
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("night", type=Path, help="folder of Parquet files with columns query and title")
+    parser.add_argument("--cores", type=int, default=2, help="cores that everything shares")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalServers(arguments.cores) as servers,
+        ProcessTree(os.getpid()) as tree,
+    ):
+        settings = LabelSettings(input=[str(arguments.night)], output=folder)
+        spark = open_session(settings)
+        config = ClientConfig(servers.target(), in_flight=settings.in_flight, max_rows_per_rpc=settings.rows_per_rpc)
+        pairs = stages(tree, spark, settings, config)
+        few = pairs.select("query", "title").limit(_SAMPLE).repartition(2 * arguments.cores)
+        ways_in(tree, few, config)
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Judgements, texts and pairs: read, split, augmented, and kept apart from what is measured."""

@@ -1,0 +1,133 @@
+"""Which queries ask for much the same: the unit that a strict fold holds whole, and that the leakage guard keeps out.
+
+Two queries are one, to a fold and to a measure, if they differ in case, accents, punctuation and spaces alone
+(`plain`). The guard also puts plurals and the order of words aside. Queries are kindred if one has all the
+other's words (*laptop*, *gaming laptops*), or is the other written together (*smart watch*, *smartwatch*).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers.normalizers import BertNormalizer
+
+_NORMALIZER: Final = BertNormalizer(lowercase=True)
+_WORD: Final = re.compile(r"[^\W_]+")
+_NO_PLURAL: Final = 3
+
+
+def plain(text: str) -> str:
+    """Return a text's words without case, accents and punctuation; what is left of one that has no words, or "".
+
+    But for punctuation, this is how an encoder and a student read it.
+    """
+    normal = _NORMALIZER.normalize_str(text)
+    return " ".join(_WORD.findall(normal)) or " ".join(normal.split())
+
+
+def query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return a number per query, int64 [N], alike for one query however it is written."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(plain(query), len(known)) for query in queries], dtype=np.int64)
+
+
+def words_of(text: str) -> list[str]:
+    """Return a text's words, lower case, plurals cut to their stem."""
+    return [_singular(word) for word in _WORD.findall(text.lower())]
+
+
+def overlapping_query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return a group for each query, int64 [N]: queries joined by any chain of kindred ones share one."""
+    distinct = list(dict.fromkeys(queries))
+    group = list(range(len(distinct)))
+
+    def root(i: int) -> int:
+        while group[i] != i:
+            group[i] = group[group[i]]
+            i = group[i]
+        return i
+
+    index = _Index(distinct)
+    for number, query in enumerate(distinct):
+        for other in index.kin(query):
+            a, b = sorted((root(number), root(other)))
+            group[b] = a
+    group_of = {query: root(number) for number, query in enumerate(distinct)}
+    return np.array([group_of[query] for query in queries], dtype=np.int64)
+
+
+class QueryGuard:
+    """Tells which queries must not be trained on, because they are too like one that is evaluated.
+
+    Parameters
+    ----------
+    evaluated
+        Queries whose judgements measure.
+    kind
+        `normalised` keeps out the same query in other writing; `kindred` also those that share its words.
+    """
+
+    def __init__(self, evaluated: Iterable[str], kind: Literal["normalised", "kindred"]) -> None:
+        queries = list(dict.fromkeys(evaluated))
+        self._kind = kind
+        self._same = {_words(query) for query in queries}
+        self._joined = {_joined(query) for query in queries}
+        self._index = _Index(queries)
+        self._known: dict[str, bool] = {}
+
+    def blocks(self, query: str) -> bool:
+        """Tell whether `query` must be left out."""
+        known = self._known.get(query)
+        if known is None:
+            known = _words(query) in self._same or _joined(query) in self._joined
+            known = known or (self._kind == "kindred" and next(self._index.kin(query), None) is not None)
+            self._known[query] = known
+        return known
+
+    def passing(self, queries: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Return which of `queries` may be trained on, bool [N]."""
+        return np.fromiter((not self.blocks(query) for query in queries), np.bool_, len(queries))
+
+
+class _Index:
+    """Finds kindred queries by their words: only queries that share one are compared."""
+
+    def __init__(self, queries: Sequence[str]) -> None:
+        self._words = [_words(query) for query in queries]
+        self._with_word: dict[str, list[int]] = defaultdict(list)
+        self._with_joined: dict[str, list[int]] = defaultdict(list)
+        for number, query in enumerate(queries):
+            self._with_joined[_joined(query)].append(number)
+            for word in self._words[number]:
+                self._with_word[word].append(number)
+
+    def kin(self, query: str) -> Iterator[int]:
+        """Yield the numbers of kindred queries; a query is kindred to itself."""
+        words = _words(query)
+        seen = set()
+        for number in self._with_joined.get(_joined(query), ()):
+            seen.add(number)
+            yield number
+        for word in words:
+            for number in self._with_word.get(word, ()):
+                if number not in seen:
+                    seen.add(number)
+                    if self._words[number] <= words or words <= self._words[number]:
+                        yield number
+
+
+def _words(query: str) -> frozenset[str]:
+    return frozenset(_singular(word) for word in _WORD.findall(_NORMALIZER.normalize_str(query)))
+
+
+def _joined(query: str) -> str:
+    return _singular(plain(query).replace(" ", ""))
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > _NO_PLURAL and word.endswith("s") else word

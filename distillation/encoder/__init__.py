@@ -1,0 +1,1 @@
+"""The pretrained text encoder that teacher and features start from."""

@@ -1,0 +1,1 @@
+"""Steps that are skipped when nothing changed and resumed when interrupted."""

@@ -1,0 +1,1 @@
+"""What a student is made from, as typed settings in a file."""

@@ -1,0 +1,249 @@
+"""Step `prepare`: every source through its adapter, into a few Parquet files that the other steps read.
+
+`judged.parquet` has `query`, `title`, `target`, `gain`, `relevant` and `fold`: the fold that measures
+the row, or -1 for a row that only trains. `titles.parquet`, `queries.parquet`, `pairs.parquet` and
+`weak.parquet` hold what nobody judged; `lineage.json` says what was read, with checksums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import GroupKFold
+
+from distillation.data.judgements import RELEVANT_FROM, TEST, Judged, check_split, join, read_judgements, untested
+from distillation.data.leakage import overlapping_query_groups, query_groups
+from distillation.data.readers import parquet_files, read_lines, read_table
+from distillation.errors import DataError
+from distillation.metrics import check_cross_fits
+from distillation.pipeline.fingerprint import file_digest
+from distillation.pipeline.workspace import Context, write_columns, write_json
+from distillation.recipe.data_sources import TextSource, WeakSource
+from distillation.recipe.recipe import Recipe
+
+FOLDER: Final = "prepare"
+
+
+def sources(context: Context) -> dict[str, str]:
+    """Return the checksum of every file that the recipe names.
+
+    Raises
+    ------
+    DataError
+        If one is not there or cannot be read.
+    """
+    try:
+        return {_place(path, context): file_digest(path) for path in _files(context)}
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+
+def _files(context: Context) -> list[Path]:
+    data = context.recipe.data
+    paths: list[Path] = []
+    for source in data.judged:
+        if source.format == "table":
+            paths.append(context.data / source.path)
+        elif source.format == "wands":
+            paths += [context.data / source.path / name for name in ("product.csv", "query.csv", "label.csv")]
+        else:
+            paths += [context.data / source.examples, context.data / source.products]
+    others = [source.path for source in (*data.titles, *data.queries)]
+    others += [source.path for source in data.pairs] + [source.path for source in data.weak]
+    for other in others:
+        paths += parquet_files(context.data / other)
+    lacking = next((path for path in paths if not path.is_file()), None)
+    if lacking is not None:
+        raise DataError(f"{lacking}: no such file")
+    return list(dict.fromkeys(paths))
+
+
+def run(context: Context) -> None:
+    """Read, check, sample and write."""
+    recipe, folder = context.recipe, context.folder(FOLDER)
+    rng = np.random.default_rng(recipe.seed)
+    rows: dict[Path, int] = {}
+    reads = [read_judgements(source, context.data) for source in recipe.data.judged]
+    for read in reads:
+        rows |= read.files
+    joined = join([read.judged for read in reads])
+    apart = untested(joined)
+    judged = _sampled(apart, recipe.data.judged_rows, rng)
+    check_split(judged)
+    fold = _folds(judged, recipe)
+    _check_folds(judged, fold, recipe.seed)
+
+    listed = [title for read in reads for title in read.titles]
+    titles = [*_texts(context, recipe.data.titles, rows), *(title for title in listed if title.strip())]
+    queries = _texts(context, recipe.data.queries, rows)
+    pairs = _pairs(context, rows)
+    weak = _weak(context, rows, rng)
+
+    relevant = judged.target >= RELEVANT_FROM
+    write_columns(
+        folder / "judged.parquet",
+        {
+            "query": judged.queries,
+            "title": judged.titles,
+            "target": judged.target,
+            "gain": judged.gain,
+            "relevant": relevant.astype(np.int8),
+            "fold": fold,
+        },
+    )
+    _write_sample(folder / "titles.parquet", {"title": list(dict.fromkeys(titles))}, recipe.data.title_rows, rng)
+    _write_sample(folder / "queries.parquet", {"query": list(dict.fromkeys(queries))}, len(queries), rng)
+    _write_sample(folder / "pairs.parquet", pairs, recipe.data.pair_rows, rng)
+    _write_sample(folder / "weak.parquet", weak, recipe.data.weak_rows, rng)
+    write_json(folder / "lineage.json", _lineage(context, rows))
+    unreadable = sum(read.unreadable for read in reads)
+    if unreadable:
+        context.progress.say(f"prepare: {unreadable:,} judged rows left out: a text is empty, unreadable or too long")
+    if len(apart) < len(joined):
+        left_out = len(joined) - len(apart)
+        context.progress.say(f"prepare: {left_out:,} rows of train left out: test has their query, written otherwise")
+    context.progress.say(
+        f"prepare: {len(judged):,} judged pairs of {len(np.unique(query_groups(judged.queries))):,} queries, "
+        f"{relevant.mean():.0%} relevant; {len(set(titles)):,} titles, {len(pairs['query']):,} pairs, "
+        f"{len(weak['query']):,} weakly labelled"
+    )
+
+
+def _place(path: Path, context: Context) -> str:
+    """Return where a file is: below the data folder, which may move, or else anywhere."""
+    return str(path.relative_to(context.data) if path.is_relative_to(context.data) else path.absolute())
+
+
+def _lineage(context: Context, rows: dict[Path, int]) -> dict[str, dict[str, Any]]:
+    """Return checksum and rows of every file, by names that do not tell where on this machine it is."""
+    digests, lineage = sources(context), {}
+    for path in _files(context):
+        name = own = _place(path, context) if path.is_relative_to(context.data) else path.name
+        twin = 2
+        while name in lineage:
+            name, twin = f"{own} ({twin})", twin + 1
+        lineage[name] = {"sha256": digests[_place(path, context)], "rows": rows.get(path)}
+    return lineage
+
+
+def _sampled(judged: Judged, limit: int, rng: np.random.Generator) -> Judged:
+    """Draw whole queries until `limit` rows are reached; of each side of a split alike."""
+    if len(judged) <= limit:
+        return judged
+    of_row = query_groups(judged.queries)
+    sides = np.array(judged.split)
+    kept = np.zeros(len(judged), dtype=bool)
+    for side in np.unique(sides):
+        counts = np.bincount(of_row[sides == side], minlength=of_row.max() + 1)
+        order = rng.permutation(np.flatnonzero(counts))
+        room = limit * (sides == side).sum() / len(judged)
+        drawn = order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), room, side="right")))]
+        kept |= np.isin(of_row, drawn)
+    return judged.take(np.flatnonzero(kept).tolist())
+
+
+def _folds(judged: Judged, recipe: Recipe) -> npt.NDArray[np.int64]:
+    if judged.split[0]:
+        return np.array([0 if side == TEST else -1 for side in judged.split], dtype=np.int64)
+    strict = recipe.evaluation.groups == "kindred"
+    groups = overlapping_query_groups(judged.queries) if strict else query_groups(judged.queries)
+    distinct = len(np.unique(groups))
+    if distinct < recipe.evaluation.folds:
+        raise DataError(f"{distinct} groups of queries are too few for {recipe.evaluation.folds} folds")
+    fold = np.empty(len(judged), dtype=np.int64)
+    splitter = GroupKFold(recipe.evaluation.folds, shuffle=True, random_state=recipe.seed)
+    for number, (_, test) in enumerate(splitter.split(groups, groups=groups)):
+        fold[test] = number
+    return fold
+
+
+def _check_folds(judged: Judged, fold: npt.NDArray[np.int64], seed: int) -> None:
+    """See that every fold can be trained and measured on, and that what is measured can be calibrated."""
+    relevant = judged.target >= RELEVANT_FROM
+    for number in range(int(fold.max()) + 1):
+        for part, side in ((fold == number, "held out"), (fold != number, "trained on")):
+            if not 0 < relevant[part].sum() < part.sum():
+                kind = "relevant" if not relevant[part].any() else "irrelevant"
+                raise DataError(
+                    f"of the {part.sum()} judged rows {side} in fold {number + 1} none is {kind}: "
+                    "judge more queries, or take fewer folds"
+                )
+    measured = np.flatnonzero(fold >= 0)
+    groups = query_groups(judged.queries)[measured]
+    check_cross_fits(relevant[measured].astype(np.int64), groups, seed=seed)
+
+
+def _texts(context: Context, listed: Sequence[TextSource], rows: dict[Path, int]) -> list[str]:
+    texts: list[str] = []
+    for source in listed:
+        path = context.data / source.path
+        if source.column is None:
+            found = read_lines(path)
+        else:
+            found = [
+                text
+                for text in read_table(path, [source.column], separator=source.separator)[source.column]
+                if text.strip()
+            ]
+        rows[path] = len(found)
+        texts += found
+    return texts
+
+
+def _pairs(context: Context, rows: dict[Path, int]) -> dict[str, list[str]]:
+    pairs: dict[tuple[str, str], None] = {}
+    for source in context.recipe.data.pairs:
+        for file in parquet_files(context.data / source.path):
+            columns = read_table(file, [source.query, source.title], separator=source.separator)
+            rows[file] = len(columns[source.query])
+            both = zip(columns[source.query], columns[source.title], strict=True)
+            pairs.update(dict.fromkeys((query, title) for query, title in both if query.strip() and title.strip()))
+    return {"query": [query for query, _ in pairs], "title": [title for _, title in pairs]}
+
+
+def _weak(context: Context, rows: dict[Path, int], rng: np.random.Generator) -> dict[str, Any]:
+    queries: list[str] = []
+    titles: list[str] = []
+    target: list[float] = []
+    for source in context.recipe.data.weak:
+        path = context.data / source.path
+        names = [source.query, source.title, *([source.label] if source.label else [])]
+        columns = read_table(path, names, separator=source.separator)
+        rows[path] = len(columns[source.query])
+        known = _worth(source, columns, path)
+        drawn = rng.integers(0, len(columns[source.query]), size=(len(known), source.strangers)).tolist()
+        for query, title, worth, others in zip(columns[source.query], columns[source.title], known, drawn, strict=True):
+            if worth is None or not query.strip() or not title.strip():
+                continue
+            strangers = [columns[source.query][other] for other in others]
+            asked = [query, *(stranger for stranger in strangers if stranger.strip() and stranger != query)]
+            queries += asked
+            titles += [title] * len(asked)
+            target += [worth] + [0.0] * (len(asked) - 1)
+    return {"query": queries, "title": titles, "target": np.array(target, dtype=np.float32)}
+
+
+def _worth(source: WeakSource, columns: dict[str, list[str]], path: Path) -> list[float | None]:
+    if source.label is None:
+        return [1.0] * len(columns[source.query])
+    labels = columns[source.label]
+    unknown = sorted(set(labels) - set(source.labels) - set(source.ignore))
+    if unknown:
+        known = ", ".join([*source.labels, *source.ignore]) or "none"
+        raise DataError(f"{path}: unknown label {unknown[0]!r}; the recipe knows {known}")
+    return [source.labels.get(label) for label in labels]
+
+
+def _write_sample(path: Path, columns: dict[str, Any], limit: int, rng: np.random.Generator) -> None:
+    """Write at most `limit` rows, in a random order."""
+    lists = {
+        name: np.asarray(values, dtype=object if isinstance(values, list) else None) for name, values in columns.items()
+    }
+    count = len(next(iter(lists.values())))
+    picked = rng.permutation(count)[:limit]
+    sample = {name: values[picked] for name, values in lists.items()}
+    write_columns(path, {name: list(v) if v.dtype == object else v for name, v in sample.items()})

@@ -1,0 +1,216 @@
+"""Step `pseudo-label`: each teacher's opinion of the augmented pairs.
+
+A cross-encoder is written as a bundle and labels the way every model here does: `spark_jobs.label_pairs`
+starts servers with it and calls them from Spark. The trees, where the ensemble has them, are asked in this process.
+`FOLD.parquet` has `query`, `title`, `origin` and the teacher's `logit`; a fold's teacher labels the judged
+rows that it was fitted on, and augmented pairs whose query, edited or not, is akin to none that the fold measures.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distillation.bundle.parity import check_parity
+from distillation.data.folds import Fold, JudgedRows, folds_of, read_judged
+from distillation.encoder.base_encoder import load_tokenizer
+from distillation.errors import LabellingError
+from distillation.pipeline.progress import Progress
+from distillation.pipeline.workspace import Context, read_columns, write_columns, write_json
+from distillation.recipe.recipe import Encoder
+from distillation.teacher.cross_encoder import pair_ids, predict, write_teacher_bundle
+from distillation.teacher.ensemble import (
+    CROSS_ENCODER,
+    TREES,
+    combine,
+    evaluation_guard,
+    fit_trees,
+    open_reader,
+    pair_features,
+)
+from distillation.teacher.trees import PairFeatures
+from qtr_runtime.own_process import module_command, module_environment
+from relevance_model.bundle import MANIFEST
+
+FOLDER: Final = "pseudo-label"
+JUDGED: Final = "judged"
+# A cross-encoder answers about a hundred pairs a second: short calls, and patience.
+_JOB_FLAGS: Final = (
+    *("--run-date", "2000-01-01", "--log-format", "json", "--exit-on-stdin-close"),
+    *("--rows-per-rpc", "64", "--deadline-seconds", "300", "--retry-budget-seconds", "1800"),
+)
+_MOST_CERTAIN: Final = 12.0
+_PROBE_ROWS: Final = 32
+# A logit of a teacher: what it teaches is no finer than this.
+_TEACHER_TOLERANCE: Final = 1e-3
+Floats = npt.NDArray[np.float32]
+
+
+def run(context: Context) -> None:
+    """Label for every fold; what an earlier run labelled is kept."""
+    judged = read_judged(context)
+    pairs = read_columns(context.folder("augment") / "pairs.parquet")
+    features = pair_features(context) if context.recipe.finetune.trees is not None else None
+    counts = {}
+    for fold in folds_of(judged):
+        path = _labels_file(context, fold)
+        if not path.exists():
+            _label(context, judged, fold, pairs, features)
+        counts[fold.name] = len(read_columns(path, ["origin"])["origin"])
+    write_json(context.folder(FOLDER) / "report.json", {"rows": counts})
+
+
+def label_by_job(
+    bundle: Path, queries: Sequence[str], titles: Sequence[str], folder: Path, *, progress: Progress, title: str
+) -> Floats:
+    """Label pairs with `qtr label` and servers of its own; return logits, float32 [N], NaN where a row failed.
+
+    What the job says of its progress is shown under `title`. Its store stays in `folder` until the labels are
+    read: what an interrupted job has scored, the next one finds.
+
+    Raises
+    ------
+    LabellingError
+        If the job ends without publishing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    source, output = folder / "pairs.parquet", folder / "out"
+    write_columns(source, {"row": np.arange(len(queries)), "query": list(queries), "title": list(titles)})
+    command = module_command("spark_jobs.label_pairs", "--input", str(source), "--output", str(output))
+    command += ["--bundle", str(bundle), *_JOB_FLAGS]
+    said: list[str] = []
+    with (
+        (folder / "stderr").open("w+", encoding="utf-8") as complaints,
+        progress.task(title, len(queries), unit="pairs") as task,
+        subprocess.Popen(
+            command,
+            env=module_environment(),
+            # Never written to: a job that outlived a killed distillation would keep its rerun from the folder.
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        ) as job,
+    ):
+        assert job.stdout is not None
+        for line in job.stdout:
+            said.append(line)
+            event = _event(line)
+            if event.get("msg") == "progress" and event.get("rows_done"):
+                task.update(int(event["rows_done"]))
+    if job.returncode != 0:
+        complaint = (folder / "stderr").read_text(encoding="utf-8", errors="replace").strip()
+        raise LabellingError(f"labelling with the teacher failed: {_last_words(said, complaint)}")
+    # Read as files, or the partition's date would become a column.
+    table = pa.concat_tables(
+        pq.read_table(file, columns=["row", "score"], partitioning=None)
+        for file in sorted((output / "labels").rglob("*.parquet"))
+    )
+    scores = np.full(len(queries), np.nan, dtype=np.float64)
+    scores[table["row"].to_numpy()] = table["score"].to_numpy(zero_copy_only=False)
+    shutil.rmtree(folder)
+    with np.errstate(divide="ignore"):
+        logits = np.log(scores) - np.log1p(-scores)
+    bounded: Floats = np.clip(logits, -_MOST_CERTAIN, _MOST_CERTAIN).astype(np.float32)
+    return bounded
+
+
+def balanced(origins: Sequence[str], allowed: npt.NDArray[np.int64], count: int, rng: np.random.Generator) -> Any:
+    """Draw `count` of the `allowed` rows, int64, the same number of every origin as far as there are that many."""
+    by_origin: dict[str, list[int]] = {}
+    for row in rng.permutation(allowed).tolist():
+        by_origin.setdefault(origins[row], []).append(row)
+    drawn: list[int] = []
+    kinds = sorted(by_origin.values(), key=len)
+    for number, rows in enumerate(kinds):
+        drawn += rows[: (count - len(drawn)) // (len(kinds) - number)]
+    return np.array(sorted(drawn), dtype=np.int64)
+
+
+def _label(
+    context: Context, judged: JudgedRows, fold: Fold, pairs: dict[str, Any], features: PairFeatures | None
+) -> None:
+    path = _labels_file(context, fold)
+    rng = np.random.default_rng([context.recipe.seed, 3])
+    guard = evaluation_guard(context, judged.evaluated_queries(fold.test))
+    allowed = np.flatnonzero(guard.passing(pairs["query"]) & guard.passing(pairs["asked"]))
+    rows = balanced(pairs["origin"], allowed, context.recipe.pseudo_label.rows, rng)
+    own, queries, titles = judged.part(fold.train)
+    queries += [pairs["query"][row] for row in rows]
+    titles += [pairs["title"][row] for row in rows]
+    origins = [JUDGED] * len(own) + [pairs["origin"][row] for row in rows]
+
+    recipe = context.recipe.finetune
+    opinions: list[Floats] = []
+    for member in range(recipe.members):
+        scratch = path.parent / f"{fold.name}-{member}"
+        name = f"teacher-{fold.name}-{member}"
+        source = context.folder("finetune") / fold.name / f"cross-{member}"
+        bundle = teacher_bundle(context.recipe.encoder, source, scratch / "bundle", name, judged)
+        title = f"pseudo-label: {fold.name}, cross-encoder {member}"
+        job = scratch / "job"
+        opinions.append(label_by_job(bundle, queries, titles, job, progress=context.progress, title=title))
+        shutil.rmtree(scratch)
+    views: dict[str, Floats] = {}
+    if opinions:
+        views[CROSS_ENCODER] = np.mean(opinions, axis=0)
+    if recipe.trees is not None and features is not None:
+        trees = fit_trees(recipe.trees, judged, fold.train, features, seed=context.recipe.seed)
+        views[TREES] = trees.predict(queries, titles)
+    logit = combine(context, views)
+    kept = np.flatnonzero(~np.isnan(logit))
+    write_columns(
+        path,
+        {
+            "query": [queries[row] for row in kept],
+            "title": [titles[row] for row in kept],
+            "origin": [origins[row] for row in kept],
+            "logit": logit[kept],
+        },
+    )
+
+
+def teacher_bundle(recipe: Encoder, source: Path, folder: Path, name: str, judged: JudgedRows) -> Path:
+    """Write a cross-encoder as a bundle; one that is there already is kept, as a job's store goes by its digest.
+
+    Raises
+    ------
+    ParityError
+        If the bundle says of some judged pairs what the cross-encoder does not.
+    """
+    if not (folder / MANIFEST).exists():
+        draft = folder.with_name(f".{folder.name}.draft")
+        bundle = write_teacher_bundle(source, draft, recipe, name=name)
+        queries, titles = judged.queries[:_PROBE_ROWS], judged.titles[:_PROBE_ROWS]
+        expected = predict(open_reader(source), pair_ids(load_tokenizer(source), queries, titles, recipe))
+        most = {"tolerance": _TEACHER_TOLERANCE, "batch_invariance_tolerance": _TEACHER_TOLERANCE}
+        check_parity(expected, bundle, queries, titles, **most)
+        draft.rename(folder)
+    return folder
+
+
+def _labels_file(context: Context, fold: Fold) -> Path:
+    return context.folder(FOLDER) / f"{fold.name}.parquet"
+
+
+def _last_words(said: Sequence[str], complaint: str) -> str:
+    """Return the error that the job logged, or else its last line."""
+    logged = next((event["error"] for line in reversed(said) if "error" in (event := _event(line))), None)
+    return str(logged or ([*said, *complaint.splitlines()] or ["it said nothing"])[-1].strip())
+
+
+def _event(line: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}

@@ -1,0 +1,1 @@
+"""The student: its network, vocabulary, training data and training."""

@@ -1,0 +1,1 @@
+"""The teacher: cross-encoders and trees, and their mean."""

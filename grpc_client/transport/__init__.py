@@ -1,0 +1,1 @@
+"""Channels, their pool, credentials, and addresses found in Kubernetes."""

@@ -1,0 +1,65 @@
+"""`inference.GRPCInferenceService`: the Open Inference Protocol, version 2, for KServe and Triton clients.
+
+A thin layer like `grpc_server.api.relevance`, over the same engine, with the same limits, lanes and statuses.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from grpc_server.api import open_inference_messages as messages
+from grpc_server.api.health import HealthServicer
+from grpc_server.api.relevance_messages import RequestLimits
+from grpc_server.core.engine import Engine
+from grpc_server.errors import ModelNotServedError
+from grpc_server.transport import call
+from grpc_server.transport.call import Context
+from relevance_stubs.inference import open_inference_pb2 as pb
+from relevance_stubs.inference import open_inference_pb2_grpc
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+SERVER_NAME = "qtr"
+
+
+class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
+    """Answers the protocol from one engine; it is ready when `health` says so."""
+
+    def __init__(self, engine: Engine, limits: RequestLimits, health: HealthServicer) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._health = health
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
+        """Say that the process answers."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
+        """Say whether the server takes work."""
+        return pb.ServerReadyResponse(ready=self._health.serving)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
+        """Say whether the server takes work for the model; one that it does not hold is not ready."""
+        try:
+            self._engine.models.find(request.name, request.version)
+        except ModelNotServedError:
+            return pb.ModelReadyResponse(ready=False)
+        return pb.ModelReadyResponse(ready=self._health.serving)
+
+    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
+        """Name the server."""
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=metadata.version(SERVER_NAME))
+
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
+        """Describe the model's tensors."""
+        manifest = self._engine.models.find(request.name, request.version).bundle.manifest
+        return messages.model_metadata(manifest, self._engine.models.versions(manifest.name))
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+        """Score rows."""
+        request_id, name, version = request.id, request.model_name, request.model_version
+        call.call_of(context).message_id = request_id
+        asked = messages.read_request(request, self._limits)
+        # While it waits, a call holds the rows and not the message as well, in which there may be more than rows.
+        del request
+        scored = await call.score(self._engine, asked.pairs, name=name, version=version, context=context)
+        return messages.write_response(request_id, asked, scored)

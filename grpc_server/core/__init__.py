@@ -1,0 +1,1 @@
+"""Scoring across requests: queue, batches, caches and models; no transport."""

@@ -1,0 +1,1 @@
+"""What watches the server: metrics, their endpoint, and traces."""

@@ -1,0 +1,113 @@
+"""OpenTelemetry traces: a span for every request, and one for every batch with links to the requests it served.
+
+A request's span continues the caller's trace (W3C `traceparent` metadata). A batch serves callers of many traces, so
+its span has no parent among them and points at them by links; it is made only if one of them is recorded. No query and
+no title goes into a span.
+
+Needs the extra `otel`; `grpc_server.telemetry.telemetry` decides whether it is used.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from importlib import metadata
+from time import time_ns
+
+import grpc
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from grpc_server.core.observer import GRPC_OWN, BatchStats, CallEnded, CallStarted, Metadata, Method
+
+# The statuses that are the server's fault, after OpenTelemetry's conventions for gRPC.
+_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+
+# gRPC runs each call in a task, hence a context, of its own: what is set here needs no resetting.
+_SPAN: ContextVar[Span] = ContextVar("span")
+
+
+class Tracing:
+    """An observer that makes spans of what it sees."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("qtr", metadata.version("qtr"))
+        self._propagator = TraceContextTextMapPropagator()
+
+    @classmethod
+    def to_collector(cls) -> Tracing:
+        """Send spans by OTLP over gRPC to where the `OTEL_EXPORTER_OTLP_…` variables say."""
+        own = {"service.name": "qtr", "service.version": metadata.version("qtr")}
+        resource = Resource.create({**own, **OTELResourceDetector().detect().attributes})
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        return cls(provider)
+
+    def close(self) -> None:
+        """Send what is left; may wait for the collector."""
+        self._provider.shutdown()
+
+    def method_served(self, method: Method) -> CallStarted:
+        """Open a span for each of its calls."""
+        if method.service.startswith(GRPC_OWN):
+            return lambda _: _ignore
+        attributes = {"rpc.system": "grpc", "rpc.service": method.service, "rpc.method": method.name}
+
+        def started(metadata: Metadata) -> CallEnded:
+            caller = self._propagator.extract({key: value for key, value in metadata if isinstance(value, str)})
+            span = self._tracer.start_span(
+                f"{method.service}/{method.name}", context=caller, kind=SpanKind.SERVER, attributes=attributes
+            )
+            _SPAN.set(span)
+
+            def ended(code: str, reason: str | None) -> None:
+                if reason:
+                    span.set_attribute("qtr.rejected", reason)
+                span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
+                if code in _FAULTS:
+                    span.set_status(Status(StatusCode.ERROR, code))
+                span.end()
+
+            return ended
+
+        return started
+
+    def entered(self, request_id: str, rows: int, lane: str) -> None:
+        """Name the request in its span."""
+        if span := _SPAN.get(None):
+            span.set_attributes({"qtr.request_id": request_id, "qtr.rows": rows, "qtr.lane": lane})
+
+    def batch_scored(self, report: BatchStats) -> None:
+        """Make the batch's span, back-dated to when the batch began."""
+        spans = {id(span): span for context in report.contexts if (span := context.get(_SPAN))}
+        contexts = [span.get_span_context() for span in spans.values()]
+        links = [Link(context) for context in contexts if context.trace_flags.sampled]
+        if not links:
+            return
+        now = time_ns()
+        self._tracer.start_span(
+            "qtr.batch",
+            links=links,
+            start_time=now - round(report.seconds * 1e9),
+            attributes={
+                "qtr.model": report.model,
+                "qtr.version": report.version,
+                "qtr.lane": report.lane,
+                "qtr.requests": len(spans),
+                "qtr.rows": report.rows,
+                "qtr.tokens": report.tokens,
+                "qtr.tokenize_seconds": report.tokenize_seconds,
+                "qtr.infer_seconds": report.infer_seconds,
+            },
+        ).end(now)
+
+    def rows_lost(self, rows: int, outcome: str) -> None:
+        """Do nothing: the requests' own spans say what became of them."""
+
+
+def _ignore(code: str, reason: str | None) -> None:
+    pass

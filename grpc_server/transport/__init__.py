@@ -1,0 +1,1 @@
+"""Before and around a call: admission, limits, credentials, statuses."""

@@ -1,0 +1,50 @@
+"""The way to a Kubernetes API server: the official client, found and set up only when it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from grpc_client.errors import ConfigError
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
+
+
+def connect() -> Any:
+    """Return an `ApiClient` by `KUBECONFIG`, the pod's service account, or `~/.kube/config`, in this order.
+
+    It repeats nothing by itself: who calls knows better what may be repeated.
+
+    Raises
+    ------
+    ConfigError
+        If the package `kubernetes` is missing, or none of the three is usable.
+    """
+    try:
+        import yaml  # type: ignore[import-untyped]
+        from kubernetes import client, config
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"Kubernetes needs the package {error.name}, of qtr's extra 'k8s'") from None
+    settings = client.Configuration()
+    try:
+        if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        else:
+            config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=settings)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError, yaml.YAMLError) as error:
+        raise ConfigError(f"no way to a Kubernetes API server: {_line(error)}") from None
+    settings.retries = False
+    return client.ApiClient(settings)
+
+
+def reason(error: Any) -> str:
+    """Say in one line what an API server answered, or why it did not."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return _line(getattr(error, "reason", None) or error)
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,94 @@
+"""One column of the pairs, queries or titles: its encoder and its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+
+from relevance_model.onnx_graph import Feed
+from relevance_model.pairs import IndexArray
+from relevance_model.text_cache import ABSENT, TextCache
+from relevance_model.tokenizer import TextTokenizer
+
+
+class TextColumn:
+    """Turns texts into cache rows that hold token ids, length and state.
+
+    Attributes
+    ----------
+    cache
+        Where the rows live.
+    fresh
+        Rows that the last `resolve` made.
+    tokenize_seconds
+        What it spent on tokenisation.
+    """
+
+    def __init__(self, encoder: TextTokenizer, cache: TextCache) -> None:
+        self._encoder = encoder
+        self.cache = cache
+        self.tokenize_seconds = 0.0
+        self.fresh: list[int] = []
+        self._fresh_texts: list[str] = []
+
+    def resolve(self, texts: Sequence[str]) -> tuple[IndexArray, dict[int, str]]:
+        """Return each text's cache row (`ABSENT` if it cannot be read) and, by position, why it cannot.
+
+        Rows that are new, those in `fresh`, have ids and lengths; their states are for the caller to fill, before
+        `publish`. All rows stay valid until the next call.
+        """
+        rows = self.cache.find(texts)
+        missing = np.flatnonzero(rows == ABSENT).tolist()
+        faults_of = self._encode(list(dict.fromkeys([texts[i] for i in missing])))
+        row_of = dict(zip(self._fresh_texts, self.fresh, strict=True))
+        faults: dict[int, str] = {}
+        for i in missing:
+            row = row_of.get(texts[i])
+            if row is None:
+                faults[i] = faults_of[texts[i]]
+            else:
+                rows[i] = row
+        return rows, faults
+
+    def resolve_one(self, text: str) -> tuple[int, str | None]:
+        """Do what `resolve` does, for one text."""
+        row = self.cache.find_one(text)
+        faults = self._encode([text] if row == ABSENT else [])
+        return (self.fresh[0] if self.fresh else row), faults.get(text)
+
+    def _encode(self, texts: list[str]) -> dict[str, str]:
+        """Make `fresh` out of `texts`, all new; return why some cannot be read."""
+        self.tokenize_seconds = 0.0
+        self.fresh, self._fresh_texts = [], []
+        if not texts:
+            return {}
+        started = perf_counter()
+        encoded = self._encoder.encode(texts)
+        self.tokenize_seconds = perf_counter() - started
+        self._fresh_texts = [text for text, code in zip(texts, encoded, strict=True) if code.fault is None]
+        self.fresh = self.cache.allocate(len(self._fresh_texts))
+        tokens, lengths, pad = self.cache.tokens, self.cache.lengths, self._encoder.pad_id
+        readable = (code.ids for code in encoded if code.fault is None)
+        for row, ids in zip(self.fresh, readable, strict=True):
+            lengths[row] = length = len(ids)
+            tokens[row, :length] = ids
+            tokens[row, length:] = pad
+        return {text: code.fault for text, code in zip(texts, encoded, strict=True) if code.fault is not None}
+
+    def publish(self) -> None:
+        """Make the fresh rows of the last `resolve` visible to later ones."""
+        self.cache.publish(self._fresh_texts, self.fresh)
+
+    def feed(self, name: str, rows: IndexArray | slice, wanted: frozenset[str]) -> Feed:
+        """Return the pair graph's inputs for `rows`, those it wants, with ids padded to the longest of them."""
+        feed: Feed = {}
+        lengths = self.cache.lengths[rows]
+        if f"{name}_ids" in wanted:
+            feed[f"{name}_ids"] = self.cache.tokens[rows, : lengths.max()]
+        if f"{name}_length" in wanted:
+            feed[f"{name}_length"] = lengths
+        if f"{name}_state" in wanted:
+            feed[f"{name}_state"] = self.cache.states[rows]
+        return feed

@@ -1,0 +1,76 @@
+"""From text to token ids, with one reason for every text that cannot be read.
+
+A query becomes `[CLS] q… [SEP]` and a title `t… [SEP]`; each is cut to its own limit, so that a text's ids do not
+depend on the text it is paired with and can be cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relevance_model.wordpiece import WordPieces
+
+DEFAULT_MAX_TEXT_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """A text's token ids, or the reason why it has none (a predicate: "is empty", …)."""
+
+    ids: list[int]
+    fault: str | None = None
+
+
+class TextTokenizer:
+    """Encodes the texts of one column.
+
+    Parameters
+    ----------
+    vocabulary
+        Gives the pieces.
+    max_tokens
+        Ids per text, special tokens included.
+    leading_cls
+        Whether `[CLS]` opens the text (queries) or not (titles).
+    max_text_bytes
+        UTF-8 bytes above which a text is refused.
+    """
+
+    def __init__(
+        self,
+        vocabulary: WordPieces,
+        *,
+        max_tokens: int,
+        leading_cls: bool,
+        max_text_bytes: int = DEFAULT_MAX_TEXT_BYTES,
+    ) -> None:
+        self._vocabulary = vocabulary
+        self.pad_id = vocabulary.pad_id
+        self._head = [vocabulary.cls_id] if leading_cls else []
+        self._tail = [vocabulary.sep_id]
+        self._room = max_tokens - len(self._head) - len(self._tail)
+        self._max_text_bytes = max_text_bytes
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Encode `texts`; the answer has one entry per text, in order."""
+        faults = [self._unfit(text) for text in texts]
+        readable = [text for text, fault in zip(texts, faults, strict=True) if fault is None]
+        pieces = iter(self._vocabulary.encode(readable, self._room))
+        return [self._finish(next(pieces)) if fault is None else EncodedText([], fault) for fault in faults]
+
+    def _finish(self, pieces: list[int]) -> EncodedText:
+        if not pieces:
+            return EncodedText([], "has no readable character")
+        return EncodedText([*self._head, *pieces, *self._tail])
+
+    def _unfit(self, text: str) -> str | None:
+        if not text:
+            return "is empty"
+        try:
+            size = len(text) if text.isascii() else len(text.encode())
+        except UnicodeEncodeError:
+            return "is not valid UTF-8"
+        if size > self._max_text_bytes:
+            return f"has {size} bytes, the limit is {self._max_text_bytes}"
+        return None

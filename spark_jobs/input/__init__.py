@@ -1,0 +1,1 @@
+"""The input: files looked at before the run, read by format, nothing altered or lost in silence."""

@@ -1,0 +1,234 @@
+"""CSV files: each one's header, what ends its lines, and Spark's reading of exactly that."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.types import StringType, StructField, StructType
+
+from spark_jobs.errors import InputError
+from spark_jobs.input import text_input
+from spark_jobs.input.csv_scan import check_csv
+from spark_jobs.input.input_files import HEAD_BYTES, Files, InputFile
+from spark_jobs.input.text_input import Encoding
+from spark_jobs.storage.input_rows import unused_names
+
+_DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written.
+
+    Attributes
+    ----------
+    delimiter
+        Between fields.
+    line_end
+        LF, CR LF or CR, as after its header.
+    header
+        Names of its columns.
+    """
+
+    delimiter: str
+    line_end: str
+    header: tuple[str, ...] = field(compare=False)
+
+
+class CsvInput:
+    """The CSV files of an input; made once all of their headers agree.
+
+    Parameters
+    ----------
+    spark, files
+        Where and which.
+    inputs
+        Of `find_files`.
+    delimiter
+        `None` for tabs in files whose names say so, and commas in others.
+    encoding
+        Of all files.
+    wanted
+        Columns that must be there, to see which delimiter a file may have instead.
+
+    Raises
+    ------
+    InputError
+        If a file is not text, has another header than the first, or a name twice.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        files: Files,
+        inputs: Sequence[InputFile],
+        *,
+        delimiter: str | None,
+        encoding: Encoding,
+        wanted: tuple[str, str],
+    ) -> None:
+        self._spark = spark
+        self._files = files
+        self._encoding = encoding
+        self._dialects: dict[str, Dialect] = {}
+        self._inputs: list[InputFile] = []
+        first: InputFile | None = None
+        for file in inputs:
+            own = delimiter or ("\t" if file.tab_separated else ",")
+            dialect = _dialect(text_input.head_of(files, file, encoding), file, own)
+            if dialect is None:  # nothing but blank lines
+                continue
+            _check_names(file, dialect, wanted)
+            if first is not None:
+                _check_same(file, dialect.header, first, self._dialects[first.path].header)
+            first = first or file
+            self._inputs.append(file)
+            self._dialects[file.path] = dialect
+        if first is None:
+            raise InputError(f"the input {inputs[0].shown} has no rows")
+        self.header = self._dialects[first.path].header
+        text_input.check_partition_names(self._inputs, self.header)
+
+    def check(self) -> None:
+        """Look for what Spark would read in silence, but not as it was meant.
+
+        Raises
+        ------
+        InputError
+            Naming file and line.
+        """
+        if not self._encoding.utf8 or sum(file.size for file in self._inputs) <= text_input.SCANNED_BYTES:
+            self.locate()
+            return
+        for dialect, files in self._alike():
+            lines = _suspicious(dialect)
+            for file in text_input.suspicious_files(self._spark, files, dialect.line_end, lines):
+                self._look(file)
+
+    def locate(self) -> None:
+        """Raise the sentence about the first line at fault in any file, having read all on the driver until there."""
+        for file in self._inputs:
+            self._look(file)
+
+    def frame(self) -> DataFrame:
+        """Open the files: all columns are strings."""
+        schema = StructType([StructField(name, StringType()) for name in self.header])
+        frame: DataFrame | None = None
+        for dialect, files in self._alike():
+            options = {
+                "header": "true",
+                "mode": "FAILFAST",
+                "sep": dialect.delimiter,
+                "lineSep": dialect.line_end,
+                "encoding": self._encoding.java,
+                # RFC 4180: a quote in a quoted field is doubled, and a quoted field may go on in the next line.
+                "escape": '"',
+                "multiLine": "true",
+                "unescapedQuoteHandling": "RAISE_ERROR",
+                # Headers were compared; every line is checked whole, not only the columns that a query needs.
+                "enforceSchema": "true",
+                "columnPruning": "false",
+                "columnNameOfCorruptRecord": unused_names(self.header, ["corrupt"])["corrupt"],
+            }
+            part = text_input.load(self._spark, files, "csv", schema, options)
+            frame = part if frame is None else frame.unionByName(part)
+        assert frame is not None, "there are files"
+        return frame
+
+    def _alike(self) -> list[tuple[Dialect, list[InputFile]]]:
+        groups: dict[Dialect, list[InputFile]] = {}
+        for file in self._inputs:
+            groups.setdefault(self._dialects[file.path], []).append(file)
+        return list(groups.items())
+
+    def _look(self, file: InputFile) -> None:
+        dialect = self._dialects[file.path]
+
+        def check(lines: text_input.Lines) -> None:
+            check_csv(
+                lines,
+                delimiter=dialect.delimiter.encode(),
+                line_end=dialect.line_end.encode(),
+                fields=len(dialect.header),
+            )
+
+        text_input.raise_fault(self._files, file, self._encoding, dialect.line_end, check)
+
+
+def _dialect(head: str, file: InputFile, delimiter: str) -> Dialect | None:
+    head = head.lstrip("\r\n")
+    if not head.strip("\r\n \ufeff"):
+        return None
+    quoted, end = False, None
+    for match in re.finditer('"|\r\n|\n|\r', head):
+        if match[0] == '"':
+            quoted = not quoted
+        elif not quoted:
+            end = match
+            break
+    if end is None and len(head) >= HEAD_BYTES // 4:
+        raise InputError(
+            f"cannot read {file.shown}, line 1: the header does not end within {len(head)} characters; it must be a "
+            "line that names the columns"
+        )
+    record = head[: end.start()] if end else head
+    try:
+        header = next(csv.reader(io.StringIO(record, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise InputError(f"cannot read {file.shown}, line 1: {error}; the first line must name the columns") from None
+    return Dialect(delimiter, end[0] if end else "\n", tuple(header))
+
+
+def _check_names(file: InputFile, dialect: Dialect, wanted: tuple[str, str]) -> None:
+    header = dialect.header
+    lowered = [name.lower() for name in header]
+    for name in header:
+        if lowered.count(name.lower()) > 1:
+            same = [other for other in header if other.lower() == name.lower()]
+            how = "twice" if len(set(same)) == 1 else "as " + " and ".join(f"'{other}'" for other in same)
+            raise InputError(
+                f"{file.shown}, line 1: the header names the column '{name}' {how}; columns need names of their own"
+            )
+    if set(wanted) <= set(header):
+        return
+    record = dialect.delimiter.join(header)
+    for other, name in _DELIMITERS.items():
+        if other != dialect.delimiter and set(wanted) <= set(next(csv.reader([record], delimiter=other), [])):
+            flag = "tab" if other == "\t" else name
+            raise InputError(f"{file.shown}, line 1: the fields are separated by {name}; give --delimiter {flag}")
+
+
+def _check_same(file: InputFile, header: tuple[str, ...], first: InputFile, expected: tuple[str, ...]) -> None:
+    if header == expected:
+        return
+    lacks = [name for name in expected if name not in header]
+    more = [name for name in header if name not in expected]
+    what = [f"it lacks {_quoted(lacks)}"] if lacks else []
+    what += [f"it has {_quoted(more)} besides"] if more else []
+    what = what or [f"its columns are in another order: {_quoted(header)}, not {_quoted(expected)}"]
+    raise InputError(
+        f"{file.shown}, line 1: the header differs from that of {first.shown}: {' and '.join(what)}; "
+        "CSV files of one input must have the same columns in the same order"
+    )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _suspicious(dialect: Dialect) -> Column:
+    """Return the condition that lines of plain records never fulfil; a few others do, and are looked at closely."""
+    value = F.col("value")
+    delimiter = re.escape(dialect.delimiter)
+    # Without doubled quotes and whole quoted fields no quote is left, unless a field spans lines or a quote is stray.
+    left = F.regexp_replace(F.replace(value, F.lit('""'), F.lit("")), f'(^|{delimiter})"[^"]*+"(?={delimiter}|$)', "$1")
+    found = ~F.is_valid_utf8(value) | (F.contains(value, F.lit('"')) & F.contains(left, F.lit('"')))
+    if dialect.line_end == "\n":
+        return found | F.endswith(value, F.lit("\r"))
+    return found | F.contains(value, F.lit("\0"))

@@ -1,0 +1,300 @@
+"""Parquet files: their footers compared before Spark takes one of them for all.
+
+Spark reads the schema of one file and gives null for what others have under another name or type. Here files are put
+together by their columns: those of one kind are read as they are, kinds are united by name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.types import StructField, StructType
+
+from spark_jobs.errors import InputError
+from spark_jobs.input import text_input
+from spark_jobs.input.input_files import Files, InputFile, shown
+
+log = logging.getLogger("spark_jobs")
+
+_READERS = 8
+# Classes that Spark loads for codecs it does not bring along.
+_CODECS = {
+    "BROTLI": "org.apache.hadoop.io.compress.BrotliCodec",
+    "LZO": "com.hadoop.compression.lzo.LzoCodec",
+}
+_UNREADABLE = (
+    (pa.types.is_float16, "float32"),
+    (pa.types.is_time32, "time64('us')"),
+    (pa.types.is_decimal256, "decimal128 of at most 38 digits"),
+    (lambda kind: isinstance(kind, pa.UuidType), "string"),
+)
+
+
+@dataclass(frozen=True)
+class _Footer:
+    file: InputFile
+    schema: pa.Schema
+    codecs: frozenset[str]
+
+
+class ParquetInput:
+    """The Parquet files of an input.
+
+    Parameters
+    ----------
+    spark, files
+        Where and which.
+    inputs
+        Of `find_files`.
+    texts
+        The two columns that every file must have.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, encrypted or of a codec that Spark does not have; if a column's name comes twice, differs
+        between files by case, or has different types; if a text column is not in every file.
+    """
+
+    def __init__(self, spark: SparkSession, files: Files, inputs: Sequence[InputFile], texts: tuple[str, str]) -> None:
+        self._spark = spark
+        with ThreadPoolExecutor(_READERS) as readers:
+            self._footers = list(readers.map(lambda file: _footer(files, file), inputs))
+        self._check_codecs()
+        for footer in self._footers:
+            _check_names(footer)
+        self._check_across(texts)
+        text_input.check_partition_names(inputs, self._footers[0].schema.names)
+
+    def check(self) -> None:
+        """Look whether timestamps in nanoseconds are whole microseconds, Spark's unit.
+
+        Raises
+        ------
+        InputError
+            Naming file and column.
+        """
+        for schema, files in self._alike():
+            names = [field.name for field in schema if _is_nanoseconds(field.type)]
+            if not names:
+                continue
+            rows = self._open(schema, files)
+            for name in names:
+                finer = rows.where(_column(rows, name) % 1000 != 0).select(F.input_file_name()).head()
+                if finer is not None:
+                    raise InputError(
+                        f"column '{name}' of {shown(unquote(finer[0]))} has timestamps finer than "
+                        "a microsecond, which Spark cannot hold; round them, for example by "
+                        "df.to_parquet(…, coerce_timestamps='us', allow_truncated_timestamps=True)"
+                    )
+            log.info("timestamps in nanoseconds are kept in microseconds", extra={"columns": names})
+
+    def frame(self) -> DataFrame:
+        """Open the files: the union of their columns, by name."""
+        frame: DataFrame | None = None
+        for schema, files in self._alike():
+            rows = self._open(schema, files)
+            kept = [
+                _microseconds(rows, field)
+                for field in schema
+                if not pa.types.is_null(field.type) or not self._typed(field.name)
+            ]
+            kept += [_column(rows, name) for name in files[0].partitions]
+            part = rows.select(*kept) if len(kept) < len(rows.columns) or _has_nanoseconds(schema) else rows
+            frame = part if frame is None else frame.unionByName(part, allowMissingColumns=True)
+        assert frame is not None, "there are files"
+        return frame
+
+    def _typed(self, name: str) -> bool:
+        """Whether some file has a type for a column that is all null in others."""
+        return any(
+            name in footer.schema.names and not pa.types.is_null(footer.schema.field(name).type)
+            for footer in self._footers
+        )
+
+    def _alike(self) -> list[tuple[pa.Schema, list[InputFile]]]:
+        """Return the files by their columns; their order makes no difference."""
+        groups: dict[tuple[tuple[str, str], ...], tuple[pa.Schema, list[InputFile]]] = {}
+        for footer in self._footers:
+            kind = tuple(sorted((field.name, _type_name(field.type)) for field in footer.schema))
+            groups.setdefault(kind, (footer.schema, []))[1].append(footer.file)
+        return list(groups.values())
+
+    def _open(self, schema: pa.Schema, files: list[InputFile]) -> DataFrame:
+        options = text_input.path_options(files)
+        for field in schema:
+            if (instead := _advice(field.type)) is not None:
+                raise InputError(
+                    f"column '{field.name}' of {files[0].shown} is {field.type}, which Spark cannot read; write it as "
+                    f"{instead}, or leave it out"
+                )
+        found = self._spark.read.options(**options).parquet(files[0].path).schema
+        return text_input.load(self._spark, files, "parquet", _nullable(found), {})
+
+    def _check_codecs(self) -> None:
+        loader = self._spark._jvm.java.lang.Class  # type: ignore[union-attr]
+        missing: dict[str, bool] = {}
+        for footer in self._footers:
+            for codec in footer.codecs & _CODECS.keys():
+                if codec not in missing:
+                    try:
+                        loader.forName(_CODECS[codec])
+                        missing[codec] = False
+                    except Py4JError:
+                        missing[codec] = True
+                if missing[codec]:
+                    raise InputError(
+                        f"cannot read {footer.file.shown}: its columns are compressed with {codec}, which this Spark "
+                        "lacks; write it with snappy or zstd"
+                    )
+
+    def _check_across(self, texts: tuple[str, str]) -> None:
+        seen: dict[str, tuple[pa.Field, InputFile]] = {}
+        for footer in self._footers:
+            for field in footer.schema:
+                other, file = seen.setdefault(field.name.lower(), (field, footer.file))
+                if other.name != field.name:
+                    raise InputError(
+                        f"the column '{field.name}' of {footer.file.shown} is '{other.name}' in {file.shown}; Spark "
+                        "does not tell upper from lower case, so write one of both"
+                    )
+                if pa.types.is_null(other.type):
+                    seen[field.name.lower()] = (field, footer.file)
+                elif not pa.types.is_null(field.type) and _type_name(other.type) != _type_name(field.type):
+                    raise InputError(
+                        f"column '{field.name}' of {footer.file.shown} is {_type_name(field.type)}, but in "
+                        f"{file.shown} it is {_type_name(other.type)}; write both with one type"
+                    )
+        for footer in self._footers:
+            partial = [name for name, (field, _) in seen.items() if field.name not in footer.schema.names]
+            for name in texts:
+                if name.lower() in partial:
+                    has = seen[name.lower()][1]
+                    found = ", ".join(f"'{column}'" for column in footer.schema.names)
+                    raise InputError(
+                        f"{footer.file.shown} has no column '{name}', which {has.shown} has; its columns are {found}"
+                    )
+            if partial:
+                log.warning(
+                    "a file lacks columns that others have; they are null for its rows",
+                    extra={"file": footer.file.shown, "columns": [seen[name][0].name for name in partial]},
+                )
+
+
+def _footer(files: Files, file: InputFile) -> _Footer:
+    with files.open(file.path) as stream:
+        start = stream.read(4)
+        stream.seek(max(0, file.size - 4))
+        end = stream.read(4)
+        if b"PARE" in (start, end):
+            raise InputError(f"cannot read {file.shown}: it is encrypted; write it without encryption")
+        if start != b"PAR1":
+            raise InputError(f"cannot read {file.shown}: it is not a Parquet file; it does not begin with PAR1")
+        if end != b"PAR1":
+            raise InputError(f"cannot read {file.shown}: it is a Parquet file whose end is missing; copy it anew")
+        stream.seek(0)
+        try:
+            parquet = pq.ParquetFile(stream)
+            schema, metadata = parquet.schema_arrow, parquet.metadata
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(
+                f"cannot read {file.shown}: its Parquet footer is damaged ({_first_line(error)})"
+            ) from None
+        codecs = frozenset(
+            metadata.row_group(group).column(column).compression
+            for group in range(metadata.num_row_groups)
+            for column in range(metadata.num_columns)
+        )
+    return _Footer(file, schema, codecs)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def _check_names(footer: _Footer) -> None:
+    names: dict[str, str] = {}
+    for name in footer.schema.names:
+        if (other := names.setdefault(name.lower(), name)) != name:
+            raise InputError(
+                f"{footer.file.shown} has the columns '{other}' and '{name}'; Spark does not tell upper from lower "
+                "case, so rename one"
+            )
+    for name in footer.schema.names:
+        if footer.schema.names.count(name) > 1:
+            raise InputError(f"{footer.file.shown} has the column '{name}' twice; rename one")
+
+
+def _plain(kind: Any) -> Any:
+    """Return a type as Parquet keeps it: how Arrow lays texts out in memory makes no difference."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain(kind.storage_type)
+    return kind
+
+
+def _type_name(kind: Any) -> str:
+    kind = _plain(kind)
+    if pa.types.is_timestamp(kind):
+        # The zone's name is a note of the writer's; the values are in UTC.
+        return f"timestamp[{kind.unit}{', UTC' if kind.tz else ''}]"
+    return str(kind).replace("large_list", "list")
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    yield kind
+    for number in range(kind.num_fields):
+        yield from _parts(kind.field(number).type)
+
+
+def _advice(kind: Any) -> str | None:
+    """Return what a type that Spark cannot read should be instead; `None` if Spark may read it."""
+    for number, part in enumerate(_parts(kind)):
+        for is_one, instead in _UNREADABLE:
+            if is_one(part):
+                return instead
+        if number and _is_nanoseconds(part):
+            return "timestamps in microseconds"
+    return None
+
+
+def _is_nanoseconds(kind: Any) -> bool:
+    return bool(pa.types.is_timestamp(kind) and kind.unit == "ns")
+
+
+def _has_nanoseconds(schema: pa.Schema) -> bool:
+    return any(_is_nanoseconds(field.type) for field in schema)
+
+
+def _column(rows: DataFrame, name: str) -> Column:
+    return rows[f"`{name.replace('`', '``')}`"]
+
+
+def _microseconds(rows: DataFrame, field: pa.Field) -> Column:
+    """Return a column, with its nanoseconds as a timestamp of Spark's."""
+    column = _column(rows, field.name)
+    if not _is_nanoseconds(field.type):
+        return column
+    instant = F.timestamp_micros(F.call_function("div", column, F.lit(1000)))
+    return (instant if field.type.tz else instant.cast("timestamp_ntz")).alias(field.name)
+
+
+def _nullable(schema: StructType) -> StructType:
+    return StructType([StructField(field.name, field.dataType) for field in schema])

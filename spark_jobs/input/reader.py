@@ -1,0 +1,122 @@
+"""Reading the night's input: Parquet, CSV with a header, JSON lines, or a table.
+
+What can be refused is refused here, before anything is scored: `input_files` judges files by name and first bytes, and
+`csv_input`, `json_input` and `parquet_input` look for whatever Spark would alter, unite or leave out in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StringType
+
+from spark_jobs.errors import InputError
+from spark_jobs.input.csv_input import CsvInput
+from spark_jobs.input.input_files import InputFile, find_files
+from spark_jobs.input.json_input import JsonInput
+from spark_jobs.input.parquet_input import ParquetInput
+from spark_jobs.input.text_input import Encoding
+from spark_jobs.scoring.schema import OUTPUT_COLUMNS
+from spark_jobs.settings import LabelSettings
+from spark_jobs.storage.filesystem import HadoopFileSystem
+from spark_jobs.storage.tables import is_table_name, table_exists
+
+
+@dataclass(frozen=True)
+class Input:
+    """The night's rows.
+
+    Attributes
+    ----------
+    frame
+        All columns of the input.
+    locate
+        Raises an `InputError` that names file and line if there is one at fault.
+    """
+
+    frame: DataFrame
+    locate: Callable[[], None]
+
+    def count(self) -> int:
+        """Count the rows, by which every line of text is parsed once.
+
+        Raises
+        ------
+        InputError
+            If a line does not fit the columns.
+        """
+        try:
+            return self.frame.count()
+        except (PySparkException, Py4JJavaError):
+            self.locate()
+            raise
+
+
+def read_input(spark: SparkSession, storage: HadoopFileSystem, settings: LabelSettings) -> Input:
+    """Open the input and check its files and columns.
+
+    Raises
+    ------
+    InputError
+        If a path or table does not exist or holds no rows; if a file is not what its name says, is damaged, differs
+        from the others, or has something that cannot be carried through unchanged; if a column is missing, not a
+        string, or has the name of a result.
+    """
+    if settings.query_column == settings.title_column:
+        raise InputError(f"--query-column and --title-column both name the column '{settings.query_column}'")
+    paths = [path for path in settings.input if not _is_table(spark, storage, path)]
+    tables = [spark.table(name) for name in settings.input if name not in paths]
+    files = find_files(storage, paths, settings.input_format) if paths else []
+    opened, kind = _open(spark, storage, files, settings) if files else (Input(tables.pop(0), lambda: None), "table")
+    frame = opened.frame
+    for table in tables:
+        if table.schema.names != frame.schema.names:
+            raise InputError(f"the inputs {', '.join(settings.input)} have different columns")
+        frame = frame.unionByName(table)
+    _check_columns(frame, kind, settings)
+    return Input(frame, opened.locate)
+
+
+def _is_table(spark: SparkSession, storage: HadoopFileSystem, name: str) -> bool:
+    return is_table_name(name) and not storage.exists(name) and table_exists(spark, name)
+
+
+def _open(
+    spark: SparkSession, storage: HadoopFileSystem, files: list[InputFile], settings: LabelSettings
+) -> tuple[Input, str]:
+    kind = files[0].format
+    texts = (settings.query_column, settings.title_column)
+    if kind == "parquet":
+        parquet = ParquetInput(spark, storage, files, texts)
+        parquet.check()
+        return Input(parquet.frame(), lambda: None), kind
+    encoding = Encoding.of(spark, settings.encoding)
+    source: CsvInput | JsonInput
+    if kind == "csv":
+        source = CsvInput(spark, storage, files, delimiter=settings.delimiter, encoding=encoding, wanted=texts)
+    else:
+        source = JsonInput(spark, storage, files, encoding)
+    source.check()
+    try:
+        return Input(source.frame(), source.locate), kind
+    except (PySparkException, Py4JJavaError):
+        source.locate()
+        raise
+
+
+def _check_columns(frame: DataFrame, kind: str, settings: LabelSettings) -> None:
+    types = {field.name: field.dataType for field in frame.schema.fields}
+    for flag, column in (("--query-column", settings.query_column), ("--title-column", settings.title_column)):
+        if column not in types:
+            found = ", ".join(f"'{name}' ({kind_.simpleString()})" for name, kind_ in types.items())
+            hint = "; the first line of a CSV file must name its columns" if kind == "csv" else ""
+            raise InputError(f"the input has no column '{column}' ({flag}), it has {found}{hint}")
+        if not isinstance(types[column], StringType):
+            raise InputError(f"column '{column}' is {types[column].simpleString()}, expected string ({flag})")
+    for name in types:
+        if name.lower() in OUTPUT_COLUMNS:
+            raise InputError(f"column '{name}' of the input has the name of a result column; rename it in the input")

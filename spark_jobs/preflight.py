@@ -1,0 +1,169 @@
+"""What can be said of input and output by their names, before anything is started.
+
+A pipe or a device is no input: reading it may never end, and a night reads its input more than once. And a run must not
+read what it writes: the first night would be published, and the second would take the first one's labels for rows.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from spark_jobs.errors import InputError, SetupError, UsageError
+from spark_jobs.settings import LabelSettings
+from spark_jobs.storage.tables import is_table_name
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+_HIDDEN = ("_", ".")
+_READ_ONLY = frozenset({"http", "https"})
+_GLOB = re.compile(r"[*?\[{]")
+# What a run makes in --output; readers pass over the names that begin with "_".
+_RESULTS = ("labels", "scores", "reports")
+
+
+def check_places(settings: LabelSettings) -> None:
+    """Refuse an input that is no file or folder, and an output that a later run would read as its input.
+
+    Raises
+    ------
+    InputError
+        If an input is a pipe, a device or a socket, or a folder that holds one.
+    UsageError
+        If the run would read what it writes, or an output is written in a way that names no folder.
+    SetupError
+        If nothing can be written to an output on this machine.
+    """
+    for place in (*settings.input, settings.output, settings.labels or "", settings.store or ""):
+        if any("\ud800" <= character <= "\udfff" for character in place):
+            raise UsageError(
+                f"the name {place!r} is no text: it is not valid UTF-8, or the locale has no such characters "
+                "(LC_ALL=C.UTF-8 has)"
+            )
+    for path in settings.input:
+        local = _local(path)
+        if local is not None:
+            _check_kind(path, local)
+    folders = [("--output", settings.output)]
+    named = (("--labels", settings.labels), ("--store", settings.store))
+    folders += [(flag, place) for flag, place in named if place and not is_table_name(place)]
+    for flag, folder in folders:
+        _check_output(flag, folder)
+    places = [("--output", f"{settings.output.rstrip('/')}/{name}") for name in _RESULTS]
+    for flag, place in (*places, *folders[1:]):
+        for source in settings.input:
+            _check_apart(source, flag, place, settings.output if flag == "--output" else place)
+
+
+def _check_output(flag: str, folder: str) -> None:
+    """Refuse what names no folder, or one on this machine in which nothing can be made."""
+    if not folder.strip() or not folder.isprintable():
+        raise UsageError(f"{flag} {folder!r}: expected the name of a folder")
+    scheme, colon, rest = folder.partition(":")
+    if colon and "/" not in scheme and not rest.startswith("/"):
+        raise UsageError(f"{flag} {folder}: what stands before the colon reads as a kind of storage; write ./{folder}")
+    if colon and scheme.lower() in _READ_ONLY:
+        raise UsageError(f"{flag} {folder}: nothing can be written to {scheme.lower()} addresses; expected a folder")
+    if folder.startswith("file://") and urlsplit(folder).netloc:
+        raise UsageError(f"{flag} {folder}: a file address has three slashes, file:///folder")
+    local = _local(folder)
+    if local is None or os.environ.get("HADOOP_CONF_DIR"):  # which may say that plain names are on a cluster
+        return
+    there = next(path for path in (local.absolute(), *local.absolute().parents) if _exists(path))
+    if not there.is_dir():
+        raise UsageError(f"{flag} {folder}: {there} is a file, expected a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SetupError(f"{flag} {folder}: nothing can be written to {there}: no permission, or it is read-only")
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is something of that name; also if one may not look: who may not look cannot write either."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _check_kind(given: str, path: Path) -> None:
+    for file in _special_files(path):
+        where = given if file == path else str(file)
+        mode = file.stat().st_mode
+        kind = next(name for test, name in _KINDS if test(mode))
+        raise InputError(f"input {where} is {kind}; the input is read more than once, so it must be files")
+
+
+def _special_files(path: Path) -> Iterator[Path]:
+    """Return what is neither a file nor a folder, at or below a path; links are followed, hidden names are not read."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # Spark says what is missing
+    if any(test(mode) for test, _ in _KINDS):
+        yield path
+    elif stat.S_ISDIR(mode):
+        for folder, folders, names in os.walk(path):
+            folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
+            for entry in map(Path(folder).joinpath, names):
+                if not entry.name.startswith(_HIDDEN) and not entry.is_file() and entry.exists():
+                    yield entry
+
+
+def _check_apart(source: str, flag: str, place: str, named: str) -> None:
+    if is_table_name(source) and not Path(source).exists():
+        return
+    read, written = _parts(source), _parts(place)
+    if read[0] != written[0]:
+        return
+    below = written[1][len(read[1]) :]
+    if _matches(read[1], written[1][: len(read[1])]) and not any(name.startswith(_HIDDEN) for name in below):
+        raise UsageError(
+            f"{flag} {named}: what is written there lies within the input {source}, and the next run would read it; "
+            "name a folder outside the input"
+        )
+    if read[1][: len(written[1])] == written[1]:
+        raise UsageError(f"the input {source} lies within {place}, which this run writes ({flag} {named})")
+
+
+def _matches(pattern: tuple[str, ...], names: tuple[str, ...]) -> bool:
+    """Whether each name fits its part of a glob, or is it word for word."""
+    return len(pattern) == len(names) and all(
+        part == name or (_GLOB.search(part) and any(fnmatch.fnmatchcase(name, each) for each in _alternatives(part)))
+        for part, name in zip(pattern, names, strict=True)
+    )
+
+
+def _alternatives(part: str) -> list[str]:
+    """Write `{a,b}` out, which Hadoop's globs have and Python's have not."""
+    found = re.search(r"\{([^{}]*)\}", part)
+    if found is None:
+        return [part]
+    return [
+        whole
+        for each in found[1].split(",")
+        for whole in _alternatives(f"{part[: found.start()]}{each}{part[found.end() :]}")
+    ]
+
+
+def _parts(path: str) -> tuple[str, tuple[str, ...]]:
+    """Return where a path begins (empty on this machine, or scheme and host) and the names below it."""
+    local = _local(path)
+    if local is not None:
+        return "", PurePosixPath(os.path.realpath(local)).parts
+    split = urlsplit(path)
+    return f"{split.scheme}://{split.netloc}", PurePosixPath(os.path.normpath(split.path or "/")).parts
+
+
+def _local(path: str) -> Path | None:
+    """Return the path on this machine; `None` if its scheme is of another storage."""
+    if path.startswith("file:"):
+        return Path(unquote(urlsplit(path).path))
+    return None if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) else Path(path)

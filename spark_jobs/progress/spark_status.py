@@ -1,0 +1,143 @@
+"""What Spark knows about the work under way: a view for people, never a count to rely on.
+
+Spark's own status stores are asked, which exist with and without its web page. They have no Python interface, so a
+later Spark may answer differently: whatever goes wrong here means "not known".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.sql import SparkSession
+
+_NODE, _METRIC = "MapInArrow", "number of output rows"
+_NEWEST = 4
+_SHOWN_TASKS = 6
+_WHOLE = re.compile(r"[\d,]+")
+
+
+class Tasks(NamedTuple):
+    """Tasks of the stages that run now."""
+
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class TaskTime:
+    """One task of the scoring step: its partition, where it ran, its seconds, and the rows it wrote."""
+
+    partition: int
+    host: str
+    seconds: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """How long the scoring step's tasks took: the slowest, slowest first, and seconds of the median task."""
+
+    tasks: int
+    median_seconds: float
+    slowest: tuple[TaskTime, ...]
+
+
+class SparkStatus:
+    """Asks Spark about its work from here on; earlier runs of the same session do not count.
+
+    Parameters
+    ----------
+    spark
+        The session.
+    """
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._context: Any = spark.sparkContext
+        self._executions: Any = spark._jsparkSession.sharedState().statusStore()
+        self._metric: int | None = None
+        self._begun_before = {self._id(number) for number in self._newest()}
+
+    def tasks(self) -> Tasks:
+        """Count the tasks of the stages that run now."""
+        with suppress(Py4JError, OSError, AttributeError):
+            tracker = self._context.statusTracker()
+            stages = filter(None, map(tracker.getStageInfo, tracker.getActiveStageIds()))
+            counts = [(stage.numCompletedTasks, stage.numTasks) for stage in stages]
+            return Tasks(sum(done for done, _ in counts), sum(total for _, total in counts))
+        return Tasks()
+
+    def rows_scored(self, step: str) -> int:
+        """Count the rows that came out of Python in the running query of a step, those of unfinished tasks included.
+
+        Executors tell with every heartbeat, `spark.executor.heartbeatInterval`.
+        """
+        with suppress(Py4JError, OSError, AttributeError, ValueError):
+            for execution in self._queries(step):
+                metrics = self._executions.executionMetrics(execution.executionId())
+                # Adaptive execution plans anew on the way, and counts in another metric then.
+                if self._metric is None or not metrics.contains(self._metric):
+                    self._metric = self._find_metric(execution.executionId())
+                if self._metric is not None and metrics.contains(self._metric):
+                    shown = _WHOLE.fullmatch(str(metrics.get(self._metric).get()))
+                    return int(shown[0].replace(",", "")) if shown else 0
+        return 0
+
+    def partitions(self, step: str) -> Partitions | None:
+        """Look up the tasks of a step's last stage, after it has ended."""
+        with suppress(Py4JError, OSError, AttributeError, ValueError):
+            for execution in self._queries(step):
+                stages = [int(stage) for stage in str(execution.stages().mkString(",")).split(",") if stage]
+                if stages and (found := self._tasks_of(max(stages))) is not None:
+                    return found
+        return None
+
+    def _queries(self, step: str) -> Iterator[Any]:
+        """Return the newest queries of a step, newest first; a step is the job description up to a colon."""
+        for number in self._newest():
+            execution = self._executions.executionsList(number, 1).apply(0)
+            if execution.executionId() in self._begun_before:
+                return
+            if str(execution.description()).split(":", 1)[0] == step:
+                yield execution
+
+    def _newest(self) -> range:
+        count = int(self._executions.executionsCount())
+        return range(count - 1, max(-1, count - 1 - _NEWEST), -1)
+
+    def _id(self, number: int) -> int:
+        return int(self._executions.executionsList(number, 1).apply(0).executionId())
+
+    def _find_metric(self, execution: int) -> int | None:
+        nodes = self._executions.planGraph(execution).allNodes()
+        for node in (nodes.apply(number) for number in range(nodes.size())):
+            if node.name().strip() == _NODE:
+                metrics = node.metrics()
+                for metric in (metrics.apply(number) for number in range(metrics.size())):
+                    if metric.name() == _METRIC:
+                        return int(metric.accumulatorId())
+        return None
+
+    def _tasks_of(self, stage: int) -> Partitions | None:
+        store, java = self._context._jsc.sc().statusStore(), self._context._jvm
+        order, any_status = java.org.apache.spark.status.api.v1.TaskSorting, java.java.util.ArrayList()
+        count = int(store.taskCount(stage, 0))
+        if not count:
+            return None
+        middle = store.taskList(stage, 0, count // 2, 1, order.INCREASING_RUNTIME, any_status).apply(0)
+        slowest = store.taskList(stage, 0, 0, _SHOWN_TASKS, order.DECREASING_RUNTIME, any_status)
+        tasks = [slowest.apply(number) for number in range(slowest.size())]
+        times = (
+            TaskTime(
+                partition=task.partitionId(),
+                host=str(task.host()),
+                seconds=task.taskMetrics().get().executorRunTime() / 1000,
+                rows=task.taskMetrics().get().outputMetrics().recordsWritten(),
+            )
+            for task in tasks
+        )
+        return Partitions(count, middle.taskMetrics().get().executorRunTime() / 1000, tuple(times))

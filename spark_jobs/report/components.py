@@ -1,0 +1,48 @@
+"""What all cards of the report's page are made of."""
+
+from __future__ import annotations
+
+from spark_jobs.quality.gates import State
+from spark_jobs.report.html import Markup, tag
+from spark_jobs.report.run_report import RunReport
+
+NOTHING = "\u2013"
+"""Stands where there is no number."""
+
+_COLOURS = 6
+_ICONS: dict[State, str] = {
+    "passed": "M3 8.5l3.2 3.2L13 4.8",
+    "warned": "M8 3v6M8 12.2v.6",
+    "failed": "M4 4l8 8M12 4l-8 8",
+    "skipped": "M4 8h8",
+}
+
+
+def card(title: str, note: str, *content: Markup | None, wide: bool = False, long: bool = False) -> Markup:
+    """Build one card: a heading, a line below it, and what it holds."""
+    anchor = title.lower().replace(" ", "-")
+    kinds = " ".join(name for name, wanted in (("wide", wide), ("long", long)) if wanted)
+    head = (tag("h2", title, id=anchor), tag("p", note, class_="note"))
+    return tag("section", *head, *content, class_=kinds or None, aria_labelledby=anchor)
+
+
+def icon(state: State) -> Markup:
+    """Draw the mark of a state; the word beside it says the same."""
+    path = tag("path", d=_ICONS[state], style="fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round")
+    return tag("svg", path, viewBox="0 0 16 16", aria_hidden="true")
+
+
+def num_head(name: str) -> Markup:
+    """Build the head of a column of numbers."""
+    return tag("th", name, scope="col", class_="num")
+
+
+def label_order(report: RunReport, label: str) -> int:
+    """Return a label's place among the model's."""
+    labels = report.judged.info.labels
+    return labels.index(label) if label in labels else len(labels)
+
+
+def label_colour(report: RunReport, label: str) -> str:
+    """Return the colour that stands for a label on the whole page."""
+    return f"var(--label-{label_order(report, label) % _COLOURS})"

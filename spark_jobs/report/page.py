@@ -1,0 +1,148 @@
+"""The report as one page that needs nothing but itself: no script, no request, no file beside it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from string import Template
+
+from spark_jobs.progress.display import duration
+from spark_jobs.quality.gates import State
+from spark_jobs.report import performance_sections, quality_sections, sample_sections
+from spark_jobs.report.charts import bar
+from spark_jobs.report.components import icon
+from spark_jobs.report.html import Markup, join, tag
+from spark_jobs.report.run_report import RunReport
+
+_TONES: dict[str, tuple[str, State, str]] = {
+    "published": ("good", "passed", "Published"),
+    "published with warnings": ("warn", "warned", "Published, with warnings"),
+    "published anyway": ("bad", "failed", "Published although a gate failed"),
+    "held back": ("bad", "failed", "QualityGate failed: held back"),
+}
+
+
+def page(report: RunReport) -> str:
+    """Render the report."""
+    template = Template(files("spark_jobs").joinpath("page", "report.html").read_text(encoding="utf-8"))
+    style = files("spark_jobs").joinpath("page", "report.css").read_text(encoding="utf-8")
+    body = join(_head(report), _numbers(report), tag("main", *_sections(report)), _foot(report))
+    tone = _TONES[report.judged.verdict][0]
+    title = tag("span", f"{report.run_date} {report.judged.verdict} · qtr label").removeprefix("<span>")
+    return template.substitute(title=title.removesuffix("</span>"), style=style, tone=tone, body=body)
+
+
+def _sections(report: RunReport) -> list[Markup | None]:
+    return [
+        quality_sections.labels(report),
+        quality_sections.scores(report),
+        quality_sections.drift(report),
+        quality_sections.gates(report),
+        performance_sections.throughput(report),
+        performance_sections.seconds(report),
+        performance_sections.partitions(report),
+        sample_sections.problems(report),
+        sample_sections.label_samples(report),
+        sample_sections.name_values("Settings", "What the run was asked to do.", report.settings),
+        sample_sections.name_values(
+            "Versions", "What it ran with.", {**sample_sections.model(report), **report.versions}
+        ),
+    ]
+
+
+def _head(report: RunReport) -> Markup:
+    judged, pairs = report.judged, report.judged.pairs
+    _, state, words = _TONES[judged.verdict]
+    spent = duration(report.seconds.get("total", 0.0))
+    told = [f"{judged.rows_in:,} rows labelled by {judged.info.ref} in {spent}."]
+    known = pairs.distinct - pairs.new
+    if known:
+        told.append(f"{pairs.new:,} of {pairs.distinct:,} distinct pairs were new; the others were known from earlier.")
+    if report.rows_per_second:
+        told.append(f"{report.rows_per_second:,.0f} rows per second while scoring.")
+    if judged.held:
+        told.append("Nothing was published. The scores are kept: another attempt need not pay for them again.")
+    broken = [*judged.failed, *judged.warned]
+    sentences = tag(
+        "ul",
+        *(
+            tag(
+                "li",
+                tag("b", outcome.gate.name, class_="gate-name"),
+                outcome.sentence.removeprefix(outcome.gate.name),
+                ".",
+            )
+            for outcome in broken
+        ),
+    )
+    return tag(
+        "header",
+        tag("p", "Query-title relevance · nightly run", class_="eyebrow"),
+        tag(
+            "div",
+            tag("h1", f"{report.run_date:%A}, {report.run_date.day} {report.run_date:%B %Y}"),
+            tag("p", icon(state), words, class_="verdict"),
+            class_="head",
+        ),
+        tag("p", " ".join(told), class_="lede"),
+        tag("div", sentences, class_="broken") if broken else None,
+    )
+
+
+def _numbers(report: RunReport) -> Markup:
+    judged, summary, pairs = report.judged, report.judged.summary, report.judged.pairs
+    rows = max(1, judged.rows_in)
+    before = judged.before
+    change = "no earlier night"
+    if before is not None and before.rows:
+        change = f"{_change(judged.rows_in / before.rows - 1)} {before.run_date}"
+    alarming = any(outcome.gate.name == "failed_rows" for outcome in judged.failed)
+    unlabelled = summary.rejected + summary.failed
+    cells = [
+        ("Rows in", judged.rows_in, change, judged.rows_in, ""),
+        (
+            "Rows out",
+            summary.rows,
+            f"{unlabelled:,} without a label" if unlabelled else "all with a label",
+            summary.rows,
+            "",
+        ),
+        ("Distinct pairs", pairs.distinct, f"{pairs.distinct / rows:.1%} of the rows", pairs.distinct, ""),
+        ("New pairs", pairs.new, "scored by this run", pairs.new, ""),
+        (
+            "Failed",
+            summary.failed,
+            f"and {summary.rejected:,} rejected",
+            summary.failed,
+            "alarm" if alarming else "",
+        ),
+    ]
+    return tag(
+        "dl",
+        *(
+            tag(
+                "div",
+                tag("dt", name),
+                tag("dd", f"{value:,}", class_="value"),
+                tag("dd", note, class_="note"),
+                tag("dd", bar(share / rows, "var(--bad)" if alarm else "var(--accent)")),
+                class_=alarm or None,
+            )
+            for name, value, note, share, alarm in cells
+        ),
+        class_="numbers",
+    )
+
+
+def _change(share: float) -> str:
+    shown = f"{share:+.1%}"
+    return "as many as on" if shown in ("+0.0%", "-0.0%") else f"{shown.replace('-', '−')} since"  # noqa: RUF001
+
+
+def _foot(report: RunReport) -> Markup:
+    place = "Published as " if report.published else "Not published: "
+    return tag(
+        "footer",
+        tag("span", place, tag("code", report.output)),
+        tag("span", "run ", tag("code", report.run_id)),
+        tag("span", f"{report.started_at:%Y-%m-%d %H:%M:%S} to {report.finished_at:%H:%M:%S} UTC"),
+    )

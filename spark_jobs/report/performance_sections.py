@@ -1,0 +1,67 @@
+"""The cards about the work: its pace, its time and its slowest parts."""
+
+from __future__ import annotations
+
+from spark_jobs.progress.display import duration
+from spark_jobs.report.charts import bar, over_time
+from spark_jobs.report.components import card, num_head
+from spark_jobs.report.html import Markup, tag
+from spark_jobs.report.run_report import RunReport
+
+
+def throughput(report: RunReport) -> Markup:
+    """Show the rows per second over the time of scoring."""
+    points = report.throughput
+    if not points or points[-1].seconds <= 0:
+        return card("Throughput", "The run scored too little, or too quickly, for a chart.")
+    chart = over_time(points, f"Pairs per second over {points[-1].seconds:.0f} seconds of scoring")
+    return card("Throughput", "Pairs per second while scoring, as Spark told on the way.", chart)
+
+
+def seconds(report: RunReport) -> Markup:
+    """Show what the run spent its time on."""
+    steps = {name: seconds for name, seconds in report.seconds.items() if name != "total"}
+    total = report.seconds.get("total", 0.0)
+    rest = total - sum(steps.values())
+    if rest > 0.05 * total:
+        steps["other"] = rest
+    longest = max(steps.values(), default=0.0) or 1.0
+    rows = (
+        tag(
+            "tr",
+            tag("td", name),
+            tag("td", bar(seconds / longest), class_="grow"),
+            tag("td", duration(seconds), class_="num"),
+            tag("td", f"{seconds / total:.0%}" if total else "", class_="num quiet"),
+        )
+        for name, seconds in steps.items()
+    )
+    head = tag("tr", tag("th", "Step", scope="col"), tag("th", ""), num_head("Time"), num_head("Share"))
+    return card("Time", f"Where {duration(total)} went.", tag("table", tag("thead", head), tag("tbody", *rows)))
+
+
+def partitions(report: RunReport) -> Markup | None:
+    """Show the tasks that took longest."""
+    found = report.partitions
+    if found is None or not found.slowest:
+        return None
+    longest = max(task.seconds for task in found.slowest) or 1.0
+    rows = [
+        tag(
+            "tr",
+            tag("td", f"{task.partition}"),
+            tag("td", bar(task.seconds / longest), class_="grow"),
+            tag("td", duration(task.seconds), class_="num"),
+            tag("td", f"{task.rows:,}", class_="num"),
+            tag("td", task.host, class_="mono optional"),
+        )
+        for task in found.slowest
+    ]
+    heads = [tag("th", "Partition", scope="col"), tag("th", ""), num_head("Time"), num_head("Pairs")]
+    heads.append(tag("th", "Host", scope="col", class_="optional"))
+    return card(
+        "Slowest partitions",
+        f"Of {found.tasks:,} in the scoring step; the median took {duration(found.median_seconds)}.",
+        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)),
+        wide=True,
+    )

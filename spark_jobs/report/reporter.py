@@ -1,0 +1,232 @@
+"""From labelled rows to a verdict, and from the verdict to the report of the run.
+
+`Reporter` is what a run talks to: it judges the night before it is published, and writes the report afterwards::
+
+    OUTPUT/reports/run_date=2026-11-01/report.json       the newest attempt that came as far as its gates
+                                      /report.html       the same for a person
+                                      /published.json    only if that attempt was held back: what is published there
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import re
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import grpc
+from pyspark.sql import DataFrame, SparkSession
+
+from grpc_client import ModelInfo
+from spark_jobs.errors import GatesFailedError, RunFailedError
+from spark_jobs.progress.tracker import Progress
+from spark_jobs.quality import gates
+from spark_jobs.quality.baseline import KEPT, REPORT, last_published, read_baseline
+from spark_jobs.quality.drift import drift, label_drift
+from spark_jobs.quality.gates import Measured, share_of, share_of_replaced
+from spark_jobs.quality.summary import Summary, samples, summarise
+from spark_jobs.report.page import page
+from spark_jobs.report.run_report import Assessment, PairCounts, RunReport
+from spark_jobs.settings import LabelSettings
+from spark_jobs.storage.filesystem import HadoopFileSystem
+
+log = logging.getLogger("spark_jobs")
+
+PAGE = "report.html"
+
+# Keys in the place of a user's name, as old s3a:// addresses have them.
+_USER_INFO = re.compile(r"(?<=//)[^/@\s]+@")
+
+
+class Reporter:
+    """Judges one run, and writes down what it did.
+
+    Parameters
+    ----------
+    spark, settings, run_id
+        The run.
+    progress
+        Its steps.
+    output
+        The partition that it publishes.
+    """
+
+    def __init__(
+        self, spark: SparkSession, settings: LabelSettings, run_id: str, progress: Progress, output: str
+    ) -> None:
+        self._spark = spark
+        self._settings = settings
+        self._run_id = run_id
+        self._progress = progress
+        self._output = output
+        self._storage = HadoopFileSystem(spark)
+        self._reports = f"{settings.output.rstrip('/')}/reports"
+        self._folder = f"{self._reports}/run_date={settings.run_date}"
+
+    def judge(
+        self, labelled: DataFrame, *, rows_in: int, pairs: PairCounts, info: ModelInfo, replaced: int | None
+    ) -> Assessment:
+        """Count labelled rows, compare them with the last night's, and hold them against the gates.
+
+        Parameters
+        ----------
+        labelled
+            The rows, written down already: they are read twice, and not after this call.
+        rows_in
+            Rows of the input.
+        pairs
+            Counts of distinct pairs.
+        info
+            The model that scored.
+        replaced
+            Labelled rows of the partition that would be replaced; `None` if there is none.
+
+        Raises
+        ------
+        RunFailedError
+            If the labelled rows are more or fewer than the input's.
+        """
+        settings = self._settings
+        summary = summarise(labelled, settings.query_column, settings.title_column)
+        if summary.rows != rows_in:
+            raise RunFailedError(f"{rows_in} rows of input became {summary.rows} labelled rows; nothing was published")
+        before = last_published(self._storage, self._reports, settings.run_date)
+        scores = labels = None
+        if before is not None:
+            scores = drift(summary.histogram, before.histogram)
+            labels = label_drift(summary.labels, before.labels)
+        limits = gates.with_changes(settings.gate)
+        bounds = {gate.name: gate.bound for gate in limits}
+        no_night = "no earlier night to compare with"
+        measures = {
+            "rows_min": Measured(rows_in),
+            "rows_change": Measured(None, no_night)
+            if before is None or not before.rows
+            else Measured(abs(rows_in / before.rows - 1), f"{before.rows:,} rows on {before.run_date}"),
+            "labelled_rows": Measured(summary.labelled / rows_in, f"{summary.labelled:,} of {rows_in:,} rows"),
+            "replaced_rows": share_of_replaced(summary.labelled, replaced),
+            "failed_rows": share_of(summary.failed, rows_in, bounds["failed_rows"]),
+            "rejected_rows": share_of(summary.rejected, rows_in, bounds["rejected_rows"]),
+            "duplicate_rows": _duplicates(summary, pairs),
+            "label_share": _rarest_label(summary, info, bounds["label_share"]),
+            **{
+                name: Measured(None, no_night if before is None else "nothing to compare")
+                if found is None
+                else Measured(found.psi, found.reading, judged=found.reading != "too few rows")
+                for name, found in (("score_drift", scores), ("label_drift", labels))
+            },
+        }
+        judged = Assessment(
+            rows_in=rows_in,
+            pairs=pairs,
+            summary=summary,
+            info=info,
+            before=before,
+            scores=scores,
+            labels=labels,
+            outcomes=gates.judge(limits, measures),
+            samples=samples(labelled, settings.query_column, settings.title_column, summary),
+            publish_anyway=settings.publish_anyway,
+        )
+        for outcome in (*judged.failed, *judged.warned):
+            log.warning("gate broken", extra={"run_id": self._run_id, "gate": outcome.sentence, "state": outcome.state})
+        return judged
+
+    def hold(self, judged: Assessment) -> GatesFailedError:
+        """Write the report of a night that is not published, and give the error that ends the run."""
+        # What is published for the date, if anything is, keeps its report under another name.
+        old = self._storage.read_text(f"{self._folder}/{REPORT}")
+        if read_baseline(old) is not None:
+            self._storage.replace_text(f"{self._folder}/{KEPT}", old)
+        report = self._write(judged)
+        broken = "; ".join(outcome.sentence for outcome in judged.failed)
+        return GatesFailedError(f"the night was held back, nothing was published: {broken} (see {report.page})")
+
+    def finish(self, judged: Assessment) -> RunReport:
+        """Write the report of a night that is published.
+
+        Raises
+        ------
+        RunFailedError
+            If that fails; the labels are in their place nonetheless.
+        """
+        try:
+            report = self._write(judged)
+            self._storage.delete(f"{self._folder}/{KEPT}", below=self._folder)
+        except Exception as error:
+            raise RunFailedError(
+                f"{self._output} is published, but its report could not be written: {error}"
+            ) from error
+        return report
+
+    def _write(self, judged: Assessment) -> RunReport:
+        report = RunReport(
+            run_id=self._run_id,
+            run_date=self._settings.run_date,
+            output=self._output,
+            started_at=datetime.fromtimestamp(self._progress.started, UTC),
+            finished_at=datetime.now(UTC),
+            judged=judged,
+            seconds={**self._progress.seconds, "total": self._progress.total_seconds},
+            settings=reported_settings(self._settings),
+            versions=self._versions(),
+            throughput=self._progress.throughput(),
+            partitions=self._progress.partitions,
+            page=f"{self._folder}/{PAGE}",
+        )
+        self._storage.replace_text(report.page, page(report))
+        self._storage.replace_text(
+            f"{self._folder}/{REPORT}", json.dumps(report.as_dict(), indent=2, default=str) + "\n"
+        )
+        return report
+
+    def _versions(self) -> dict[str, str]:
+        java: Any = self._spark._jvm
+        return {
+            "qtr": _own_version(),
+            "spark": self._spark.version,
+            "python": platform.python_version(),
+            "java": str(java.System.getProperty("java.version")),
+            "grpc": grpc.__version__,
+        }
+
+
+def reported_settings(settings: LabelSettings) -> dict[str, Any]:
+    """Return the settings as a report may show them: the names of secret files, never what they hold."""
+    return {name: _without_keys(value) for name, value in settings.model_dump(mode="json").items()}
+
+
+def _without_keys(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_keys(item) for item in value]
+    return _USER_INFO.sub("***@", value) if isinstance(value, str) else value
+
+
+def _duplicates(summary: Summary, pairs: PairCounts) -> Measured:
+    scorable = summary.rows - summary.rejected
+    if not scorable:
+        return Measured(None, "no scorable rows")
+    # The server refuses some of the distinct pairs, so the two are not counted over the very same rows.
+    return Measured(max(0.0, 1 - pairs.distinct / scorable), f"{pairs.distinct:,} pairs for {scorable:,} rows")
+
+
+def _rarest_label(summary: Summary, info: ModelInfo, bound: float) -> Measured:
+    counts = {name: summary.labels.get(name, 0) for name in info.labels}
+    if not counts or not summary.labelled:
+        return Measured(None, "no labelled rows")
+    name = min(counts, key=lambda label: counts[label])
+    # Of so few rows one would not expect to see a label that is as rare as the bound.
+    enough = bound * summary.labelled >= 10
+    return Measured(
+        counts[name] / summary.labelled, name if enough else f"{name}: too few rows to judge", judged=enough
+    )
+
+
+def _own_version() -> str:
+    try:
+        return version("qtr")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "unknown"

@@ -1,0 +1,285 @@
+"""What a run tells at its end: counts taken from the rows themselves, never from counters on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from grpc_client import ModelInfo
+from qtr_runtime.terminal import escape_control
+from spark_jobs.progress.display import duration
+from spark_jobs.progress.rate import Point
+from spark_jobs.progress.spark_status import Partitions
+from spark_jobs.quality.baseline import Baseline
+from spark_jobs.quality.drift import Drift
+from spark_jobs.quality.gates import Outcome
+from spark_jobs.quality.summary import BINS, SampleRow, Summary
+
+SCHEMA_VERSION = 1
+_SAMPLE_ROWS = 5
+
+Verdict = Literal["published", "published with warnings", "published anyway", "held back"]
+
+
+class PairCounts(NamedTuple):
+    """Distinct pairs of a night: all, those that this run scored, and those of them on which the service failed."""
+
+    distinct: int
+    new: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A night before it is published.
+
+    Attributes
+    ----------
+    rows_in
+        Rows of the input, and of the labelled rows: they are the same.
+    before
+        The last published night of another date, if there is one.
+    scores, labels
+        How far the night is from it.
+    samples
+        Label or problem to rows; shown by the page and the terminal, never logged and not in the JSON.
+    """
+
+    rows_in: int
+    pairs: PairCounts
+    summary: Summary
+    info: ModelInfo
+    before: Baseline | None
+    scores: Drift | None
+    labels: Drift | None
+    outcomes: tuple[Outcome, ...]
+    publish_anyway: bool
+    samples: Mapping[str, list[SampleRow]] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """The gates that want the night held back."""
+        return tuple(outcome for outcome in self.outcomes if outcome.state == "failed")
+
+    @property
+    def warned(self) -> tuple[Outcome, ...]:
+        """The gates that were broken, and only warn."""
+        return tuple(outcome for outcome in self.outcomes if outcome.state == "warned")
+
+    @property
+    def held(self) -> bool:
+        """Whether the night must not be published."""
+        return bool(self.failed) and not self.publish_anyway
+
+    @property
+    def verdict(self) -> Verdict:
+        """What becomes of the night."""
+        if self.failed:
+            return "published anyway" if self.publish_anyway else "held back"
+        return "published with warnings" if self.warned else "published"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """The outcome of one run.
+
+    Attributes
+    ----------
+    output
+        The partition; of a night that was held back, where it would have been.
+    started_at, finished_at
+        With time zone.
+    seconds
+        Of each step, and `total`.
+    settings, versions
+        Name to value; nothing secret among them.
+    page
+        Where the page is.
+    """
+
+    run_id: str
+    run_date: date
+    output: str
+    started_at: datetime
+    finished_at: datetime
+    judged: Assessment
+    seconds: Mapping[str, float]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    throughput: tuple[Point, ...] = ()
+    partitions: Partitions | None = None
+    page: str = ""
+
+    @property
+    def published(self) -> bool:
+        """Whether the labels are in their place."""
+        return not self.judged.held
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """Rows of the night for each second of the scoring step."""
+        return _rate(self.judged.rows_in, self.seconds.get("score"))
+
+    @property
+    def pairs_per_second(self) -> float | None:
+        """Pairs that were scored for each second of the scoring step."""
+        return _rate(self.judged.pairs.new, self.seconds.get("score"))
+
+    def event(self) -> dict[str, Any]:
+        """Return the report as the fields of a log event: a part of `as_dict`, and no query and no title in it."""
+        whole = self.as_dict()
+        names = "run_id run_date verdict output rows pairs labels errors seconds rows_per_second pairs_per_second model"
+        broken = [outcome.sentence for outcome in (*self.judged.failed, *self.judged.warned)]
+        return {name: whole[name] for name in names.split()} | {"gates_broken": broken, "report": self.page}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `report.json` holds; `docs/report.md` explains every key."""
+        judged, summary, info = self.judged, self.judged.summary, self.judged.info
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": self.run_id,
+            "run_date": self.run_date.isoformat(),
+            "verdict": judged.verdict,
+            "published": self.published,
+            "output": self.output,
+            "started_at": self.started_at.isoformat(timespec="seconds"),
+            "finished_at": self.finished_at.isoformat(timespec="seconds"),
+            "rows": {
+                "in": judged.rows_in,
+                "out": summary.rows,
+                "labelled": summary.labelled,
+                "rejected": summary.rejected,
+                "failed": summary.failed,
+            },
+            "pairs": judged.pairs._asdict(),
+            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "rows_per_second": self.rows_per_second,
+            "pairs_per_second": self.pairs_per_second,
+            "model": {
+                "name": info.ref.name,
+                "version": info.ref.version,
+                "sha256": info.sha256,
+                "threshold": info.threshold,
+                "labels": list(info.labels),
+            },
+            "labels": {name: summary.labels.get(name, 0) for name in (*info.labels, *summary.labels)},
+            "errors": {str(problem): count for problem, count in summary.problems.items()},
+            "scores": {"edges": [round(edge / BINS, 4) for edge in range(BINS + 1)], "rows": list(summary.histogram)},
+            "drift": self._drift(),
+            "gates": [
+                {
+                    "name": outcome.gate.name,
+                    "level": outcome.gate.level,
+                    "state": outcome.state,
+                    "value": outcome.value,
+                    "expected": "at most" if outcome.gate.at_most else "at least",
+                    "bound": outcome.gate.bound,
+                    "note": outcome.note,
+                }
+                for outcome in judged.outcomes
+            ],
+            "throughput": [point.__dict__ for point in self.throughput],
+            "partitions": None
+            if self.partitions is None
+            else {
+                "tasks": self.partitions.tasks,
+                "median_seconds": self.partitions.median_seconds,
+                "slowest": [task.__dict__ for task in self.partitions.slowest],
+            },
+            "settings": dict(self.settings),
+            "versions": dict(self.versions),
+        }
+
+    def _drift(self) -> dict[str, Any] | None:
+        judged, before = self.judged, self.judged.before
+        if before is None:
+            return None
+        return {
+            "against": {"run_date": before.run_date.isoformat(), "run_id": before.run_id, "model": before.model},
+            **{
+                name: None
+                if drift is None
+                else {"psi": round(drift.psi, 6), "by_chance": round(drift.by_chance, 6), "reading": drift.reading}
+                for name, drift in (("scores", judged.scores), ("labels", judged.labels))
+            },
+        }
+
+    def print(self, console: Console | None = None) -> None:
+        """Show the report to a person."""
+        console = console or Console()
+        console.print(_headline(self))
+        console.print(_facts(self))
+        if not console.is_terminal:
+            return  # into a log, which shall hold no texts
+        samples = (row for rows in self.judged.samples.values() for row in rows)
+        shown = [row for row in samples if row.score is not None and row.query and row.title]
+        if shown:
+            console.print(_sample_table(sorted(shown, key=lambda row: row.score or 0.0)))
+
+
+def _headline(report: RunReport) -> Text:
+    judged = report.judged
+    mark, style = ("✗", "bold red") if judged.failed else ("!", "bold yellow") if judged.warned else ("✓", "bold green")
+    return Text.assemble((f"{mark} ", style), (f"{report.run_date} {judged.verdict}", "bold"))
+
+
+def _facts(report: RunReport) -> Table:
+    judged, summary, pairs = report.judged, report.judged.summary, report.judged.pairs
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    verb = "published" if report.published else "labelled"
+    unlabelled = summary.rejected + summary.failed
+    rows = f"{summary.rows:,} of {judged.rows_in:,} {verb}"
+    facts.add_row("rows", rows + (f", {unlabelled:,} of them without a label" if unlabelled else ""))
+    known = pairs.distinct - pairs.new
+    facts.add_row(
+        "pairs", f"{pairs.distinct:,} distinct, {pairs.new:,} scored" + (f", {known:,} known" if known else "")
+    )
+    shares = (f"{name} {count:,} ({count / summary.labelled:.1%})" for name, count in summary.labels.items())
+    facts.add_row("labels", Text(", ".join(shares) or "none"))
+    for problem, count in list(summary.problems.items())[:5]:
+        facts.add_row("no label", Text(f"{count:,} {'row' if count == 1 else 'rows'}: {escape_control(str(problem))}"))
+    if len(summary.problems) > 5:
+        facts.add_row("", f"and {len(summary.problems) - 5} more reasons")
+    for outcome in (*judged.failed, *judged.warned):
+        colour = "red" if outcome.state == "failed" else "yellow"
+        facts.add_row(Text(outcome.state, style=colour), Text(outcome.sentence))
+    if judged.before is not None and judged.scores is not None and judged.scores.reading != "too few rows":
+        facts.add_row(
+            "drift", f"PSI {judged.scores.psi:.3f}, {judged.scores.reading}, against {judged.before.run_date}"
+        )
+    facts.add_row("model", Text(str(judged.info.ref)))
+    total = report.seconds.get("total", 0.0)
+    speed = f", {report.rows_per_second:,.0f} rows/s while scoring" if report.rows_per_second else ""
+    facts.add_row("time", f"{duration(total)}{speed}")
+    facts.add_row("labels in" if report.published else "not in", Text(report.output, overflow="fold"))
+    facts.add_row("report", Text(report.page, overflow="fold"))
+    return facts
+
+
+def _sample_table(rows: list[SampleRow]) -> Table:
+    table = Table(title="a few of the labelled rows", title_justify="left", title_style="dim", expand=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("label", no_wrap=True)
+    table.add_column("query", overflow="ellipsis", no_wrap=True, ratio=1)
+    table.add_column("title", overflow="ellipsis", no_wrap=True, ratio=2)
+    step = max(1, len(rows) // _SAMPLE_ROWS)
+    for row in rows[::step][:_SAMPLE_ROWS]:
+        cells = (
+            Text(str(row.label)),
+            Text(escape_control((row.query or "")[:200])),
+            Text(escape_control((row.title or "")[:200])),
+        )
+        table.add_row(f"{row.score:.4f}", *cells)
+    return table
+
+
+def _rate(count: int, seconds: float | None) -> float | None:
+    return round(count / seconds, 1) if seconds else None

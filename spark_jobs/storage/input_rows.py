@@ -1,0 +1,129 @@
+"""The rows of a night: which pairs they ask for, and the labelled rows that become of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from grpc_client import ModelInfo
+from spark_jobs.scoring.schema import INVALID_ARGUMENT, RESULT_SPARK
+from spark_jobs.scoring.validation import refusal_column
+from spark_jobs.storage.pair_keys import KEYS, key_columns
+
+
+@dataclass(frozen=True)
+class InputRows:
+    """The input, as the served model sees it.
+
+    Attributes
+    ----------
+    frame
+        All columns of the input.
+    query_column, title_column
+        Names of the two texts among them.
+    info
+        The served model, whose limit on texts decides which rows may travel.
+    """
+
+    frame: DataFrame
+    query_column: str
+    title_column: str
+    info: ModelInfo
+
+    @cached_property
+    def _texts(self) -> tuple[Column, Column]:
+        return column(self.frame, self.query_column), column(self.frame, self.title_column)
+
+    @cached_property
+    def _refusal(self) -> Column:
+        return refusal_column(*self._texts, self.info.limits.max_text_bytes)
+
+    def pairs(self) -> DataFrame:
+        """Return `KEYS`, `query` and `title` of every row that may travel."""
+        query, title = self._texts
+        keys = [key.alias(name) for name, key in key_columns(query, title).items()]
+        return self.frame.where(self._refusal.isNull()).select(*keys, query.alias("query"), title.alias("title"))
+
+    def count_pairs(self) -> int:
+        """Count the distinct pairs."""
+        return self.pairs().select(*KEYS).distinct().count()
+
+    def new_pairs(self, known: DataFrame | None, partitions: int) -> DataFrame:
+        """Return the distinct pairs that are not known, ready to be scored.
+
+        One shuffle, by the title's hash, serves the deduplication, the anti-join and the server: a title's pairs meet
+        in one partition and, sorted, in one call, where the title is encoded once (15 % less work for a server whose
+        cache holds all texts, 35 % for one whose cache does not). Giving the number of partitions keeps Spark's
+        adaptive execution from merging small ones into one, which would leave the servers waiting for a single task.
+
+        Parameters
+        ----------
+        known
+            `KEYS` of pairs that need no score.
+        partitions
+            Spark partitions of the result.
+        """
+        pairs = self.pairs().repartition(partitions, KEYS[0]).distinct()
+        if known is not None:
+            pairs = pairs.join(known, list(KEYS), "left_anti")
+        return pairs.sortWithinPartitions(*KEYS)
+
+    def labelled(self, scores: DataFrame, run_id: str) -> DataFrame:
+        """Join every row with its pair's score, or with the reason why it has none.
+
+        Parameters
+        ----------
+        scores
+            `KEYS` and results, each pair once.
+        run_id
+            Written into every row.
+
+        Returns
+        -------
+        DataFrame
+            The input's columns, those of `RESULT_SPARK`, and `run_id`. Its execution fails if a pair has no score.
+        """
+        keys = key_columns(*self._texts)
+        # What a row carries between the steps, under names that the input does not have.
+        names = unused_names(self.frame.columns, ["refusal", *KEYS])
+        # A row that was refused has no keys, so that it meets no pair whose texts hash as its own.
+        of_row = {names[name]: F.when(self._refusal.isNull(), key) for name, key in keys.items()}
+        rows = self.frame.withColumns({names["refusal"]: self._refusal, **of_row})
+        matches = [rows[names[name]] == scores[name] for name in KEYS]
+        joined = rows.join(scores, matches[0] & matches[1], "left")
+        refusal = rows[names["refusal"]]
+        missing = F.raise_error(F.lit("the input changed during the run: a row has a pair that was not scored"))
+        results = {
+            "score": scores["score"],
+            "label": scores["label"],
+            "model_name": F.lit(self.info.ref.name),
+            "model_version": F.lit(self.info.ref.version),
+            "status": F.coalesce(
+                scores["status"], F.when(refusal.isNotNull(), F.lit(INVALID_ARGUMENT)), missing.cast("string")
+            ),
+            "error": F.coalesce(scores["error"], refusal),
+            "scored_at": F.coalesce(scores["scored_at"], F.current_timestamp()),
+        }
+        assert list(results) == RESULT_SPARK.names
+        kept = [column(rows, name) for name in self.frame.columns]
+        return joined.select(
+            *kept, *(value.alias(name) for name, value in results.items()), F.lit(run_id).alias("run_id")
+        )
+
+
+def unused_names(columns: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """Return, for each wanted name, one like it that no column has; Spark does not tell upper from lower case."""
+    taken = {name.lower() for name in columns}
+    return {
+        name: next(free for number in count() if (free := f"__qtr_{name}_{number}") not in taken) for name in wanted
+    }
+
+
+def column(frame: DataFrame, name: str) -> Column:
+    """Return a column by its name, whatever characters that has."""
+    return frame[f"`{name.replace('`', '``')}`"]

@@ -1,0 +1,77 @@
+"""The gate: no more than the limit, older calls first, and one that is alone is alone."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from grpc_client import ClientClosedError
+from grpc_client.flow_control.aimd import AimdLimit
+from grpc_client.flow_control.limiter import ConcurrencyLimiter, Outcome
+
+NEVER = threading.Event()
+
+
+def test_many_threads_never_exceed_the_limit_and_it_grows_to_its_most() -> None:
+    limit = AimdLimit(6)
+    gate = ConcurrencyLimiter(limit)
+    lock = threading.Lock()
+    running, most, excess = 0, 0, 0
+
+    def call(number: int) -> None:
+        nonlocal running, most, excess
+        with gate.passage(gate.turn(), NEVER, alone=number % 50 == 49) as passage:
+            with lock:
+                running += 1
+                most = max(most, running)
+                excess += running > limit.current
+                excess += running > 1 and number % 50 == 49
+            threading.Event().wait(0.001)
+            with lock:
+                running -= 1
+            passage.outcome = Outcome.ANSWERED
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(call, range(400)))
+    assert (most, excess, limit.current) == (6, 0, 6)
+
+
+def test_a_repeated_call_goes_before_those_that_came_later() -> None:
+    gate = ConcurrencyLimiter(AimdLimit(1))
+    order: list[str] = []
+    old = gate.turn()
+    ready = threading.Barrier(3)
+
+    def wait(name: str, turn: int) -> None:
+        ready.wait(10)
+        with gate.passage(turn, NEVER):
+            order.append(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        with gate.passage(gate.turn(), NEVER):
+            waiting = [pool.submit(wait, "new", gate.turn()), pool.submit(wait, "old", old)]
+            ready.wait(10)
+            while len(gate._waiting) < 2:
+                threading.Event().wait(0.001)
+        for each in waiting:
+            each.result(10)
+    assert order == ["old", "new"]
+
+
+def test_stopping_ends_the_wait() -> None:
+    gate = ConcurrencyLimiter(AimdLimit(1))
+    stop = threading.Event()
+    with gate.passage(gate.turn(), NEVER), ThreadPoolExecutor(1) as pool:
+
+        def wait() -> None:
+            with gate.passage(gate.turn(), stop):
+                pass
+
+        waiting = pool.submit(wait)
+        stop.set()
+        with pytest.raises(ClientClosedError):
+            waiting.result(10)
+    with gate.passage(gate.turn(), NEVER):  # whoever gave up does not stand in the way
+        pass

@@ -1,0 +1,88 @@
+"""The pace is an estimate that one pause cannot spoil, that time takes back, and that is always measured again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grpc_server.core.queue import Dropped, Lane, Work, WorkQueue
+from grpc_server.core.throughput import ThroughputEstimator
+from relevance_model import Pairs
+
+PAIRS = Pairs.from_columns(["q"], ["t"])
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def seen(clock: Clock, *seconds: float) -> ThroughputEstimator:
+    pace = ThroughputEstimator(clock)
+    for each in seconds:
+        pace.observe(100, each)
+    return pace
+
+
+def test_nothing_is_promised_until_a_few_batches_are_done() -> None:
+    assert seen(Clock()).seconds_for(1000) == 0.0
+    assert seen(Clock(), 1.0).seconds_for(1000) == 0.0
+    assert seen(Clock(), 1.0, 1.0, 1.0).seconds_for(100) == pytest.approx(1.0)
+
+
+def test_the_pace_follows_a_lasting_change() -> None:
+    assert seen(Clock(), *[1.0] * 9, *[3.0] * 5).seconds_for(100) == pytest.approx(3.0)
+
+
+@given(st.permutations([8.0, 1.5, 1.5, *[0.001] * 6]))
+def test_pauses_count_for_nothing(seconds: list[float]) -> None:
+    assert seen(Clock(), *seconds).seconds_for(100) == pytest.approx(0.001)
+
+
+def test_a_single_pair_says_little_about_a_large_batch() -> None:
+    clock = Clock()
+    pace = ThroughputEstimator(clock)
+    for _ in range(3):
+        pace.observe(10, 300e-6)
+    assert pace.seconds_for(32_768) < 0.25
+
+
+def test_what_no_batch_confirms_is_forgotten() -> None:
+    clock = Clock()
+    pace = seen(clock, 8.0, 8.0, 8.0)
+    clock.now += 61.0
+    assert pace.seconds_for(100) == 0.0
+    pace.observe(100, 8.0)
+    assert pace.seconds_for(100) == 0.0
+
+
+@pytest.mark.parametrize("callers", [1, 2, 16])
+def test_a_pace_learnt_from_nothing_but_pauses_is_unlearnt_by_those_whom_it_refuses(callers: int) -> None:
+    """Every call has 0.3 s, every batch takes a millisecond, and what was seen before said eight seconds."""
+    clock = Clock()
+    pace = seen(clock, *[8.0] * 9)
+    dropped: list[Work] = []
+    queue = WorkQueue(
+        max_tokens=1 << 20,
+        batch_tokens=1 << 15,
+        mixed_batch_tokens=1 << 11,
+        pace=pace,
+        on_drop=lambda work, reason: dropped.append(work) if reason is Dropped.DEADLINE else None,
+        clock=clock,
+    )
+    for _ in range(5):
+        for _ in range(callers):
+            queue.offer([Work(PAIRS, 10, Lane.INTERACTIVE, deadline=clock.now + 0.3)])
+        batch = queue.take()
+        assert batch, "there is always something to learn from"
+        clock.now += 0.001
+        pace.observe(sum(work.tokens for work in batch), 0.001)
+    dropped.clear()
+    works = [Work(PAIRS, 10, Lane.INTERACTIVE, deadline=clock.now + 0.3) for _ in range(callers)]
+    for work in works:
+        queue.offer([work])
+    assert queue.take() == works
+    assert dropped == []

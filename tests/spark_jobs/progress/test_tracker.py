@@ -1,0 +1,186 @@
+"""What is shown while a run goes: from a scripted state of things, by a clock of our own, and from Spark itself."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+from rich.console import Console
+
+from grpc_client import ClientConfig
+from qtr_runtime import logs
+from qtr_runtime.log_writer import LogWriter
+from spark_jobs.progress.display import ProgressBar, ProgressLog, duration
+from spark_jobs.progress.rate import RateSnapshot
+from spark_jobs.progress.spark_status import SparkStatus, Tasks
+from spark_jobs.progress.task_metrics import TaskTotals
+from spark_jobs.progress.tracker import Progress, StepMonitor
+from spark_jobs.scoring.api import _map_in_arrow, score_pairs
+
+
+class Scripted:
+    """A status, a display and a clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.done = Tasks()
+        self.rows = 0
+        self.work = TaskTotals()
+        self.shown: list[tuple[str, Tasks, RateSnapshot | None, TaskTotals]] = []
+        self.watch = StepMonitor(self, lambda: self.work, self, lambda: self.now)
+
+    def tasks(self) -> Tasks:
+        return self.done
+
+    def rows_scored(self, step: str) -> int:
+        assert step == "score"
+        return self.rows
+
+    def show(self, step: str, tasks: Tasks, reading: RateSnapshot | None, work: TaskTotals) -> None:
+        self.shown.append((step, tasks, reading, work))
+
+    def close(self) -> None:
+        raise AssertionError
+
+
+def test_nothing_is_shown_between_steps() -> None:
+    state = Scripted()
+    state.watch.look()
+    state.watch.begin("read")
+    state.watch.end()
+    state.watch.look()
+    assert [(step, reading) for step, _, reading, _ in state.shown] == [("read", None)]
+
+
+def test_the_total_is_what_the_ended_tasks_say() -> None:
+    state = Scripted()
+    state.watch.begin("score")
+    state.now, state.done, state.rows = 2.0, Tasks(0, 8), 300
+    state.watch.look()
+    state.now, state.done, state.rows, state.work = 4.0, Tasks(2, 8), 700, TaskTotals(2, 500, 1, 3)
+    state.watch.look()
+    state.now, state.done, state.rows = 6.0, Tasks(0, 0), 1500
+    state.watch.look()
+    state.now, state.work = 10.0, TaskTotals(8, 2010, 1, 3)
+    state.watch.end()
+    first, second, third, last = (reading for _, _, reading, _ in state.shown)
+    assert third is not None
+    assert (third.rows, third.total) == (1500, 2000)
+    assert first == RateSnapshot(300, None, 150.0, None)
+    assert second == RateSnapshot(700, 2000, 175.0, pytest.approx(1300 / 175))
+    assert (last.rows, last.total) == (2010, 2010) if last else False
+    assert [point.seconds for point in state.watch.throughput()] == [2.0, 4.0, 6.0, 10.0]
+
+
+@pytest.fixture
+def event_log() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonFormatter())
+    logger = logging.getLogger("spark_jobs")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel("INFO")
+    yield stream
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def test_events_are_seconds_apart_and_the_last_one_always_comes(event_log: io.StringIO) -> None:
+    state = Scripted()
+    events = ProgressLog(lambda: state.now)
+    for state.now in (1.0, 4.9, 5.0, 7.0, 10.0):
+        events.show("read", Tasks(1, 4), None, TaskTotals())
+    assert event_log.getvalue().count("\n") == 2
+    events.show("score", Tasks(4, 4), RateSnapshot(99, 99, 33.3, 0.0), TaskTotals(4, 99, 1, 2))
+    line = event_log.getvalue().splitlines()[-1]
+    for part in ('"step": "score"', '"rows_done": 99', '"rows_per_seconds": 33', '"in_flight": 2', '"retries": 1'):
+        assert part in line
+
+
+def test_the_live_line_goes_away_and_log_lines_stay_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    logs.configure("text", "INFO")
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, LogWriter)
+    before = handler.stream
+    line = ProgressBar(Console(force_terminal=True, width=120))
+    try:
+        line.show("score", Tasks(2, 8), RateSnapshot(700, 2000, 175.0, 7.4), TaskTotals(2, 500, 2, 3))
+        logging.getLogger("spark_jobs").info("something happened")
+    finally:
+        line.close()
+    assert handler.stream is before
+    shown = capsys.readouterr().out
+    assert "something happened" in shown
+    assert "\x1b[?25h" in shown  # the cursor is back
+    assert shown.rstrip().endswith("\x1b[2K")  # and the line is gone
+
+
+def test_the_live_lines_words() -> None:
+    out = io.StringIO()
+    line = ProgressBar(Console(file=out, force_terminal=True, width=140))
+    line.show("score", Tasks(2, 8), RateSnapshot(700, 2000, 175.0, 7.4), TaskTotals(2, 500, 2, 3))
+    line.close()
+    assert "700 of 2,000 rows · 175/s · 7.4 s left · 3 in flight · 2 retries" in out.getvalue()
+
+
+def test_steps_are_named_timed_and_add_up(spark: SparkSession) -> None:
+    with Progress(spark, live=False) as progress:
+        for _ in range(2):
+            with progress.step("read", "the input"):
+                assert spark.sparkContext.getLocalProperty("spark.job.description") == "read: the input"
+        with pytest.raises(KeyError), progress.step("judge"):
+            raise KeyError
+    assert set(progress.seconds) == {"read", "judge"}
+    assert not spark.sparkContext.getLocalProperty("spark.job.description")
+    assert progress.total_seconds >= sum(progress.seconds.values())
+
+
+def test_tasks_report_rows_and_the_limit(spark: SparkSession, config: ClientConfig, tmp_path: Path) -> None:
+    pairs = spark.range(100).select(
+        F.concat(F.lit("q"), "id").alias("query"), F.concat(F.lit("t"), "id").alias("title")
+    )
+    with Progress(spark, live=False) as progress:
+        with progress.step("score", "some pairs"):
+            score_pairs(pairs.repartition(3), config, meter=progress.meter).write.parquet(str(tmp_path / "scored"))
+        work, found = progress.meter.total.value, progress.partitions
+    assert (work.tasks, work.rows) == (3, 100)
+    assert work.in_flight >= 1
+    assert found is not None
+    assert found.tasks == 3
+    assert sum(task.rows for task in found.slowest) == 100
+    assert [task.seconds for task in found.slowest] == sorted((task.seconds for task in found.slowest), reverse=True)
+    assert sum(point.rows_per_seconds for point in progress.throughput()) > 0
+
+
+def test_sparks_own_count_of_rows(spark: SparkSession, tmp_path: Path) -> None:
+    def same(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from batches
+
+    frame, status = spark.range(1234), SparkStatus(spark)
+    spark.sparkContext.setJobDescription("score: a test")
+    try:
+        _map_in_arrow(frame, same, frame.schema).write.parquet(str(tmp_path / "same"))
+    finally:
+        spark.sparkContext.setJobDescription("")
+    assert status.rows_scored("score") == 1234
+    assert SparkStatus(spark).rows_scored("score") == 0  # an earlier run of the session
+    assert status.rows_scored("read") == 0
+    assert status.partitions("nothing of this name") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.96, "10.0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (245, "4 min 05 s"), (7800, "2 h 10 min")],
+)
+def test_durations_for_a_person(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

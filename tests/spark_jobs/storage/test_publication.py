@@ -1,0 +1,153 @@
+"""A published night is whole, whatever happens on the way."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.errors import DateTakenError
+from spark_jobs.storage.filesystem import OutsideError, require_below
+from spark_jobs.storage.publication import Publication
+from spark_jobs.storage.tables import Table
+
+DAY = date(2026, 11, 1)
+
+
+def of_run(spark: SparkSession, folder: Path, run_id: str) -> Publication:
+    return Publication(spark, Table(str(folder / "labels")), str(folder / "_staging" / "day"), DAY, run_id)
+
+
+@pytest.fixture
+def publication(spark: SparkSession, tmp_path: Path) -> Publication:
+    return of_run(spark, tmp_path, "tonight")
+
+
+def publish(publication: Publication, spark: SparkSession, value: int) -> None:
+    publication.commit(publication.stage(spark.range(value, value + 3)), lambda: None)
+    publication.clean(["tonight"])
+
+
+def ids(folder: Path) -> list[int]:
+    return sorted(pq.read_table(folder / "labels" / f"run_date={DAY}").column("id").to_pylist())
+
+
+def test_a_night_takes_the_place_of_an_older_one(publication: Publication, spark: SparkSession, tmp_path: Path) -> None:
+    for value in (0, 10):
+        publish(publication, spark, value)
+        assert ids(tmp_path) == [value, value + 1, value + 2]
+        assert [path.name for path in tmp_path.iterdir()] == ["labels"]
+        assert [path.name for path in (tmp_path / "labels").iterdir()] == [f"run_date={DAY}"]
+
+
+def test_staged_rows_are_seen_by_nobody(publication: Publication, spark: SparkSession, tmp_path: Path) -> None:
+    publish(publication, spark, 0)
+    staged = publication.stage(spark.range(10, 13))
+    assert sorted(row.id for row in staged.collect()) == [10, 11, 12]
+    assert {row.run_date for row in staged.collect()} == {DAY}
+    assert ids(tmp_path) == [0, 1, 2]
+    publication.clean(["tonight"])
+    assert ids(tmp_path) == [0, 1, 2]
+
+
+def test_a_run_that_lost_its_lock_publishes_nothing(
+    publication: Publication, spark: SparkSession, tmp_path: Path
+) -> None:
+    publish(publication, spark, 0)
+
+    def lost() -> None:
+        raise DateTakenError("lost")
+
+    with pytest.raises(DateTakenError):
+        publication.commit(publication.stage(spark.range(10, 13)), lost)
+    publication.clean(["tonight"])
+    assert ids(tmp_path) == [0, 1, 2]
+
+
+def test_a_run_killed_between_the_two_renames_is_mended(
+    publication: Publication, spark: SparkSession, tmp_path: Path
+) -> None:
+    publish(publication, spark, 0)
+    publication.stage(spark.range(10, 13))
+    (tmp_path / "labels" / f"run_date={DAY}").rename(tmp_path / "_staging" / "day" / "tonight" / "replaced")
+    publication.clean(["tonight"])
+    assert ids(tmp_path) == [0, 1, 2]
+    assert not (tmp_path / "_staging").exists()
+
+
+def test_a_second_rename_that_fails_leaves_the_older_night(
+    publication: Publication, spark: SparkSession, tmp_path: Path
+) -> None:
+    publish(publication, spark, 0)
+    staged = publication.stage(spark.range(10, 13))
+    (tmp_path / "_staging" / "day" / "tonight" / "labels").rename(tmp_path / "gone")
+    with pytest.raises(Exception, match="labels"):
+        publication.commit(staged, lambda: None)
+    publication.clean(["tonight"])
+    assert ids(tmp_path) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("run_id", ["../../victim", "..", ".", "", "/", "a/../../../victim"])
+def test_nothing_outside_of_the_staging_folder_is_deleted_or_moved(
+    spark: SparkSession, tmp_path: Path, publication: Publication, run_id: str
+) -> None:
+    (tmp_path / "victim" / "replaced").mkdir(parents=True)
+    staged = publication.stage(spark.range(3))
+    with pytest.raises(OutsideError, match="it was left alone"):
+        publication.clean([run_id])
+    assert (tmp_path / "victim" / "replaced").is_dir()
+    assert staged.count() == 3
+    assert not (tmp_path / "labels").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("out/x", "out"),
+        ("/x", "/"),
+        ("//_staging/x", "/"),
+        ("s3a://bucket/out/a/b", "s3a://bucket/out"),
+        ("out/a b/[x]", "out/"),
+    ],
+)
+def test_what_lies_below_may_be_deleted(path: str, folder: str) -> None:
+    require_below(path, folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("out", "out"),
+        ("out/", "out"),
+        ("out/.", "out"),
+        ("outer/x", "out"),
+        ("out/a/../../x", "out"),
+        ("out/..", "out"),
+        ("s3a://other/out/x", "s3a://bucket/out"),
+        ("/out/x", "out"),
+    ],
+)
+def test_what_lies_elsewhere_may_not(path: str, folder: str) -> None:
+    with pytest.raises(OutsideError):
+        require_below(path, folder)
+
+
+def test_a_run_taken_for_dead_does_not_touch_its_successor(spark: SparkSession, tmp_path: Path) -> None:
+    frozen, successor = of_run(spark, tmp_path, "frozen"), of_run(spark, tmp_path, "successor")
+    publish(of_run(spark, tmp_path, "tonight"), spark, 0)
+    stale = frozen.stage(spark.range(10, 13))
+    successor.clean(["frozen", "successor"])
+    staged = successor.stage(spark.range(20, 23))
+    # It wakes up: what it had written is gone, and what it writes, renames or deletes now is its own.
+    with pytest.raises(Exception, match="frozen"):
+        frozen.commit(stale, lambda: None)
+    frozen.clean(["frozen"])
+    assert ids(tmp_path) == [0, 1, 2]
+    assert staged.count() == 3
+    successor.commit(staged, lambda: None)
+    successor.clean(["frozen", "successor"])
+    assert ids(tmp_path) == [20, 21, 22]
+    assert not (tmp_path / "_staging").exists()

@@ -1,0 +1,298 @@
+"""One run at a time, also when runs die, freeze or begin at the same moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.errors import DateTakenError
+from spark_jobs.storage.filesystem import HadoopFileSystem
+from spark_jobs.storage.process_identity import lives, process_identity
+from spark_jobs.storage.run_lock import RunLock
+from tests.support.job_process import until
+
+
+@pytest.fixture
+def storage(spark: SparkSession) -> HadoopFileSystem:
+    return HadoopFileSystem(spark)
+
+
+def lock(storage: HadoopFileSystem, folder: Path, run_id: str, **timing: float) -> RunLock:
+    return RunLock(storage, str(folder / "locks" / "day"), run_id, "the day", **timing)
+
+
+@contextmanager
+def beating(flag: Path) -> Iterator[None]:
+    """Return signs of life for a run elsewhere."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.05):
+            flag.with_suffix(".alive").touch()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_the_second_is_told_who_has_it_and_gets_it_afterwards(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    with lock(storage, tmp_path, "first") as first:
+        first.check()
+        assert first.trouble() is None
+        with pytest.raises(DateTakenError) as caught, lock(storage, tmp_path, "second"):
+            pass
+        for part in ("the day is being labelled by another run: first", f"process {os.getpid()}", "s ago"):
+            assert part in str(caught.value)
+        assert caught.value.exit_code == 4
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_process_is_gone_is_dead_at_once(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        name = process_identity(process.pid)
+        assert name is not None
+        flag = tmp_path / "locks" / "day" / "dead.json"
+        flag.parent.mkdir(parents=True)
+        flag.write_text(json.dumps({"pid": process.pid, "process": name}))
+        with pytest.raises(DateTakenError, match="dead"), lock(storage, tmp_path, "second"):
+            pass
+        process.communicate(b"\n")
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["dead"]
+        assert not flag.exists()
+
+
+HERE = process_identity(os.getpid()) or ""
+"""This process's name: boot, host, namespaces of numbers and of times, number, start."""
+
+
+def elsewhere(word: int, other: str) -> str:
+    """Name a process that is not there, in a system that differs from this one in a word."""
+    words = HERE.split()
+    words[word] = other
+    return " ".join([*words[:-2], str(2**22), words[-1]])
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        None,
+        7,
+        "",
+        "x",
+        f"{os.getpid()} of another machine",
+        elsewhere(0, "another-boot"),
+        elsewhere(1, "another-host"),
+        elsewhere(2, "pid:[1]"),
+        elsewhere(3, "time:[1]"),
+        HERE.replace(f" {os.getpid()} ", " -1 "),
+        HERE.replace(f" {os.getpid()} ", f" {10**30} "),
+    ],
+    ids=str,
+)
+def test_a_run_elsewhere_is_dead_only_after_its_lease(
+    storage: HadoopFileSystem, tmp_path: Path, process: str | None
+) -> None:
+    flag = tmp_path / "locks" / "day" / "far.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text(json.dumps({"pid": 1, "process": process}))
+    with beating(flag), pytest.raises(DateTakenError, match="far"), lock(storage, tmp_path, "second"):
+        pass
+    # Silent, it is waited for: the one that follows a killed pod does not give up.
+    with lock(storage, tmp_path, "second", beat_seconds=0.1, lease_seconds=0.5) as second:
+        assert second.dead == ["far"]
+
+
+@pytest.fixture
+def hidepid(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Show of /proc what its option hidepid=2 leaves of it: this process, and no other user's."""
+    proc = tmp_path_factory.mktemp("proc")
+    for name in (str(os.getpid()), "sys"):
+        (proc / name).symlink_to(f"/proc/{name}")
+    (proc / "self").symlink_to(str(os.getpid()))
+    monkeypatch.setattr("spark_jobs.storage.process_identity._PROC", proc)
+
+
+def test_a_process_that_is_hidden_may_live_until_the_kernel_denies_it(
+    storage: HadoopFileSystem, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        name = process_identity(process.pid)
+        request.getfixturevalue("hidepid")
+        assert process_identity(process.pid) is None
+        flag = tmp_path / "locks" / "day" / "hidden.json"
+        flag.parent.mkdir(parents=True)
+        flag.write_text(json.dumps({"process": name}))
+        with beating(flag), pytest.raises(DateTakenError, match="hidden"), lock(storage, tmp_path, "second"):
+            pass
+        assert flag.exists()
+        process.communicate(b"\n")
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["hidden"]
+
+
+def test_a_number_that_was_given_away_again_is_a_dead_run(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "before.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text(json.dumps({"process": f"{HERE}0"}))
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["before"]
+
+
+def test_a_zombie_is_waited_for(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        name = process_identity(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+        # Ended, and not asked about: until this test does, its number is not given away.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert lives(name) is None
+    assert lives(name) is False
+
+
+def test_what_a_flag_says_is_never_a_path(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    folder = tmp_path / "locks" / "day"
+    folder.mkdir(parents=True)
+    noted: list[Any] = ["../../../victim", "..", ".", "", "/victim", "a/b", "a\x00b", "x" * 65, 5, None, ["old"], "old"]
+    for name, dead in {"first": noted, "second": "victim", "third": {"victim": 1}, "..odd name": ["victim"]}.items():
+        (folder / f"{name}.json").write_text(json.dumps({"dead": dead, "user": "a\x1b[2Jb", "process": None}))
+        os.utime(folder / f"{name}.json", (0, 0))
+    (folder / "deep.json").write_text("[" * 100_000)
+    os.utime(folder / "deep.json", (0, 0))
+    with lock(storage, tmp_path, "last") as last:
+        assert last.dead == ["deep", "old", "first", "second", "third"]
+    assert [path.name for path in folder.iterdir()] == ["..odd name.json"]
+
+
+def test_what_a_flag_says_of_its_run_cannot_move_the_cursor(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "far.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text(json.dumps({"user": "a\x1b[2J\nb", "host": "h" * 5000}))
+    with beating(flag), pytest.raises(DateTakenError) as caught, lock(storage, tmp_path, "second"):
+        pass
+    assert f"(a?[2J?b@{'h' * 64}, process None" in str(caught.value)
+
+
+def test_a_run_elsewhere_that_ends_meanwhile_gives_way(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "far.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text("{}")
+    second = lock(storage, tmp_path, "second", beat_seconds=0.1)
+
+    def end_when_waited_for() -> None:
+        own = flag.with_name("second.json")
+        until(own.exists)
+        until(lambda: not own.exists())
+        flag.unlink()
+
+    far = threading.Thread(target=end_when_waited_for)
+    far.start()
+    with second:
+        assert second.dead == []
+    far.join()
+
+
+def test_the_wait_for_a_run_elsewhere_can_be_given_up(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "far.json"
+    flag.parent.mkdir(parents=True)
+    flag.write_text("{}")
+    second = lock(storage, tmp_path, "second")
+    second.give_up()
+    with pytest.raises(DateTakenError, match="far"), second:
+        pass
+    assert [path.name for path in flag.parent.iterdir() if not path.name.startswith(".")] == ["far.json"]
+
+
+def test_who_comes_after_two_dead_runs_knows_of_both(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    folder = tmp_path / "locks" / "day"
+    folder.mkdir(parents=True)
+
+    def die(run_id: str, **owner: list[str]) -> None:
+        (folder / f"{run_id}.json").write_text(json.dumps({"pid": 1, **owner}))
+        os.utime(folder / f"{run_id}.json", (0, 0))
+
+    die("first")
+    with lock(storage, tmp_path, "second") as second:
+        assert second.dead == ["first"]
+        noted = json.loads((folder / "second.json").read_text())
+        assert noted["dead"] == ["first"], "should it die before it has cleaned up"
+    folder.mkdir(parents=True)
+    die("second", dead=noted["dead"])
+    with lock(storage, tmp_path, "third") as third:
+        assert third.dead == ["first", "second"]
+
+
+def test_who_gives_way_leaves_the_flags_of_the_dead(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    with lock(storage, tmp_path, "alive"):
+        dead = tmp_path / "locks" / "day" / "adead.json"
+        dead.write_text(json.dumps({"pid": 1}))
+        os.utime(dead, (0, 0))
+        with pytest.raises(DateTakenError, match="alive"), lock(storage, tmp_path, "second"):
+            pass
+        assert dead.exists()
+
+
+def test_a_flag_that_is_just_being_written_counts(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    flag = tmp_path / "locks" / "day" / "young.json"
+    flag.parent.mkdir(parents=True)
+    flag.touch()
+    with beating(flag), pytest.raises(DateTakenError, match="young"), lock(storage, tmp_path, "second"):
+        pass
+
+
+def test_a_living_run_gives_signs_of_life_and_notices_its_loss(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    with lock(storage, tmp_path, "first", beat_seconds=0.01) as first:
+        alive = tmp_path / "locks" / "day" / "first.alive"
+        before = alive.stat().st_mtime_ns
+        while alive.stat().st_mtime_ns == before:
+            pass
+        (tmp_path / "locks" / "day" / "first.json").unlink()
+        with pytest.raises(DateTakenError, match="taken over"):
+            first.check()
+        while first.trouble() is None:
+            pass
+
+
+def test_of_many_that_begin_at_once_never_two_have_it(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    inside, most, taken = 0, 0, 0
+    counting, start = threading.Lock(), threading.Barrier(6)
+
+    def begin(run_id: str) -> None:
+        nonlocal inside, most, taken
+        for round_ in range(3):
+            start.wait()
+            try:
+                with lock(storage, tmp_path, f"{run_id}-{round_}"):
+                    with counting:
+                        inside += 1
+                        most = max(most, inside)
+                        taken += 1
+                    storage.names(str(tmp_path))
+                    with counting:
+                        inside -= 1
+            except DateTakenError:
+                pass
+
+    threads = [threading.Thread(target=begin, args=(f"run{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert taken >= 1
