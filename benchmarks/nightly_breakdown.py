@@ -24,7 +24,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from benchmarks.processes import GROUPS, JVM, SERVERS, WORKERS, ProcessTree
 from benchmarks.scorer_speed import as_columns
 from grpc_client import ClientConfig, RelevanceClient
-from qtr_runtime.cpus import available_cpus
+from qtr_runtime.resources import available_cpus
 from relevance_model import Bundle, Scorer
 from spark_jobs.lifecycle.local_servers import TITLE_CACHE_SHARE, LocalServers, cache_bytes
 from spark_jobs.lifecycle.session import open_session, scoring_partitions

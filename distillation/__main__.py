@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace, recipe: Recipe, path: Path) -> int:
     from distillation.pipeline.workspace import Context, locked
     from distillation.steps.export import check_targets, publish
     from distillation.steps.graph import named, run_all, run_step
-    from qtr_runtime.cpus import available_cpus
+    from qtr_runtime.resources import available_cpus
 
     threads = recipe.threads or available_cpus()
     torch.set_num_threads(threads)

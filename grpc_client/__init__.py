@@ -7,24 +7,28 @@
 
 from __future__ import annotations
 
-from grpc_client.client import RelevanceClient
-from grpc_client.config import ClientConfig, ModelRef, RetryPolicy, TlsFiles
-from grpc_client.errors import (
-    ClientClosedError,
-    ClientError,
-    ConfigError,
-    MessageTooLargeError,
-    NoAddressError,
-    RequestRejectedError,
-    ResponseMismatchError,
-    ServerDiedError,
-    ServerFaultError,
-    TargetUnavailableError,
-)
-from grpc_client.flow_control.window import ordered_window
-from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
-from grpc_client.shared import shared_client
-from grpc_client.stats import ClientStats
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grpc_client.client import RelevanceClient
+    from grpc_client.config import ClientConfig, ModelRef, RetryPolicy, TlsFiles
+    from grpc_client.errors import (
+        ClientClosedError,
+        ClientError,
+        ConfigError,
+        MessageTooLargeError,
+        NoAddressError,
+        RequestRejectedError,
+        ResponseMismatchError,
+        ServerDiedError,
+        ServerFaultError,
+        TargetUnavailableError,
+    )
+    from grpc_client.flow_control.window import ordered_window
+    from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
+    from grpc_client.shared import shared_client
+    from grpc_client.stats import ClientStats
 
 __all__ = [
     "FAILED",
@@ -53,3 +57,38 @@ __all__ = [
     "ordered_window",
     "shared_client",
 ]
+
+_MODULES = {
+    "BatchScores": "grpc_client.results",
+    "ClientClosedError": "grpc_client.errors",
+    "ClientConfig": "grpc_client.config",
+    "ClientError": "grpc_client.errors",
+    "ClientStats": "grpc_client.stats",
+    "ConfigError": "grpc_client.errors",
+    "FAILED": "grpc_client.results",
+    "Limits": "grpc_client.results",
+    "MessageTooLargeError": "grpc_client.errors",
+    "ModelInfo": "grpc_client.results",
+    "ModelRef": "grpc_client.config",
+    "NoAddressError": "grpc_client.errors",
+    "QueryScores": "grpc_client.results",
+    "RelevanceClient": "grpc_client.client",
+    "RequestRejectedError": "grpc_client.errors",
+    "ResponseMismatchError": "grpc_client.errors",
+    "RetryPolicy": "grpc_client.config",
+    "RowFailure": "grpc_client.results",
+    "ServerDiedError": "grpc_client.errors",
+    "ServerFaultError": "grpc_client.errors",
+    "TargetUnavailableError": "grpc_client.errors",
+    "TitleScore": "grpc_client.results",
+    "TlsFiles": "grpc_client.config",
+    "ordered_window": "grpc_client.flow_control.window",
+    "shared_client": "grpc_client.shared",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # gRPC is imported when it is asked for, so that settings and `--help` do without it.
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from qtr_runtime.settings import ProgramSettings
 
 if TYPE_CHECKING:
-    from grpc_client import TlsFiles
+    from grpc_client.config import TlsFiles
 
 
 class ClientSettings(ProgramSettings):
@@ -30,7 +30,7 @@ class ClientSettings(ProgramSettings):
     @classmethod
     def _target_with_a_form(cls, value: str | None) -> str | None:
         if value is not None:
-            from grpc_client import ConfigError
+            from grpc_client.errors import ConfigError
             from grpc_client.target import check_target
 
             try:
@@ -47,7 +47,7 @@ class ClientSettings(ProgramSettings):
 
     def tls_files(self) -> TlsFiles | None:
         """Return the files for TLS; `None` if the calls are in plain text."""
-        from grpc_client import TlsFiles
+        from grpc_client.config import TlsFiles
 
         files = TlsFiles(_name(self.tls_ca), _name(self.tls_cert), _name(self.tls_key))
         return files if self.tls or files != TlsFiles() else None

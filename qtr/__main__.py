@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Costs as much time as all the rest.
         from importlib.metadata import version
 
-        print(f"qtr {version('qtr')}")
+        print(f"qtr {version('qtr-relevance')}")
         return 0
     program = PROGRAMS.get(words[0])
     if program is None:

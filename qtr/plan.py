@@ -19,7 +19,7 @@ from rich.table import Table
 
 from grpc_client.settings import ClientSettings
 from qtr.capacity import Forecast, Rate, Workload, forecast, replicas_needed
-from qtr_runtime.cpus import available_cpus
+from qtr_runtime.resources import available_cpus
 from qtr_runtime.settings import usage_error
 
 _CLOCK = re.compile(r"(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)")

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from qtr.load_generator import Load, Pair, percentile, run
-from qtr_runtime.cpus import available_cpus
 from qtr_runtime.own_process import module_command, module_environment
+from qtr_runtime.resources import available_cpus
 from qtr_runtime.settings import ProgramSettings, usage_error
 
 _CALL_ROWS = 256

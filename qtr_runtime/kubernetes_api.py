@@ -6,9 +6,11 @@ import json
 import os
 from typing import Any
 
-from grpc_client.errors import ConfigError
-
 CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
+
+
+class KubernetesConfigError(Exception):
+    """There is no usable way to a Kubernetes API server."""
 
 
 def connect() -> Any:
@@ -18,14 +20,14 @@ def connect() -> Any:
 
     Raises
     ------
-    ConfigError
+    KubernetesConfigError
         If the package `kubernetes` is missing, or none of the three is usable.
     """
     try:
         import yaml  # type: ignore[import-untyped]
         from kubernetes import client, config
     except ModuleNotFoundError as error:
-        raise ConfigError(f"Kubernetes needs the package {error.name}, of qtr's extra 'k8s'") from None
+        raise KubernetesConfigError(f"Kubernetes needs the package {error.name}, of qtr's extra 'k8s'") from None
     settings = client.Configuration()
     try:
         if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -33,7 +35,7 @@ def connect() -> Any:
         else:
             config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError, yaml.YAMLError) as error:
-        raise ConfigError(f"no way to a Kubernetes API server: {_line(error)}") from None
+        raise KubernetesConfigError(f"no way to a Kubernetes API server: {_line(error)}") from None
     settings.retries = False
     return client.ApiClient(settings)
 

@@ -12,7 +12,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn, Self, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Self, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -108,6 +108,22 @@ def usage_error(prog: str, sentence: str) -> NoReturn:
     raise SystemExit(USAGE_ERROR)
 
 
+class FlagRow(NamedTuple):
+    """One flag, as the reference shows it."""
+
+    flag: str
+    default: str
+    text: str
+
+
+def flag_rows(settings: type[ProgramSettings]) -> list[FlagRow]:
+    """Return a row for each flag of a program, in the order of `--help`."""
+    return [
+        FlagRow(f"--{(field.alias or name).replace('_', '-')}", _default(field), field.description or "")
+        for name, field in _own_first(settings)
+    ]
+
+
 def _parser(settings: type[ProgramSettings]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=settings.prog,
@@ -139,15 +155,21 @@ def _own_first(settings: type[ProgramSettings]) -> list[tuple[str, FieldInfo]]:
     ]
 
 
-def _help(field: FieldInfo) -> str:
-    text = field.description or ""
+def _default(field: FieldInfo) -> str:
+    """Return the default as a person reads it: "required", "on", "8001", or nothing if the description says it."""
     if field.is_required():
-        text += " Required."
-    elif field.default_factory is None and field.default is not None and field.annotation is not bool:
-        text += f" Default: {field.default}."
-    elif field.annotation is bool:
-        text += f" Default: {'on' if field.default else 'off'}."
-    return text.replace("%", "%%")
+        return "required"
+    if field.annotation is bool:
+        return "on" if field.default else "off"
+    if field.default_factory is not None or field.default is None or field.default == []:
+        return ""
+    return str(field.default)
+
+
+def _help(field: FieldInfo) -> str:
+    default = _default(field)
+    said = {"": "", "required": " Required."}.get(default, f" Default: {default}.")
+    return f"{field.description or ''}{said}".replace("%", "%%")
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -101,13 +101,17 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
             servers = stack.enter_context(LocalServers(settings.servers, settings.bundle))
         run_id = new_run_id()
         # Their pods start while Spark starts, too.
-        raised = stack.enter_context(ScaleUp.of(settings, run_id)) if settings.scale else None
+        raised = (
+            stack.enter_context(ScaleUp.of(settings.scale, settings.replicas, settings.target, run_id))
+            if settings.scale
+            else None
+        )
         ours = SparkContext._active_spark_context is None
-        spark = open_session(settings)
+        spark = open_session(settings.input, arrow_batch_rows=settings.arrow_batch_rows, debug=settings.debug)
         if ours:
             stack.callback(_unless_gone, spark.stop)
-        require_target(spark, settings)
-        require_names(spark, settings)
+        require_target(spark, settings.target)
+        require_names(spark, [*settings.input, settings.output, settings.labels or "", settings.store or ""])
         signals.listen()
         signals.note_only()
         if raised is not None:

@@ -145,7 +145,7 @@ class LabelRun:
     def _label(self) -> RunReport:
         settings, step = self.settings, self._progress.step
         with step("read"):
-            opened = read_input(self.spark, self._storage, settings)
+            opened = read_input(self.spark, self._storage, settings.input_options())
             frame, rows_in = opened.frame, opened.count()
             if not rows_in:
                 raise InputError(f"the input {', '.join(settings.input)} has no rows")
@@ -158,7 +158,9 @@ class LabelRun:
         night = InputRows(frame, settings.query_column, settings.title_column, info)
         store = ScoreStore(self.spark, self._store, self._waiting, info, self.run_id)
         with step("score"):
-            known, added = self._score(night, store, config, scoring_partitions(self.spark, settings, rows_in))
+            known, added = self._score(
+                night, store, config, scoring_partitions(self.spark, settings.partitions, rows_in)
+            )
         self._scored()
         log.info("publishing", extra={"run_id": self.run_id, "output": self._publication.place})
         with step("join"):

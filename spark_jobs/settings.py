@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from grpc_client.settings import ClientSettings
-from qtr_runtime.cpus import available_cpus
+from qtr_runtime.resources import available_cpus
+from spark_jobs.input.options import InputFormat, InputOptions
 from spark_jobs.lifecycle.schedule import scheduled_date
 from spark_jobs.quality import gates
-
-InputFormat = Literal["auto", "parquet", "csv", "json"]
 
 
 def _run_date(given: dict[str, Any]) -> date:
@@ -150,6 +149,17 @@ class LabelSettings(ClientSettings):
         description="Break off when standard input closes: a run that belongs to another program ends with it.",
     )
     debug: bool = Field(default=False, description="Show Spark's own warnings, and tracebacks instead of one sentence.")
+
+    def input_options(self) -> InputOptions:
+        """Return what concerns the input."""
+        return InputOptions(
+            paths=self.input,
+            format=self.input_format,
+            query_column=self.query_column,
+            title_column=self.title_column,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+        )
 
     @field_validator("delimiter")
     @classmethod

@@ -14,7 +14,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 8 << 20
-PACKAGES = "distillation", "grpc_client", "grpc_server", "qtr", "relevance_model", "relevance_stubs", "spark_jobs"
+PACKAGES = (
+    "distillation",
+    "grpc_client",
+    "grpc_server",
+    "qtr",
+    "qtr_runtime",
+    "relevance_model",
+    "relevance_stubs",
+    "spark_jobs",
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-_PACKAGE = Path(__file__).resolve().parent
+from qtr_runtime.packages import packages_root
+
 _BLOCK = 1 << 20
 # A recipe counts by its values, and what is only shown, complained about or put in order changes no result.
-_NO_PART = frozenset({"recipe", "recipe_data", "errors", "progress", "steps"})
+_PACKAGE = "distillation"
+_NO_PART = ("distillation.recipe", "distillation.errors", "distillation.pipeline.progress", "distillation.steps.graph")
 
 
 def file_digest(path: Path) -> str:
@@ -35,28 +37,33 @@ def value_digest(value: Any) -> str:
 
 
 def code_digest(module: str) -> str:
-    """Return a digest of a module of this package and of all that it imports from this package.
+    """Return a digest of a module of `distillation` (its dotted name) and of all that it imports from there.
 
     Comments, layout and docstrings do not count: they cannot change a result.
     """
     pending, seen = [module], {}
     while pending:
         name = pending.pop()
-        if name in seen or name in _NO_PART:
+        if name in seen or f"{name}.".startswith(tuple(f"{left_out}." for left_out in _NO_PART)):
             continue
-        tree = ast.parse((_PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+        tree = ast.parse(_source(name).read_text(encoding="utf-8"))
         pending += _imported(tree)
         seen[name] = ast.dump(_without_docstrings(tree))
     return value_digest(seen)
 
 
+def _source(module: str) -> Path:
+    path = packages_root().joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 def _imported(tree: ast.Module) -> list[str]:
+    """Return the modules of the package that `tree` imports; a name may be a module of its own."""
     names: list[str] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "distillation":
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("distillation."):
-            names.append(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom) and node.module and f"{node.module}.".startswith(f"{_PACKAGE}."):
+            names.append(node.module)
+            names += [name for alias in node.names if _source(name := f"{node.module}.{alias.name}").exists()]
     return names
 
 

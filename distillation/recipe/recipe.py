@@ -225,7 +225,7 @@ class Recipe(Part):
 
 def recipe_path(name: str) -> Path:
     """Return the file that `name` stands for: a path, or the name of a recipe that ships with this package."""
-    shipped = Path(str(resources.files("distillation"))) / "recipes"
+    shipped = Path(str(resources.files("distillation.recipe"))) / "recipes"
     path = Path(name)
     if path.suffix != ".toml" and not path.is_file() and (shipped / f"{name}.toml").exists():
         return shipped / f"{name}.toml"

@@ -218,7 +218,7 @@ def _run(step: Step, context: Context) -> None:
     if estimate is not None:
         say(f"{step.name}: about {clock(estimate)} on this machine, from its row counts")
     started = time.monotonic()
-    importlib.import_module(f"distillation.{step.module}").run(context)
+    importlib.import_module(f"distillation.steps.{step.module}").run(context)
     finish(folder, step.name, inputs, time.monotonic() - started)
     say(f"{step.name}: finished in {clock(time.monotonic() - started)}")
 
@@ -238,7 +238,7 @@ def step_inputs(step: Step, context: Context, *, at_hand: bool = True) -> dict[s
     inputs: dict[str, str] = {}
     for name in step.reads:
         inputs[f"files of {name}"] = value_digest(_finished(name, context).files)
-    module = importlib.import_module(f"distillation.{step.module}")
+    module = importlib.import_module(f"distillation.steps.{step.module}")
     recipe = context.recipe.model_dump(mode="json")
     inputs["recipe"] = value_digest({part: _lookup(recipe, part) for part in step.parts or tuple(recipe)})
     try:
@@ -250,7 +250,7 @@ def step_inputs(step: Step, context: Context, *, at_hand: bool = True) -> dict[s
     if {"encoder", "encoder.name"}.intersection(step.parts or tuple(recipe)):
         encoder = importlib.import_module("distillation.encoder.base_encoder")
         inputs["encoder"] = encoder.encoder_digest(context.recipe.encoder.name)
-    inputs[CODE] = code_digest(step.module)
+    inputs[CODE] = code_digest(f"distillation.steps.{step.module}")
     return inputs
 
 

@@ -151,8 +151,8 @@ class EndpointSlices:
     def _follow(self) -> None:
         try:
             api_client = kubernetes_api.connect()
-        except ConfigError as error:
-            self._note(error)
+        except kubernetes_api.KubernetesConfigError as error:
+            self._note(ConfigError(str(error)))
             return
         from kubernetes import client
         from kubernetes.client.exceptions import ApiException

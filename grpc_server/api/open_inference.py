@@ -10,10 +10,10 @@ from importlib import metadata
 from grpc_server.api import open_inference_messages as messages
 from grpc_server.api.health import HealthServicer
 from grpc_server.api.relevance_messages import RequestLimits
+from grpc_server.api.scoring import score
 from grpc_server.core.engine import Engine
 from grpc_server.errors import ModelNotServedError
-from grpc_server.transport import call
-from grpc_server.transport.call import Context
+from grpc_server.transport.call import Context, call_of
 from relevance_stubs.inference import open_inference_pb2 as pb
 from relevance_stubs.inference import open_inference_pb2_grpc
 
@@ -47,7 +47,7 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
         """Name the server."""
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=metadata.version(SERVER_NAME))
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=metadata.version("qtr-relevance"))
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
         """Describe the model's tensors."""
@@ -57,9 +57,9 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """Score rows."""
         request_id, name, version = request.id, request.model_name, request.model_version
-        call.call_of(context).message_id = request_id
+        call_of(context).message_id = request_id
         asked = messages.read_request(request, self._limits)
         # While it waits, a call holds the rows and not the message as well, in which there may be more than rows.
         del request
-        scored = await call.score(self._engine, asked.pairs, name=name, version=version, context=context)
+        scored = await score(self._engine, asked.pairs, name=name, version=version, context=context)
         return messages.write_response(request_id, asked, scored)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from grpc_server.api import relevance_messages
 from grpc_server.api.relevance_messages import ModelAsked, RequestLimits
+from grpc_server.api.scoring import score
 from grpc_server.core.engine import Engine
 from grpc_server.core.results import Answer
-from grpc_server.transport import call
 from grpc_server.transport.call import Context
 from relevance_model import Pairs
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
@@ -45,6 +45,6 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
         return relevance_messages.model_response(self._engine.models.current, self._limits)
 
     async def _score(self, pairs: Pairs, model: ModelAsked, context: Context) -> Answer:
-        return await call.score(
+        return await score(
             self._engine, pairs, name=model.name, version=model.version, sha256=model.sha256, context=context
         )

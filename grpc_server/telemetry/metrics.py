@@ -156,7 +156,7 @@ class _EngineState(Collector):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._build = (metadata.version("qtr"), platform.python_version())
+        self._build = (metadata.version("qtr-relevance"), platform.python_version())
 
     def collect(self) -> Iterator[Metric]:
         queue = self._engine.queue

@@ -35,13 +35,13 @@ class Tracing:
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
-        self._tracer = provider.get_tracer("qtr", metadata.version("qtr"))
+        self._tracer = provider.get_tracer("qtr", metadata.version("qtr-relevance"))
         self._propagator = TraceContextTextMapPropagator()
 
     @classmethod
     def to_collector(cls) -> Tracing:
         """Send spans by OTLP over gRPC to where the `OTEL_EXPORTER_OTLP_…` variables say."""
-        own = {"service.name": "qtr", "service.version": metadata.version("qtr")}
+        own = {"service.name": "qtr", "service.version": metadata.version("qtr-relevance")}
         resource = Resource.create({**own, **OTELResourceDetector().detect().attributes})
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -1,4 +1,4 @@
-"""What every call shares, whichever protocol it speaks: its metadata, a request id, a lane and a deadline."""
+"""What every call shares, whichever protocol it speaks: its metadata and a request id."""
 
 from __future__ import annotations
 
@@ -8,19 +8,11 @@ from typing import Any
 
 import grpc.aio
 
-from grpc_server.core.engine import Engine
-from grpc_server.core.queue import Lane
-from grpc_server.core.results import Answer
-from relevance_model import Pairs, RequestError
-
 REQUEST_ID = "x-request-id"
-PRIORITY = "x-priority"
-MOST_INTERACTIVE_ROWS = 64
 _MAX_REQUEST_ID = 128
 # Ours are a number of this process and the call's number: unique like a UUID, at a fraction of its cost.
 _PROCESS = os.urandom(8).hex()
 _numbers = itertools.count(1)
-_LANES = {lane.value: lane for lane in Lane}
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -71,31 +63,3 @@ def call_of(context: Context) -> Call:
     """Return the call whose context a method got; the entrance gives methods no other."""
     assert isinstance(context, Call)
     return context
-
-
-async def score(engine: Engine, pairs: Pairs, *, name: str, version: str, sha256: str = "", context: Context) -> Answer:
-    """Have `engine` score `pairs` with the model asked for, in the lane and within the deadline of the call."""
-    call = call_of(context)
-    return await engine.score(
-        pairs,
-        scorer=engine.models.find(name, version, sha256),
-        lane=choose_lane(call.value(PRIORITY), len(pairs)),
-        deadline=call.time_remaining(),
-        request_id=call.request_id,
-    )
-
-
-def choose_lane(asked: str | None, rows: int) -> Lane:
-    """Return the lane that the caller asks for or, if it asks for none, the one that fits the request's size.
-
-    Raises
-    ------
-    RequestError
-        If it asks for a lane that does not exist.
-    """
-    if asked is None:
-        return Lane.INTERACTIVE if rows <= MOST_INTERACTIVE_ROWS else Lane.BULK
-    lane = _LANES.get(asked)
-    if lane is None:
-        raise RequestError(PRIORITY, f"must be one of {', '.join(_LANES)}")
-    return lane

@@ -18,10 +18,10 @@ from spark_jobs.errors import InputError
 from spark_jobs.input.csv_input import CsvInput
 from spark_jobs.input.input_files import InputFile, find_files
 from spark_jobs.input.json_input import JsonInput
+from spark_jobs.input.options import InputOptions
 from spark_jobs.input.parquet_input import ParquetInput
 from spark_jobs.input.text_input import Encoding
 from spark_jobs.scoring.schema import OUTPUT_COLUMNS
-from spark_jobs.settings import LabelSettings
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from spark_jobs.storage.tables import is_table_name, table_exists
 
@@ -56,7 +56,7 @@ class Input:
             raise
 
 
-def read_input(spark: SparkSession, storage: HadoopFileSystem, settings: LabelSettings) -> Input:
+def read_input(spark: SparkSession, storage: HadoopFileSystem, options: InputOptions) -> Input:
     """Open the input and check its files and columns.
 
     Raises
@@ -66,18 +66,18 @@ def read_input(spark: SparkSession, storage: HadoopFileSystem, settings: LabelSe
         from the others, or has something that cannot be carried through unchanged; if a column is missing, not a
         string, or has the name of a result.
     """
-    if settings.query_column == settings.title_column:
-        raise InputError(f"--query-column and --title-column both name the column '{settings.query_column}'")
-    paths = [path for path in settings.input if not _is_table(spark, storage, path)]
-    tables = [spark.table(name) for name in settings.input if name not in paths]
-    files = find_files(storage, paths, settings.input_format) if paths else []
-    opened, kind = _open(spark, storage, files, settings) if files else (Input(tables.pop(0), lambda: None), "table")
+    if options.query_column == options.title_column:
+        raise InputError(f"--query-column and --title-column both name the column '{options.query_column}'")
+    paths = [path for path in options.paths if not _is_table(spark, storage, path)]
+    tables = [spark.table(name) for name in options.paths if name not in paths]
+    files = find_files(storage, paths, options.format) if paths else []
+    opened, kind = _open(spark, storage, files, options) if files else (Input(tables.pop(0), lambda: None), "table")
     frame = opened.frame
     for table in tables:
         if table.schema.names != frame.schema.names:
-            raise InputError(f"the inputs {', '.join(settings.input)} have different columns")
+            raise InputError(f"the inputs {', '.join(options.paths)} have different columns")
         frame = frame.unionByName(table)
-    _check_columns(frame, kind, settings)
+    _check_columns(frame, kind, options)
     return Input(frame, opened.locate)
 
 
@@ -86,18 +86,18 @@ def _is_table(spark: SparkSession, storage: HadoopFileSystem, name: str) -> bool
 
 
 def _open(
-    spark: SparkSession, storage: HadoopFileSystem, files: list[InputFile], settings: LabelSettings
+    spark: SparkSession, storage: HadoopFileSystem, files: list[InputFile], options: InputOptions
 ) -> tuple[Input, str]:
     kind = files[0].format
-    texts = (settings.query_column, settings.title_column)
+    texts = (options.query_column, options.title_column)
     if kind == "parquet":
         parquet = ParquetInput(spark, storage, files, texts)
         parquet.check()
         return Input(parquet.frame(), lambda: None), kind
-    encoding = Encoding.of(spark, settings.encoding)
+    encoding = Encoding.of(spark, options.encoding)
     source: CsvInput | JsonInput
     if kind == "csv":
-        source = CsvInput(spark, storage, files, delimiter=settings.delimiter, encoding=encoding, wanted=texts)
+        source = CsvInput(spark, storage, files, delimiter=options.delimiter, encoding=encoding, wanted=texts)
     else:
         source = JsonInput(spark, storage, files, encoding)
     source.check()
@@ -108,9 +108,9 @@ def _open(
         raise
 
 
-def _check_columns(frame: DataFrame, kind: str, settings: LabelSettings) -> None:
+def _check_columns(frame: DataFrame, kind: str, options: InputOptions) -> None:
     types = {field.name: field.dataType for field in frame.schema.fields}
-    for flag, column in (("--query-column", settings.query_column), ("--title-column", settings.title_column)):
+    for flag, column in (("--query-column", options.query_column), ("--title-column", options.title_column)):
         if column not in types:
             found = ", ".join(f"'{name}' ({kind_.simpleString()})" for name, kind_ in types.items())
             hint = "; the first line of a CSV file must name its columns" if kind == "csv" else ""

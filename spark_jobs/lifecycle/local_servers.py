@@ -15,8 +15,8 @@ import time
 from collections import deque
 from pathlib import Path
 
-from qtr_runtime.memory import available_memory
 from qtr_runtime.own_process import module_command, module_environment
+from qtr_runtime.resources import available_memory
 from spark_jobs.errors import JobError, ServerLostError, SetupError
 
 # Pairs come by title, so that titles need hardly be remembered, and queries come again and again. In a night of 20

@@ -31,7 +31,6 @@ from spark_jobs.lifecycle.scale_targets import (
     RestoreAnnotation,
     ScaleTarget,
 )
-from spark_jobs.settings import LabelSettings
 
 log = logging.getLogger("spark_jobs")
 
@@ -72,19 +71,19 @@ class ScaleUp:
         self._api: Any = None
 
     @classmethod
-    def of(cls, settings: LabelSettings, run_id: str) -> ScaleUp:
-        """Take them from a run's settings.
+    def of(cls, scale: str, replicas: int | None, target: str | None, run_id: str) -> ScaleUp:
+        """Take them from the flags `--scale`, `--replicas` and `--target`.
 
         Raises
         ------
         UsageError
             If `--scale` misses the flags that belong to it.
         """
-        if settings.scale is None or settings.replicas is None:
+        if replicas is None:
             raise UsageError("--scale needs --replicas: how many there should be")
-        if settings.target is None:
+        if target is None:
             raise UsageError("--scale needs --target: the servers of the run itself are not in Kubernetes")
-        return cls(ScaleTarget.parse(settings.scale), settings.replicas, run_id)
+        return cls(ScaleTarget.parse(scale), replicas, run_id)
 
     def __enter__(self) -> ScaleUp:
         """Raise.
@@ -95,10 +94,11 @@ class ScaleUp:
             If the target does not exist, may not be changed, or cannot have as many replicas.
         RunFailedError
             If no API server answers.
-        grpc_client.ConfigError
-            If there is no way to one.
         """
-        api_client = kubernetes_api.connect()
+        try:
+            api_client = kubernetes_api.connect()
+        except kubernetes_api.KubernetesConfigError as error:
+            raise UsageError(f"--scale: {error}") from None
         from kubernetes import client  # there, or connect() has said what to install
 
         self._api = Apis(client, api_client)

@@ -5,28 +5,37 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
-from qtr_runtime.cpus import available_cpus
 from qtr_runtime.own_process import module_path
+from qtr_runtime.resources import available_cpus
 from spark_jobs.errors import SetupError, UsageError
 from spark_jobs.lifecycle.environment import prepare_environment, submitted
 from spark_jobs.lifecycle.java import options_for
-from spark_jobs.settings import LabelSettings
 
 _ROWS_PER_TASK = 100_000
 _SHUFFLE_PARTITIONS = 64
 
 
-def open_session(settings: LabelSettings) -> SparkSession:
+def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = False) -> SparkSession:
     """Return the session that runs already, or the one that `spark-submit` asked for, or start Spark on this machine.
 
     Whoever submits the job decides; what is set here are the needs of the job itself, and, where Spark runs on this
     machine alone, defaults that nobody has set otherwise.
+
+    Parameters
+    ----------
+    inputs
+        Paths of the input; Java is set up by their size.
+    arrow_batch_rows
+        Rows that Spark hands to Python at a time.
+    debug
+        Whether Spark's own warnings are shown.
 
     Raises
     ------
@@ -41,11 +50,11 @@ def open_session(settings: LabelSettings) -> SparkSession:
         prepare_environment()
     given = SparkConf()
     local = is_local(given.get("spark.master", "local") or "local")
-    wanted = job_settings(settings)
+    wanted = job_settings(arrow_batch_rows)
     if local:
         # Under spark-submit it may be given; otherwise prepare_environment() has set it.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        wanted |= {key: value for key, value in machine_settings(settings).items() if not given.contains(key)}
+        wanted |= {key: value for key, value in machine_settings(inputs).items() if not given.contains(key)}
     builder = SparkSession.builder.appName("qtr label")
     for key, value in wanted.items():
         builder = builder.config(key, value)
@@ -56,20 +65,20 @@ def open_session(settings: LabelSettings) -> SparkSession:
         raise SetupError("Spark did not start: its Java process ended early, and wrote above why") from error
     if local:
         # On a cluster the log is the operator's business; here it would bury the one sentence that a person needs.
-        spark.sparkContext.setLogLevel("WARN" if settings.debug else "OFF")
+        spark.sparkContext.setLogLevel("WARN" if debug else "OFF")
     return spark
 
 
-def scoring_partitions(spark: SparkSession, settings: LabelSettings, rows: int) -> int:
-    """Return the number of Spark partitions to score in.
+def scoring_partitions(spark: SparkSession, wanted: int | None, rows: int) -> int:
+    """Return the number of Spark partitions to score in: those that are `wanted`, or by the number of rows.
 
     Enough for the last ones to finish together; and since a task is what a killed run may lose, none of more than
     about `_ROWS_PER_TASK` rows.
     """
-    return settings.partitions or max(4 * spark.sparkContext.defaultParallelism, -(-rows // _ROWS_PER_TASK))
+    return wanted or max(4 * spark.sparkContext.defaultParallelism, -(-rows // _ROWS_PER_TASK))
 
 
-def require_target(spark: SparkSession, settings: LabelSettings) -> None:
+def require_target(spark: SparkSession, target: str | None) -> None:
     """Refuse to run on a cluster with servers of this machine's own.
 
     Raises
@@ -78,14 +87,14 @@ def require_target(spark: SparkSession, settings: LabelSettings) -> None:
         If Spark's executors are elsewhere and there is no `--target`.
     """
     master = spark.sparkContext.master or ""
-    if settings.target is None and not is_local(master):
+    if target is None and not is_local(master):
         raise UsageError(
             f"--target is required with the master {master}: the servers that a run starts for itself listen on the "
             "driver's loopback address, where executors cannot reach them"
         )
 
 
-def require_names(spark: SparkSession, settings: LabelSettings) -> None:
+def require_names(spark: SparkSession, names: Iterable[str]) -> None:
     """Make sure that Java, which the locale tells how names are written, can say the names of local files.
 
     Raises
@@ -95,7 +104,6 @@ def require_names(spark: SparkSession, settings: LabelSettings) -> None:
     """
     system: Any = spark._jvm
     encoding = str(system.System.getProperty("sun.jnu.encoding"))
-    names = [*settings.input, settings.output, settings.labels or "", settings.store or ""]
     for name in names:
         if not name.isascii() and "://" not in name and encoding.upper() not in {"UTF-8", "UTF8"}:
             raise UsageError(f"Java cannot name {name} in this locale ({encoding}); start Spark with LC_ALL=C.UTF-8")
@@ -106,11 +114,11 @@ def is_local(master: str) -> bool:
     return master == "local" or master.startswith("local[")
 
 
-def job_settings(settings: LabelSettings) -> dict[str, str]:
+def job_settings(arrow_batch_rows: int) -> dict[str, str]:
     """Return what the job itself needs of Spark, wherever it runs."""
     return {
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_batch_rows),
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(arrow_batch_rows),
         "spark.sql.sources.partitionOverwriteMode": "dynamic",
         # Pairs that were shuffled by title alone are joined by title and query as they lie.
         "spark.sql.requireAllClusterKeysForCoPartition": "false",
@@ -131,14 +139,14 @@ def job_settings(settings: LabelSettings) -> dict[str, str]:
     }
 
 
-def machine_settings(settings: LabelSettings) -> dict[str, str]:
+def machine_settings(inputs: Sequence[str]) -> dict[str, str]:
     """Return defaults for Spark on this machine alone."""
     cores = available_cpus()
     return {
         # A second try for a task whose Python worker was killed; plain local[n] has none.
         "spark.master": f"local[{cores},2]",
         "spark.driver.memory": "2g",
-        "spark.driver.extraJavaOptions": options_for(settings.input),
+        "spark.driver.extraJavaOptions": options_for(inputs),
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",

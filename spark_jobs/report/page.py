@@ -23,8 +23,8 @@ _TONES: dict[str, tuple[str, State, str]] = {
 
 def page(report: RunReport) -> str:
     """Render the report."""
-    template = Template(files("spark_jobs").joinpath("page", "report.html").read_text(encoding="utf-8"))
-    style = files("spark_jobs").joinpath("page", "report.css").read_text(encoding="utf-8")
+    template = Template(files("spark_jobs.report").joinpath("page", "report.html").read_text(encoding="utf-8"))
+    style = files("spark_jobs.report").joinpath("page", "report.css").read_text(encoding="utf-8")
     body = join(_head(report), _numbers(report), tag("main", *_sections(report)), _foot(report))
     tone = _TONES[report.judged.verdict][0]
     title = tag("span", f"{report.run_date} {report.judged.verdict} · qtr label").removeprefix("<span>")

@@ -227,6 +227,6 @@ def _rarest_label(summary: Summary, info: ModelInfo, bound: float) -> Measured:
 
 def _own_version() -> str:
     try:
-        return version("qtr")
+        return version("qtr-relevance")
     except PackageNotFoundError:  # a checkout that was never installed
         return "unknown"

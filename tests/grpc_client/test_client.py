@@ -576,8 +576,8 @@ def test_configs_are_keys_and_travel() -> None:
     ("config", "sentence"),
     [
         ({"target": " "}, "target is empty"),
-        ({"target": "a", "deadline_seconds": 0}, "deadline must be more than 0"),
-        ({"target": "a", "in_flight": 0}, "in_flight must be at least 1"),
+        ({"target": "a:1", "deadline_seconds": 0}, "deadline must be more than 0"),
+        ({"target": "a:1", "in_flight": 0}, "in_flight must be at least 1"),
     ],
 )
 def test_impossible_settings_are_named(config: dict[str, Any], sentence: str) -> None:

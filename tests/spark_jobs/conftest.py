@@ -14,7 +14,6 @@ from pyspark.sql import SparkSession
 from grpc_client import ClientConfig, RetryPolicy
 from spark_jobs.lifecycle.environment import prepare_environment
 from spark_jobs.lifecycle.session import job_settings, machine_settings, open_session
-from spark_jobs.settings import LabelSettings
 from tests.support.scripted_server import ScriptedServer
 
 Text = str | bytes | None
@@ -24,11 +23,10 @@ QUICK = RetryPolicy(budget_seconds=20, initial_backoff_seconds=0.01, max_backoff
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     warehouse = tmp_path_factory.mktemp("warehouse")
-    settings = LabelSettings(input=["unused"], output="unused", arrow_batch_rows=64, partitions=2)
     small = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", "spark.sql.warehouse.dir": str(warehouse)}
     prepare_environment()
-    SparkSession.builder.config(map=job_settings(settings) | machine_settings(settings) | small).getOrCreate()
-    session = open_session(settings)
+    SparkSession.builder.config(map=job_settings(64) | machine_settings(["unused"]) | small).getOrCreate()
+    session = open_session(["unused"], arrow_batch_rows=64)
     yield session
     session.stop()
 

@@ -187,20 +187,24 @@ def test_the_bundle_goes_over_no_step(out: str, shop: Shop, capsys: pytest.Captu
 def test_the_code_behind_a_step_is_in_its_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from distillation.pipeline import fingerprint
 
-    imports = "from distillation import c\nfrom distillation.b import x\n"
-    (tmp_path / "a.py").write_text(f'"""Words."""\n{imports}y = x  # why\n')
-    (tmp_path / "c.py").write_text("z = 1\n")
-    (tmp_path / "b.py").write_text("x = 1\n")
-    monkeypatch.setattr(fingerprint, "_PACKAGE", tmp_path)
-    first = code_digest("a")
-    (tmp_path / "a.py").write_text(f'"""Other words."""\n\n{imports}\ny = x\n')
-    assert code_digest("a") == first
-    (tmp_path / "c.py").write_text("z = 2\n")
-    assert code_digest("a") != first
-    (tmp_path / "c.py").write_text("z = 1\n")
-    assert code_digest("a") == first
-    (tmp_path / "b.py").write_text("x = 2\n")
-    assert code_digest("a") != first
+    imports = "from distillation.data import c\nfrom distillation.data.b import x\n"
+    package = tmp_path / "distillation" / "data"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").write_text('"""A package."""\n')
+    (package / "a.py").write_text(f'"""Words."""\n{imports}y = x  # why\n')
+    (package / "c.py").write_text("z = 1\n")
+    (package / "b.py").write_text("x = 1\n")
+    monkeypatch.setattr(fingerprint, "packages_root", lambda: tmp_path)
+    first = code_digest("distillation.data.a")
+    (package / "a.py").write_text(f'"""Other words."""\n\n{imports}\ny = x\n')
+    assert code_digest("distillation.data.a") == first
+    (package / "c.py").write_text("z = 2\n")
+    assert code_digest("distillation.data.a") != first
+    (package / "c.py").write_text("z = 1\n")
+    assert code_digest("distillation.data.a") == first
+    (package / "b.py").write_text("x = 2\n")
+    assert code_digest("distillation.data.a") != first
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(3.21, "3.2 s"), (185, "3:05 min"), (7260, "2:01 h")])

@@ -227,7 +227,7 @@ def test_another_model_is_not_found(stub, wanted: dict[str, str]) -> None:
 
 def test_the_metadata_describes_server_and_model(stub, student: Bundle) -> None:
     server = stub.ServerMetadata(pb.ServerMetadataRequest(), timeout=10)
-    assert (server.name, server.version, list(server.extensions)) == ("qtr", metadata.version("qtr"), [])
+    assert (server.name, server.version, list(server.extensions)) == ("qtr", metadata.version("qtr-relevance"), [])
     model = stub.ModelMetadata(pb.ModelMetadataRequest(name=student.manifest.name), timeout=10)
     assert (model.name, list(model.versions)) == (student.manifest.name, [student.manifest.version])
     assert model.platform == "onnxruntime_onnx"
@@ -307,7 +307,7 @@ def seen_by_triton(server: ServerProcess, student: Bundle) -> Any:
 def test_the_triton_client_works_unchanged(seen_by_triton: Any, kind: str, scorer: Scorer, student: Bundle) -> None:
     seen = seen_by_triton[kind]
     assert [seen[what] for what in ("live", "ready", "model_ready", "other_ready")] == [True, True, True, False]
-    assert seen["server"] == {"name": "qtr", "version": metadata.version("qtr")}
+    assert seen["server"] == {"name": "qtr", "version": metadata.version("qtr-relevance")}
     assert (seen["model"]["name"], seen["model"]["versions"]) == (student.manifest.name, [student.manifest.version])
     assert [tensor["name"] for tensor in seen["model"]["outputs"]] == ["score", "label", "error"]
     queries, titles = ["red shoes", "usb cable"], ["Red canvas sneakers, size 42", "USB-C cable é 2 m"]

@@ -76,7 +76,7 @@ def read(spark: SparkSession, tmp_path: Path) -> Callable[..., list[tuple[Any, .
             data = parquet(content) if isinstance(content, pa.Table) else content
             place.write_bytes(data.encode() if isinstance(data, str) else data)
         given = LabelSettings(input=[str(tmp_path / path), *more], output="unused", **settings)
-        found = read_input(spark, HadoopFileSystem(spark), given)
+        found = read_input(spark, HadoopFileSystem(spark), given.input_options())
         rows = found.count()
         found.locate()  # the driver's look at all lines agrees with Spark's
         result = [tuple(row) for row in found.frame.select(*(columns or ("query", "title"))).collect()]

@@ -228,7 +228,7 @@ def test_what_cannot_be_is_one_sentence(api: KubernetesApi) -> None:
 def test_flags_that_do_not_fit(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     def run() -> None:
         settings = LabelSettings.parse(["--input", "a", "--output", "b", *words])
-        ScaleUp.of(settings, "r")
+        ScaleUp.of(str(settings.scale), settings.replicas, settings.target, "r")
 
     with pytest.raises((SystemExit, UsageError)) as caught:
         run()

@@ -18,7 +18,7 @@ from spark_jobs.quality.gates import (
     with_changes,
 )
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "report.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "report.md"
 
 
 def gate_of(name: str, *changes: str) -> QualityGate:

@@ -19,7 +19,7 @@ from spark_jobs.settings import LabelSettings
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from tests.spark_jobs.report.examples import HOSTILE, report, without_extras
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "report.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "report.md"
 _FREE = {"labels", "errors", "seconds", "settings", "versions"}
 
 

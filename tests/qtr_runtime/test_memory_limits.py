@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qtr_runtime.memory import available_memory
+from qtr_runtime.resources import available_memory
 
 GIB = 1 << 30
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qtr_runtime.cpus import available_cpus
+from qtr_runtime.resources import available_cpus
 
 MACHINE = len(os.sched_getaffinity(0))
 
