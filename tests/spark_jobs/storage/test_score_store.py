@@ -112,9 +112,10 @@ def test_a_row_over_the_limit_of_one_server_is_scored_when_that_is_mended(
     assert {row["error"] for row in rows if row["status"] == "FAILED"} == {reason}
     assert label(pairs, night="02") == 2
     assert Counter(row["status"] for row in labels(tmp_path / "out", "02")) == {"OK": 302, "INVALID_ARGUMENT": 1}
-    long: list[tuple[Text, Text]] = [("query", f"title {row} {'x' * 40}") for row in range(300)]
+    # A third: where most rows fail, the run gives up before a gate judges it.
+    long: list[tuple[Text, Text]] = [("query", f"title {row} {'x' * 40 * (row % 3 == 0)}") for row in range(300)]
     label(long, night="03", status=3, **limits)
-    assert label(long, night="03") == 300
+    assert label(long, night="03") == 100
     assert_right(labels(tmp_path / "out", "03"), long)
 
 
