@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from qtr_runtime.packages import packages_root
+from qtr_runtime.own_process import PACKAGES
 
 _BLOCK = 1 << 20
 # A recipe counts by its values, and what is only shown, complained about or put in order changes no result.
@@ -53,7 +53,7 @@ def code_digest(module: str) -> str:
 
 
 def _source(module: str) -> Path:
-    path = packages_root().joinpath(*module.split("."))
+    path = PACKAGES.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 

@@ -195,7 +195,7 @@ def test_the_code_behind_a_step_is_in_its_key(monkeypatch: pytest.MonkeyPatch, t
     (package / "a.py").write_text(f'"""Words."""\n{imports}y = x  # why\n')
     (package / "c.py").write_text("z = 1\n")
     (package / "b.py").write_text("x = 1\n")
-    monkeypatch.setattr(fingerprint, "packages_root", lambda: tmp_path)
+    monkeypatch.setattr(fingerprint, "PACKAGES", tmp_path)
     first = code_digest("distillation.data.a")
     (package / "a.py").write_text(f'"""Other words."""\n\n{imports}\ny = x\n')
     assert code_digest("distillation.data.a") == first
