@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def test_everything_hostile_at_once_harms_no_honest_caller_and_no_night(tmp_path: Path) -> None:
-    options = Options(seconds=20, threads=3, silent=100, rows=2000, pause_seconds=3, every_seconds=6)
+    options = Options(seconds=20, processes=3, silent=100, rows=2000, pause_seconds=3, every_seconds=6, probe_seconds=2)
     found = run(options, tmp_path)
     assert found.faults == []
     assert found.nights > 0

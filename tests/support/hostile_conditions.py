@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,11 +25,13 @@ def pauses(server: ServerProcess, *, every_seconds: float, most_seconds: float) 
 
     def run(stop: threading.Event, rng: random.Random) -> None:
         while not stop.wait(rng.uniform(0.5, 1.5) * every_seconds):
-            process.send_signal(signal.SIGSTOP)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
             try:
                 stop.wait(rng.uniform(0.3, 1) * most_seconds)
             finally:
-                process.send_signal(signal.SIGCONT)
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
 
     return run
 
@@ -57,17 +61,35 @@ def silence(address: tuple[str, int], count: int) -> Condition:
     return run
 
 
-def peers(address: tuple[str, int], attempts: list[int]) -> Condition:
-    """Let one hostile peer after the other at the server, and note each attempt."""
+def peers(address: tuple[str, int], attempts: list[str]) -> Condition:
+    """Run hostile peers one after the other, in a process of their own: beside callers they would be too slow to harm.
+
+    Each attempt is noted by the peer's name.
+    """
 
     def run(stop: threading.Event, rng: random.Random) -> None:
-        turn = rng.randrange(len(PEERS))
-        while not stop.is_set():
-            attack(address, PEERS[turn % len(PEERS)], rng)
-            turn += 1
-            attempts.append(turn)
+        command = [sys.executable, "-m", __name__, address[0], str(address[1]), str(rng.randrange(1 << 30))]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            ender = threading.Thread(target=lambda: (stop.wait(), process.stdin and process.stdin.close()))
+            ender.start()
+            attempts.extend(line.strip() for line in process.stdout)
+            ender.join()
 
     return run
+
+
+def _attack_until_stdin_closes(host: str, port: str, seed: str) -> None:
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    rng = random.Random(int(seed))
+    turn = rng.randrange(len(PEERS))
+    while not ended.is_set():
+        peer = PEERS[turn % len(PEERS)]
+        attack((host, int(port)), peer, rng)
+        print(peer.__name__, flush=True)
+        turn += 1
 
 
 @contextmanager
@@ -86,3 +108,7 @@ def all_at_once(conditions: list[Condition], seed: int) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+if __name__ == "__main__":
+    _attack_until_stdin_closes(*sys.argv[1:])
