@@ -40,13 +40,13 @@ def rolling_restart(pairs: list[Pair], seconds: float) -> None:
     with ExitStack() as stack:
         replicas = [ExitStack() for _ in ports]
         for replica, port in zip(replicas, ports, strict=True):
-            replica.enter_context(server(port=port))
+            replica.enter_context(server("--port", str(port)))
             stack.push(replica)
 
         def change(number: int) -> None:
             replica, port = replicas[number % 2], ports[number % 2]
             replica.close()
-            replica.enter_context(server(port=port))
+            replica.enter_context(server("--port", str(port)))
             sleep(READY_SECONDS)
 
         target = f"ipv4:{','.join(f'127.0.0.1:{port}' for port in ports)}"

@@ -87,7 +87,7 @@ def run(options: Options, folder: Path) -> Found:
     """Let everything happen at once for `options.seconds`, and say what was found; files go to `folder`."""
     found = Found()
     pq.write_table(make_rows(options.rows, seed=1), folder / NIGHT)
-    with ServerProcess(*options.flags, most_files=MOST_FILES) as server:
+    with ServerProcess(*options.flags, max_files=MOST_FILES) as server:
         process = psutil.Process(server.process.pid)
         found.allowed_rss_mib = rss_mib(process) + documented_mib()
         right = label(folder / NIGHT, folder / "quiet", server.address)

@@ -1,12 +1,8 @@
-"""A server to measure: `qtr serve`, or any other program that says where it listens."""
+"""A `qtr serve` process to measure: its CPU time, memory and answered calls."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +11,17 @@ from urllib.request import urlopen
 
 import psutil
 
+from qtr_runtime.server_process import ServerEndedError, ServerProcess
+
 
 @dataclass
 class Server:
-    """A running server and all its processes; what it costs is theirs together."""
+    """A running server; its cost is that of its process and all its children."""
 
     address: str
     metrics_address: str
     process: psutil.Process
-    startup: float
+    startup_seconds: float
 
     def cpu(self) -> float:
         """Return the CPU seconds used so far."""
@@ -31,11 +29,11 @@ class Server:
         return float(sum(each.user + each.system for each in times))
 
     def rss_mb(self) -> float:
-        """Return the resident memory."""
+        """Return the resident memory in MB (10^6 bytes)."""
         return float(sum(p.memory_info().rss for p in (self.process, *self.process.children(recursive=True)))) / 1e6
 
     def answered(self, method: str) -> int:
-        """Return how many calls of `method` it has answered with OK, by its own count."""
+        """Return the calls of `method` that ended with OK, by the server's own metrics."""
         with urlopen(f"http://{self.metrics_address}/metrics") as page:
             text = page.read().decode()
         series = rf'^grpc_server_handled_total{{grpc_code="OK",grpc_method="{method}",.*}} (\S+)$'
@@ -43,26 +41,14 @@ class Server:
 
 
 @contextmanager
-def server(*flags: str, port: int = 0) -> Iterator[Server]:
-    """Run `qtr serve`, on a free port if none is given, until the block ends; then drain it."""
-    command = [sys.executable, "-m", "grpc_server", "--port", str(port), "--metrics-port", "0", "--log-format", "json"]
+def server(*flags: str) -> Iterator[Server]:
+    """Run `qtr serve` until the block ends, on a free port unless `flags` name one; then drain it."""
     started = perf_counter()
-    with subprocess.Popen(
-        [*command, "--exit-on-stdin-close", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["msg"] == "serving":
-                break
-        else:
-            raise SystemExit(f"the server did not start: {event}")
-        startup = perf_counter() - started
-        drain = threading.Thread(target=lambda: [None for _ in process.stdout or ()])
-        drain.start()
+    with ServerProcess("--metrics-port", "0", *flags) as running:
         try:
-            yield Server(event["address"], event["metrics_address"], psutil.Process(process.pid), startup)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            drain.join()
+            serving = running.wait_until_serving()
+        except ServerEndedError as error:
+            raise SystemExit(str(error)) from None
+        startup_seconds = perf_counter() - started
+        process = psutil.Process(running.process.pid)
+        yield Server(serving["address"], serving["metrics_address"], process, startup_seconds)

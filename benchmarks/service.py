@@ -196,7 +196,7 @@ def start(pairs: list[Pair], seconds: float) -> None:
     startups, memory = [], []
     for _ in range(ROUNDS):
         with server() as one:
-            startups.append(one.startup)
+            startups.append(one.startup_seconds)
             fresh = one.rss_mb()
             run(one.address, pairs, Load(bulk_callers=8, rows=CALL_ROWS, seconds=seconds))
             memory.append((fresh, one.rss_mb()))

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import PIPE, Popen
 from typing import ClassVar
 
 from pydantic import Field
@@ -21,11 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from qtr.load_generator import Load, Pair, percentile, run
-from qtr_runtime.own_process import module_command, module_environment
 from qtr_runtime.resources import available_cpus
+from qtr_runtime.server_process import ServerEndedError, ServerProcess
 from qtr_runtime.settings import ProgramSettings, usage_error
 
 _CALL_ROWS = 256
+_START_SECONDS = 60.0
 
 
 class TuneSettings(ProgramSettings):
@@ -121,22 +121,13 @@ def read_pairs(source: Path, prog: str) -> list[Pair]:
 
 @contextmanager
 def serving(flags: Sequence[str], prog: str) -> Iterator[str]:
-    """Run one server on a free port; give its address, or end the program `prog` with the server's own sentence."""
-    command = module_command("grpc_server", "--port", "0", "--no-metrics", "--log-format", "json", *flags)
-    command.append("--exit-on-stdin-close")
-    with Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=module_environment()) as process:
-        assert process.stdout is not None
-        event: dict[str, str] = {}
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["msg"] == "serving":
-                break
-        else:
-            usage_error(prog, f"the server did not start: {event.get('msg', 'it said nothing')}")
+    """Run one server and yield its address, or end the program `prog` with the server's own error."""
+    with ServerProcess("--no-metrics", *flags) as server:
         try:
-            yield event["address"]
-        finally:
-            process.communicate()  # closes its standard input, which ends it
+            address = str(server.wait_until_serving(_START_SECONDS)["address"])
+        except (ServerEndedError, TimeoutError) as error:
+            usage_error(prog, str(error))
+        yield address
 
 
 def _try(settings: TuneSettings, pairs: list[Pair], threads: int, micro_batch: int, budget: int) -> Trial:

@@ -8,7 +8,6 @@ rows that it was fitted on, and augmented pairs whose query, edited or not, is a
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -38,6 +37,7 @@ from distillation.teacher.ensemble import (
     pair_features,
 )
 from distillation.teacher.trees import PairFeatures
+from qtr_runtime.json_log import last_error, read_event
 from qtr_runtime.own_process import module_command, module_environment
 from relevance_model.bundle import MANIFEST
 
@@ -104,12 +104,12 @@ def label_by_job(
         assert job.stdout is not None
         for line in job.stdout:
             said.append(line)
-            event = _event(line)
+            event = read_event(line)
             if event.get("msg") == "progress" and event.get("rows_done"):
                 task.update(int(event["rows_done"]))
     if job.returncode != 0:
         complaint = (folder / "stderr").read_text(encoding="utf-8", errors="replace").strip()
-        raise LabellingError(f"labelling with the teacher failed: {_last_words(said, complaint)}")
+        raise LabellingError(f"labelling with the teacher failed: {last_error([*complaint.splitlines(), *said])}")
     # Read as files, or the partition's date would become a column.
     table = pa.concat_tables(
         pq.read_table(file, columns=["row", "score"], partitioning=None)
@@ -200,17 +200,3 @@ def teacher_bundle(recipe: Encoder, source: Path, folder: Path, name: str, judge
 
 def _labels_file(context: Context, fold: Fold) -> Path:
     return context.folder(FOLDER) / f"{fold.name}.parquet"
-
-
-def _last_words(said: Sequence[str], complaint: str) -> str:
-    """Return the error that the job logged, or else its last line."""
-    logged = next((event["error"] for line in reversed(said) if "error" in (event := _event(line))), None)
-    return str(logged or ([*said, *complaint.splitlines()] or ["it said nothing"])[-1].strip())
-
-
-def _event(line: str) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}

@@ -126,7 +126,6 @@ def test_refused_calls_are_told_in_sums(start_server: StartServer) -> None:
 
 def test_descriptors_that_are_used_up_give_few_lines_and_are_used_when_free(start_server: StartServer) -> None:
     server = start_server()
-    server.keep_reading()
     pid = server.process.pid
     with server.channel() as channel:
         stub = relevance_pb2_grpc.RelevanceServiceStub(channel)

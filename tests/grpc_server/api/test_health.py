@@ -150,7 +150,6 @@ def unread_socket(server: ServerProcess, stack: ExitStack) -> None:
 
 def test_no_peer_keeps_a_server_that_has_answered_all(start_server: StartServer) -> None:
     server = start_server("--drain-seconds", "2", "--lame-duck-seconds", "0", "--arrival-seconds", "3600")
-    server.keep_reading()
     with ExitStack() as stack:
         for peers in (half_open_connections, half_open_calls, idle_reflection, unread_answers, unread_socket):
             peers(server, stack)

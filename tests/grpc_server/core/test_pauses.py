@@ -40,7 +40,6 @@ def model_seconds(server: ServerProcess) -> float:
 
 def test_pauses_of_the_process_are_not_held_against_later_calls() -> None:
     with ServerProcess() as server, server.channel() as channel:
-        server.keep_reading()
         stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
         over = threading.Event()
         answered = threading.Semaphore(0)

@@ -184,9 +184,7 @@ def most_memory(server: ServerProcess) -> int:
 @pytest.fixture
 def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
     flags = ["--max-message-bytes", str(MESSAGE_BYTES), "--arrival-seconds", "120"]
-    server = start_server(*flags)
-    server.keep_reading()
-    return server
+    return start_server(*flags)
 
 
 def test_hostile_peers_together_take_no_more_memory_than_documented(server: ServerProcess) -> None:
