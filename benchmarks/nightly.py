@@ -1,6 +1,6 @@
 """A night from command to published table: seconds by step, CPU seconds by program, memory over time.
 
-python -m benchmarks.nightly run NIGHT [--output out/bench] [--cores 2] [-- FLAGS OF qtr label]
+python -m benchmarks.nightly run NIGHT [--output out/bench] [--cores 2] [--json FILE] [-- FLAGS OF qtr label]
 python -m benchmarks.nightly flat --rows 20000000 [--output out/flat]
 
 `run` labels a folder of Parquet files twice: into an output that is empty, and again, with every pair known. `flat`
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.make_dataset import make_rows
 from benchmarks.processes import GROUPS, SERVERS, ProcessTree
+from benchmarks.results_file import Figure, add_json_flag, write_result
 
 ROWS_AT_A_TIME = 1_000_000
 
@@ -52,8 +53,9 @@ def label(
     return event, tree, moments
 
 
-def describe(event: dict[str, Any], tree: ProcessTree, moments: dict[str, float]) -> None:
-    """Print one run."""
+def describe(title: str, event: dict[str, Any], tree: ProcessTree, moments: dict[str, float]) -> list[Figure]:
+    """Print one run; return its figures."""
+    print(title)
     rows, pairs, seconds = event["rows"]["in"], event["pairs"], event["seconds"]
     print(f"{rows:,} rows, {pairs['distinct']:,} distinct pairs, {pairs['new']:,} of them new")
     print(f"  from command to published table, process started and ended: {moments['end']:.1f} s")
@@ -65,8 +67,15 @@ def describe(event: dict[str, Any], tree: ProcessTree, moments: dict[str, float]
         total = sum(used.values()) or 1.0
         parts = ", ".join(f"{group} {used[group]:.1f}" for group in GROUPS)
         print(f"  CPU seconds, {name}: {parts}; all but the servers {1 - used[SERVERS] / total:.0%} of {total:.1f}")
+    figures = [
+        Figure(name=f"{title}: from command to published table", unit="s", values=[round(moments["end"], 1)]),
+        Figure(name=f"{title}: while scoring", unit="rows/s", values=[round(event["rows_per_second"])]),
+    ]
     for group in GROUPS:
-        print(f"  memory, {group}: at most {max(one.rss.get(group, 0) for one in tree.samples):,.0f} MB")
+        most = max(one.rss.get(group, 0) for one in tree.samples)
+        print(f"  memory, {group}: at most {most:,.0f} MB")
+        figures.append(Figure(name=f"{title}: most memory, {group}", unit="MB", values=[round(most)]))
+    return figures
 
 
 def flatness(tree: ProcessTree, moments: dict[str, float]) -> None:
@@ -100,6 +109,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--cores", type=int, default=2, help="cores that everything shares")
     parser.add_argument("flags", nargs="*", help="for qtr label, after --")
+    add_json_flag(parser)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     output: Path = arguments.output
@@ -107,15 +117,17 @@ def main() -> None:
     if arguments.mode == "run":
         if arguments.night is None:
             parser.error("run needs a night: a folder of Parquet files")
+        figures = []
         for title in ("an empty output", "again, everything known"):
-            print(title)
-            describe(*label(arguments.night, output / "run", "2026-11-01", arguments.flags))
+            figures += describe(title, *label(arguments.night, output / "run", "2026-11-01", arguments.flags))
+        write_result(arguments.json, "A run from command to published table", figures)
         return
     night = output / f"night-{arguments.rows}"
     make_flat_night(night, arguments.rows)
     outcome = label(night, output / "run", "2026-11-01", arguments.flags)
-    describe(*outcome)
+    figures = describe(f"{arguments.rows:,} rows", *outcome)
     flatness(*outcome[1:])
+    write_result(arguments.json, f"A run over {arguments.rows:,} generated rows", figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast the bundle scores in one process: single pairs, and a night's pairs in bulk.
 
-python -m benchmarks.scorer_speed NIGHT_FOLDER [--pairs 100000] [--runs 5] [--bundle FOLDER]
+python -m benchmarks.scorer_speed NIGHT_FOLDER [--pairs 100000] [--runs 5] [--bundle FOLDER] [--json FILE]
 
 Single pair: both texts are new to the cache, so the figure holds tokenisation, the text graphs and the pair graph.
 Bulk: all distinct pairs of some of the night's titles, a title's together as the job sends them, 2,048 a call, starting
@@ -18,6 +18,7 @@ from zlib import crc32
 import numpy as np
 import pyarrow.parquet as pq
 
+from benchmarks.results_file import Figure, add_json_flag, write_result
 from relevance_model import Bundle, Pairs, Scorer, default_bundle_path
 
 CALL_ROWS = 2048
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--bundle", type=Path, default=default_bundle_path())
+    add_json_flag(parser)
     arguments = parser.parse_args()
     bundle = Bundle.load(arguments.bundle)
     print(f"bundle {bundle.manifest.name} {bundle.manifest.version}, one thread")
@@ -107,9 +109,17 @@ def main() -> None:
     print(f"bulk: {len(pairs):,} pairs, {len({t for _, t in pairs}):,} titles, {len({q for q, _ in pairs}):,} queries")
     calls = [as_columns(pairs[start : start + CALL_ROWS]) for start in range(0, len(pairs), CALL_ROWS)]
     runs = [bulk(bundle, calls, len(pairs)) for _ in range(arguments.runs)]
+    figures = [
+        Figure(name="one pair alone, nothing cached, median", unit="µs", values=[float(np.percentile(alone, 50))]),
+        Figure(
+            name="one pair alone, nothing cached, 99th percentile", unit="µs", values=[float(np.percentile(alone, 99))]
+        ),
+    ]
     for stage in runs[0]:
         values = [run[stage] for run in runs]
+        figures.append(Figure(name=f"in bulk, {stage}", unit="µs a pair", values=values))
         print(f"bulk, µs a pair, {stage}: median {statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})")
+    write_result(arguments.json, "The model in one thread", figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the service does with two cores: bulk cost, single pairs, a person beside a nightly run, overload, changes.
 
-python -m benchmarks.service NIGHT_FOLDER [start|bulk|single|crowd|mixed|overload|rolling_restart|…] [--seconds 10]
+python -m benchmarks.service NIGHT_FOLDER [start|bulk|single|crowd|mixed|overload|…] [--seconds 10] [--json FILE]
 
 The load comes from this process, the server is another one. Without names, all scenes are played in turn.
 """
@@ -23,6 +23,7 @@ import grpc.aio
 from benchmarks import minimal_client
 from benchmarks.changes import bundle_swap, certificate_reload, rolling_restart
 from benchmarks.measured_server import Server, server
+from benchmarks.results_file import Figure, add_json_flag, write_result
 from benchmarks.scorer_speed import as_columns, read_pairs
 from qtr.load_generator import Load, Measured, Pair, batch_request, percentile, run
 from relevance_model import Bundle, Scorer
@@ -36,7 +37,7 @@ OVERLOAD_DEADLINE = 1.0
 _SCORE = "/relevance.v1.RelevanceService/Score"
 
 
-def bulk(pairs: list[Pair], seconds: float) -> None:  # noqa: ARG001
+def bulk(pairs: list[Pair], seconds: float) -> list[Figure]:  # noqa: ARG001
     """Compare the server's CPU per 100,000 pairs with the in-process scorer's, on the same pairs in turn."""
     pairs = pairs[:BULK_PAIRS]
     calls = [pairs[start : start + CALL_ROWS] for start in range(0, len(pairs), CALL_ROWS)]
@@ -61,6 +62,11 @@ def bulk(pairs: list[Pair], seconds: float) -> None:  # noqa: ARG001
         f"bulk: server {median(served_cpu):.2f} CPU s per 100,000 pairs, in-process scorer {median(plain_cpu):.2f}, "
         f"ratio {median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f}); {median(rates):,.0f} pairs/s on one server"
     )
+    return [
+        Figure(name="bulk, the server's CPU", unit="s for 100,000 pairs", values=served_cpu),
+        Figure(name="bulk, the in-process scorer's CPU", unit="s for 100,000 pairs", values=plain_cpu),
+        Figure(name="bulk, one server", unit="pairs/s", values=rates),
+    ]
 
 
 async def send_all(address: str, requests: list[pb.ScoreBatchRequest], in_flight: int = 8) -> None:
@@ -76,29 +82,39 @@ async def send_all(address: str, requests: list[pb.ScoreBatchRequest], in_flight
         await asyncio.gather(*(caller() for _ in range(in_flight)))
 
 
-def _latency(name: str, measured: Measured) -> None:
+def _latency(name: str, measured: Measured) -> list[Figure]:
     p50, p99 = (percentile(measured.single_latencies, share) for share in (0.5, 0.99))
     print(
         f"{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {measured.calls_per_second:,.0f} single calls/s, "
         f"{measured.pairs_per_second:,.0f} bulk pairs/s, failures {measured.failures or 'none'}"
     )
+    return _percentiles(name, p50, p99)
 
 
-def single(pairs: list[Pair], seconds: float) -> None:
+def _percentiles(name: str, p50: float, p99: float) -> list[Figure]:
+    return [
+        Figure(name=f"{name}, median", unit="ms", values=[p50]),
+        Figure(name=f"{name}, 99th percentile", unit="ms", values=[p99]),
+    ]
+
+
+def single(pairs: list[Pair], seconds: float) -> list[Figure]:
     """One caller, one pair a call, an otherwise idle server."""
-    _interactive("single", pairs, seconds, callers=1)
+    return _interactive("single", pairs, seconds, callers=1)
 
 
-def crowd(pairs: list[Pair], seconds: float) -> None:
+def crowd(pairs: list[Pair], seconds: float) -> list[Figure]:
     """Run 32 callers at once, one pair a call."""
-    _interactive("crowd of 32", pairs, seconds, callers=32)
+    return _interactive("crowd of 32", pairs, seconds, callers=32)
 
 
-def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> None:
+def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> list[Figure]:
     """Call by gRPC's Python client, which needs a core for itself in a crowd, and by a generator that needs little."""
     messages = [pb.ScoreRequest(query=query, titles=[title]).SerializeToString() for query, title in pairs]
     with server() as one:
-        _latency(f"{name}, grpc.aio", run(one.address, pairs, Load(0, single_callers=callers, seconds=seconds)))
+        figures = _latency(
+            f"{name}, grpc.aio", run(one.address, pairs, Load(0, single_callers=callers, seconds=seconds))
+        )
         minimal_client.call(one.address, _SCORE, messages, in_flight=callers, seconds=1)
         before, answered = one.cpu(), one.answered("Score")
         calls = minimal_client.call(one.address, _SCORE, messages, in_flight=callers, seconds=seconds)
@@ -111,13 +127,14 @@ def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> 
         f"by the server's count {answered:,} of {sent:,} answered, the last {result.score:.3f} {result.label}; "
         f"server {cpu / sent * 1e6:.0f} CPU µs a call"
     )
+    return figures + _percentiles(f"{name}, lean caller", p50, p99)
 
 
-def mixed(pairs: list[Pair], seconds: float) -> None:
+def mixed(pairs: list[Pair], seconds: float) -> list[Figure]:
     """Let a person ask while a nightly run saturates the server."""
     with server() as one:
         load = Load(bulk_callers=8, rows=CALL_ROWS, single_callers=1, pause=0.02, seconds=seconds)
-        _latency("person beside a nightly run", run(one.address, pairs, load))
+        return _latency("person beside a nightly run", run(one.address, pairs, load))
 
 
 @dataclass
@@ -129,7 +146,7 @@ class Offered:
     late: int = 0
 
 
-def overload(pairs: list[Pair], seconds: float) -> None:
+def overload(pairs: list[Pair], seconds: float) -> list[Figure]:
     """Offer ten times the capacity, whatever comes back; then look at goodput, refusals, memory and recovery."""
     flags = ("--max-queued-tokens", "65536")
     with server(*flags) as one:
@@ -149,6 +166,12 @@ def overload(pairs: list[Pair], seconds: float) -> None:
         f"p99 {percentile(offered.refusal_latencies, 0.99):.1f} ms; memory {min(memory):.0f}-{max(memory):.0f} MB; "
         f"afterwards {after:,.0f} pairs/s"
     )
+    return [
+        Figure(name="overload, peak", unit="pairs/s", values=[peak]),
+        Figure(name="overload, answered in time", unit="pairs/s", values=[good]),
+        Figure(name="overload, a refusal, median", unit="ms", values=[percentile(offered.refusal_latencies, 0.5)]),
+        Figure(name="overload, most memory", unit="MB", values=[max(memory)]),
+    ]
 
 
 def _watch(one: Server, memory: list[float], seconds: float) -> None:
@@ -191,7 +214,7 @@ async def _offer(address: str, pairs: list[Pair], rate: float, seconds: float) -
     return offered
 
 
-def start(pairs: list[Pair], seconds: float) -> None:
+def start(pairs: list[Pair], seconds: float) -> list[Figure]:
     """Time from exec to serving, and memory before and after a bulk load."""
     startups, memory = [], []
     for _ in range(ROUNDS):
@@ -204,9 +227,14 @@ def start(pairs: list[Pair], seconds: float) -> None:
         f"start: {median(startups):.2f} s from exec to serving; resident memory "
         f"{median(m for m, _ in memory):.0f} MB fresh, {median(m for _, m in memory):.0f} MB after a bulk load"
     )
+    return [
+        Figure(name="start, from exec to serving", unit="s", values=startups),
+        Figure(name="start, memory when fresh", unit="MB", values=[fresh for fresh, _ in memory]),
+        Figure(name="start, memory after a bulk load", unit="MB", values=[loaded for _, loaded in memory]),
+    ]
 
 
-SCENES: dict[str, Callable[[list[Pair], float], None]] = {
+SCENES: dict[str, Callable[[list[Pair], float], list[Figure] | None]] = {
     scene.__name__: scene
     for scene in (start, bulk, single, crowd, mixed, overload, rolling_restart, bundle_swap, certificate_reload)
 }
@@ -218,10 +246,13 @@ def main() -> None:
     parser.add_argument("night", type=Path, help="folder of Parquet files with columns query and title")
     parser.add_argument("scenes", nargs="*", choices=[[], *SCENES], help="what to play; all if none is named")
     parser.add_argument("--seconds", type=float, default=10.0)
+    add_json_flag(parser)
     arguments = parser.parse_args()
     pairs = read_pairs(arguments.night, 200_000)
+    figures: list[Figure] = []
     for name in arguments.scenes or SCENES:
-        SCENES[name](pairs, arguments.seconds)
+        figures += SCENES[name](pairs, arguments.seconds) or []
+    write_result(arguments.json, "The service on two cores", figures)
 
 
 if __name__ == "__main__":

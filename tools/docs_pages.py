@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import json
+import posixpath
 import re
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from qtr_runtime.settings import ENV_PREFIX, ProgramSettings, flag_rows
 
@@ -52,40 +57,93 @@ def commands() -> str:
         module, name = place.split(":")
         settings: type[ProgramSettings] = getattr(importlib.import_module(module), name)
         lines += [f"## `{prog}`", "", (settings.__doc__ or "").strip(), ""]
-        lines += ["| flag | default | meaning |", "|---|---|---|"]
-        lines += [f"| `{row.flag}` | {_cell(row.default)} | {_cell(row.text)} |" for row in flag_rows(settings)]
-        lines.append("")
+        for row in flag_rows(settings):
+            default = "required" if row.default == "required" else f"default `{row.default}`" if row.default else ""
+            lines += _definition(row.flag, default, row.text)
+    lines += ["## `qtr distill`", "", "```text", _help_of_distill(), "```", ""]
     return "\n".join(lines)
 
 
+def _help_of_distill() -> str:
+    """Return what `qtr distill --help` and `qtr distill run --help` print."""
+    from distillation.__main__ import main
+
+    printed = io.StringIO()
+    for words in (["--help"], ["run", "--help"]):
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            main(words)
+        printed.write("\n")
+    return printed.getvalue().strip()
+
+
 def recipe() -> str:
-    """Return the page of a recipe's parts."""
+    """Return the page of a recipe's tables, in the order of the file."""
     from distillation.recipe.recipe import Recipe
 
     lines = ["# Recipe", "", "What `qtr distill` reads: a TOML file with one table for each part.", ""]
-    pending: list[tuple[str, type[BaseModel]]] = [("", Recipe)]
+    pending: list[tuple[str, type[BaseModel]]] = [("Top level", Recipe)]
     while pending:
-        path, model = pending.pop(0)
-        lines += [f"## `[{path}]`" if path else "## Top level", "", (model.__doc__ or "").strip().split("\n\n")[0], ""]
-        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        title, model = pending.pop(0)
+        path = "" if model is Recipe else title.partition("`[")[2].partition("]`")[0].strip("[") + "."
+        lines += [f"## {title}", "", (model.__doc__ or "").strip(), ""]
+        inside = []
         for key, field in model.model_fields.items():
-            inner = _models(field.annotation)
-            pending += [(f"{path}.{key}".lstrip("."), part) for part in inner]
-            default = "required" if field.is_required() else "" if field.default_factory else f"`{field.default!r}`"
-            kind = (
-                "table" if inner else str(field.annotation).replace("typing.", "").removeprefix("<class '").rstrip("'>")
+            parts = _models(field.annotation)
+            many = get_origin(field.annotation) is list
+            for part in parts:
+                name = f"`[[{path}{key}]]`" if many else f"`[{path}{key}]`"
+                kinds = get_args(part.model_fields["format"].annotation) if "format" in part.model_fields else ()
+                inside.append((f"{name}, format {kinds[0]}" if kinds else name, part))
+            default = "" if field.is_required() or parts else _toml(field.get_default())
+            kind = ("tables" if many else "table") if parts else _kind(field)
+            about = [kind, "required" if field.is_required() else f"default {default}" if default else ""]
+            meaning = field.description or (
+                " ".join((parts[0].__doc__ or "").split("\n\n")[0].split()) if parts else ""
             )
-            lines.append(
-                f"| `{key}` | {_cell(kind)} | {default if not inner else ''} | {_cell(field.description or '')} |"
-            )
-        lines.append("")
+            lines += _definition(key, ", ".join(filter(None, about)), meaning)
+        pending = inside + pending
     return "\n".join(lines)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _kind(field: FieldInfo) -> str:
+    """Return a field's type and bounds, as `int, ≥ 1`."""
+    bounds = [f"{sign} {limit}" for bound in field.metadata for sign, limit in _bounds(bound)]
+    return ", ".join([_type(field.annotation), *bounds])
+
+
+def _type(annotation: Any) -> str:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(_toml(value) for value in parts)
+    if origin is Annotated:
+        return _type(parts[0])
+    if origin in {list, tuple}:
+        return f"list of {_type(parts[0])}"
+    if origin is dict:
+        return f"table of {_type(parts[1])}"
+    if parts:
+        return " or ".join(_type(part) for part in parts if part is not type(None))
+    return {"str": "text", "bool": "true or false"}.get(annotation.__name__, str(annotation.__name__))
+
+
+def _bounds(bound: object) -> list[tuple[str, object]]:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    return [(sign, getattr(bound, name)) for name, sign in signs.items() if getattr(bound, name, None) is not None]
+
+
+def _toml(value: object) -> str:
+    """Return a value as code; nothing if it is absent or empty."""
+    if value is None or value in ([], {}, (), ""):
+        return ""
+    if isinstance(value, dict):
+        return "`" + ", ".join(f"{key} = {json.dumps(item)}" for key, item in value.items()) + "`"
+    return f"`{json.dumps(value)}`"
 
 
 def api(package: str, title: str) -> str:
@@ -108,25 +166,40 @@ def contract() -> str:
 
 
 def project(name: str) -> str:
-    """Return a page of the top folder; links into the sources become code, for the site has no sources."""
-    text = (ROOT / name).read_text(encoding="utf-8")
+    """Return a page of the top folder."""
+    return site_links((ROOT / name).read_text(encoding="utf-8"), name)
+
+
+def site_links(text: str, name: str) -> str:
+    """Return the Markdown of the file `name` with its links as they are on the site.
+
+    Pages link to each other there as in the repository. A link to a file that the site does not hold becomes code.
+    """
+    here = PurePosixPath(name).parent
+    page = PurePosixPath("project", PROJECT[name]) if name in PROJECT else PurePosixPath(name).relative_to("docs")
 
     def link(match: re.Match[str]) -> str:
         label, target = match.groups()
         path, _, anchor = target.partition("#")
         if "://" in target or not path:
             return match[0]
-        if path in PROJECT:
-            return f"[{label}]({PROJECT[path]}{'#' + anchor if anchor else ''})"
-        if path.startswith("docs/"):
-            return f"[{label}](../{path.removeprefix('docs/')}{'#' + anchor if anchor else ''})"
-        return label if label.startswith("`") else f"{label} (`{path}`)"
+        file = posixpath.normpath(here / path)
+        if file in PROJECT:
+            file = f"docs/project/{PROJECT[file]}"
+        if file.startswith("docs/"):
+            relative = posixpath.relpath(file.removeprefix("docs/"), page.parent)
+            return f"[{label}]({relative}{'#' + anchor if anchor else ''})"
+        return label if label.startswith("`") else f"{label} (`{file}`)"
 
-    return re.sub(r"\[([^\]]+)\]\(([^)]+)\)", link, text)
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)", link, text)
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def _definition(name: str, about: str, meaning: str) -> list[str]:
+    """Return an entry of a definition list, which reads well on a narrow screen, too."""
+    head = f"`{name}`" + (
+        f"{{.nowrap}} <span class='about'>{about.replace('<', '&lt;')}</span>" if about else "{.nowrap}"
+    )
+    return [head, f": {' '.join(meaning.split()).replace('<', '&lt;') or '—'}", ""]
 
 
 def write_all(docs: Path) -> None:
