@@ -30,7 +30,7 @@ from spark_jobs.lifecycle.local_servers import TITLE_CACHE_SHARE, LocalServers, 
 from spark_jobs.lifecycle.session import open_session, scoring_partitions
 from spark_jobs.scoring.api import _map_in_arrow, score_pairs, score_rows
 from spark_jobs.settings import LabelSettings
-from spark_jobs.storage.input_rows import Night
+from spark_jobs.storage.input_rows import InputRows
 from spark_jobs.storage.pair_keys import KEYS
 from spark_jobs.storage.score_store import ROW
 
@@ -96,8 +96,8 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
         info = client.model()
     frame = spark.read.parquet(*settings.input)
     rows = frame.count()
-    partitions = scoring_partitions(spark, settings, rows)
-    night = Night(frame, "query", "title", info)
+    partitions = scoring_partitions(spark, settings.partitions, rows)
+    night = InputRows(frame, "query", "title", info)
     new = night.new_pairs(None, partitions)
     to = settings.output
     scoring = measured(
@@ -170,7 +170,7 @@ def main() -> None:
         ProcessTree(os.getpid()) as tree,
     ):
         settings = LabelSettings(input=[str(arguments.night)], output=folder)
-        spark = open_session(settings)
+        spark = open_session(settings.input, arrow_batch_rows=settings.arrow_batch_rows)
         config = ClientConfig(servers.target(), in_flight=settings.in_flight, max_rows_per_rpc=settings.rows_per_rpc)
         pairs = stages(tree, spark, settings, config)
         few = pairs.select("query", "title").limit(_SAMPLE).repartition(2 * arguments.cores)

@@ -63,9 +63,9 @@ Every figure with the command that gives it. This page is written by `python -m 
 `benchmarks/results/`, one file for each benchmark; most benchmarks write theirs with `--json FILE`.
 
 Machines have faster and slower hours, and yours will give other figures by the same commands. The commands need what
-`make test` installs. `DATA` is a folder of Parquet files with the columns `query` and `title`: ours, real texts paired as
-a shop's log would pair them, is not shipped; `benchmarks.make_dataset` generates one. `VENV` is an environment with mosec
-or LitServe.
+`make test` installs. `DATA` is a folder of Parquet files with the columns `query` and `title`: ours, real texts paired
+as a shop's log would pair them, is not shipped; `benchmarks.make_dataset` generates one. `VENV` is an environment with
+mosec or LitServe.
 """
 
 

@@ -119,7 +119,7 @@ def build_twice() -> None:
         for number in ("1", "2"):
             source, target = Path(folder) / number / "source", Path(folder) / number / "dist"
             source.mkdir(parents=True)
-            # The files that git knows, as they are now: a version that was just written counts, what is ignored does not.
+            # The files that git knows, as they are now: with the version just written, without what git ignores.
             for name in _run("git", "ls-files", capture=True).splitlines():
                 copy = source / name
                 copy.parent.mkdir(parents=True, exist_ok=True)

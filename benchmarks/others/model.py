@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from relevance_model import DEFAULT_MICRO_BATCH, Bundle
 from relevance_model.bundle import TOKENIZER
-from relevance_model.onnx_graph import Feed, Graph
+from relevance_model.onnx_graph import Feed, OnnxGraph
 from relevance_model.tokenizer import TextTokenizer
 from relevance_model.wordpiece import WordPieces
 
@@ -41,7 +41,9 @@ class Model:
         manifest = bundle.manifest
         self._calibration = manifest.calibration
         vocabulary = WordPieces(bundle.path / TOKENIZER)
-        self._pair = Graph(bundle.path / manifest.graphs.pair, allowed_inputs=_PAIR_INPUTS, output="logit", threads=1)
+        self._pair = OnnxGraph(
+            bundle.path / manifest.graphs.pair, allowed_inputs=_PAIR_INPUTS, output="logit", threads=1
+        )
         graphs = {"query": manifest.graphs.query, "title": manifest.graphs.title}
         limits = {"query": manifest.max_query_tokens, "title": manifest.max_title_tokens}
         self._encoders = {
@@ -49,7 +51,7 @@ class Model:
             for side, limit in limits.items()
         }
         self._graphs = {
-            side: Graph(bundle.path / name, allowed_inputs=_TEXT_INPUTS, output="state", threads=1)
+            side: OnnxGraph(bundle.path / name, allowed_inputs=_TEXT_INPUTS, output="state", threads=1)
             for side, name in graphs.items()
             if name is not None
         }
