@@ -51,5 +51,6 @@ def test_the_reference_has_every_flag_key_and_public_name() -> None:
     recipe = docs_pages.recipe()
     assert "## `[student.sizes]`" in recipe
     assert "`max_query_tokens`" in recipe
+    assert "\n: —\n" not in recipe, "a key has no description"
     assert "relevance_model.Scorer" in docs_pages.api("relevance_model", "The model")
     assert "message ScoreBatchRequest" in docs_pages.contract()

@@ -40,6 +40,32 @@ PROJECT = {
     "SECURITY.md": "security-policy.md",
 }
 
+# What a recipe's key means in every table that does not say it itself.
+COMMON_KEYS = {
+    "batch": "Rows of one step.",
+    "calibration": "How logits become probabilities: Platt scaling, or a temperature.",
+    "confidence": "Of the bootstrap's intervals.",
+    "epochs": "Passes over the rows.",
+    "examples": "File of the judged pairs.",
+    "format": "Which form the judgements have.",
+    "gains": "Label to gain in NDCG.",
+    "iterations": "Boosting rounds.",
+    "label": "Column of the label.",
+    "labels": "Label to probability; from one half on it is relevant.",
+    "learning_rate": "Step size of the training.",
+    "leaves": "Leaves of one tree at most.",
+    "name": "Of the student; callers see it.",
+    "path": "File or folder, below the data folder.",
+    "products": "File of the titles.",
+    "query": "Column of the query.",
+    "replay_weight": "Of the first stage's pairs in the loss.",
+    "resamples": "Of the bootstrap over queries.",
+    "seed": "Of every random choice.",
+    "timed_pairs": "Pairs that are scored to measure the time of one.",
+    "title": "Column of the title.",
+    "version": "Of the student; callers see it.",
+}
+
 
 def commands() -> str:
     """Return the page of every program's flags."""
@@ -97,9 +123,8 @@ def recipe() -> str:
             default = "" if field.is_required() or parts else _toml(field.get_default())
             kind = ("tables" if many else "table") if parts else _kind(field)
             about = [kind, "required" if field.is_required() else f"default {default}" if default else ""]
-            meaning = field.description or (
-                " ".join((parts[0].__doc__ or "").split("\n\n")[0].split()) if parts else ""
-            )
+            summary = " ".join((parts[0].__doc__ or "").split("\n\n")[0].split()) if parts else COMMON_KEYS.get(key, "")
+            meaning = field.description or summary
             lines += _definition(key, ", ".join(filter(None, about)), meaning)
         pending = inside + pending
     return "\n".join(lines)

@@ -69,7 +69,7 @@ def main() -> None:
     print(sums, end="")
     print("To publish:")
     print(f"  git commit -am 'Release {version}' && git tag -s v{version} -m v{version} && git push --follow-tags")
-    print("  .venv/bin/uv publish dist/*.whl dist/*.tar.gz && make images")
+    print("  pipx run twine upload dist/*.whl dist/*.tar.gz && make images")
 
 
 def present_version(root: Path) -> str:
@@ -125,9 +125,10 @@ def build_twice() -> None:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, copy)
             command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), str(source)]
-            subprocess.run(
-                command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"SOURCE_DATE_EPOCH": epoch}
-            )
+            environment = os.environ | {"SOURCE_DATE_EPOCH": epoch}
+            result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if result.returncode:
+                sys.exit(f"release: the build failed:\n{result.stdout}{result.stderr}")
             built.append({path.name: _sha256(path) for path in target.iterdir()})
         if built[0] != built[1]:
             sys.exit(f"release: two builds differ: {built[0]} and {built[1]}")
