@@ -1,4 +1,4 @@
-"""The caller of the relevance service: channels, limit, retries, batches. No Spark in it.
+"""The client of the relevance service: channels, concurrency limit, retries, batches. It does not need Spark.
 
 >>> with RelevanceClient(ClientConfig("localhost:8001")) as client:  # doctest: +SKIP
 ...     client.score("usb c cable", ["USB-C charging cable 2 m"]).titles[0].label
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         TargetUnavailableError,
     )
     from grpc_client.flow_control.window import ordered_window
-    from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
+    from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowError, TitleScore
     from grpc_client.shared import shared_client
     from grpc_client.stats import ClientStats
 
@@ -48,7 +48,7 @@ __all__ = [
     "RequestRejectedError",
     "ResponseMismatchError",
     "RetryPolicy",
-    "RowFailure",
+    "RowError",
     "ServerDiedError",
     "ServerFaultError",
     "TargetUnavailableError",
@@ -76,7 +76,7 @@ _MODULES = {
     "RequestRejectedError": "grpc_client.errors",
     "ResponseMismatchError": "grpc_client.errors",
     "RetryPolicy": "grpc_client.config",
-    "RowFailure": "grpc_client.results",
+    "RowError": "grpc_client.results",
     "ServerDiedError": "grpc_client.errors",
     "ServerFaultError": "grpc_client.errors",
     "TargetUnavailableError": "grpc_client.errors",
@@ -88,7 +88,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # gRPC is imported when it is asked for, so that settings and `--help` do without it.
+    # gRPC is imported at the first use, so that `--help` is quick.
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Making one call: through the gate, over a channel, again and again until it is answered, refused or out of budget."""
+"""One call of the service: attempts with a permit each, repeated until answered, rejected or out of budget."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from grpc_client.flow_control.limiter import ConcurrencyLimiter, Outcome, Permit
 from grpc_client.flow_control.retry import Meaning, backoff_seconds, final_error, meaning, pushback_seconds
 from grpc_client.isolation import FaultPolicy
 from grpc_client.stats import Counters
-from grpc_client.transport.channel_pool import Broke, Methods, Pool
+from grpc_client.transport.channel_pool import Broke, ChannelPool, Methods
 from grpc_client.transport.credentials import BearerToken
 
-_PLAIN = FaultPolicy()
+_NO_ISOLATION = FaultPolicy()
 _UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
@@ -39,9 +39,9 @@ class _Call:
 
     method: str
     request: Any
-    tolerance: FaultPolicy
-    suspect: bool
-    turn: int
+    policy: FaultPolicy
+    quarantined: bool
+    ticket: int
     request_id: str
     started: float
     attempts: int = 0
@@ -49,49 +49,51 @@ class _Call:
     faults: int = 0
     deaths: int = 0
     token_renewed: bool = False
-    # What was said last by somebody: a server, or the system that refused a connection.
-    words: str = ""
+    # Status and details of the last attempt that had its full time.
+    last_error: str = ""
 
-    def forgive(self, seconds: float) -> None:
-        """Take time off the budget's account, if there was any, in which this process did not run: nobody was asked."""
+    def exclude_pause(self, seconds: float) -> None:
+        """Do not count `seconds`, if positive, towards the budget: this process did not run then."""
         self.started += max(0.0, seconds)
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """How an attempt failed, and what that means."""
+    """How an attempt failed, and what follows."""
 
     code: grpc.StatusCode
     details: str
     meaning: Meaning = Meaning.REPEAT
     pushback: float | None = None
     token: str | None = None
-    # It was given up before a server could be expected to have answered.
+    # The budget ended the attempt before its own timeout.
     cut_short: bool = False
-    # The server was seen alive, got the call, and its connection broke.
+    # The server was seen to serve, got the call, and its connection broke.
     died: bool = False
-    # A sign of what the call can do to a server: it was sent and nobody said why it was not answered.
+    # UNAVAILABLE without pushback after the request was sent: this call may have crashed its server.
     unexplained: bool = False
 
 
 class CallExecutor:
-    """What a client is in one process: its channels, its limit, its counters; safe to use from many threads.
+    """Makes a client's calls in one process: holds its channels, its limit and its counters.
+
+    Safe to use from many threads.
 
     Parameters
     ----------
     config
         Where and how to call.
     token
-        Shown with each attempt.
+        Sent with each attempt.
     """
 
     def __init__(self, config: ClientConfig, token: BearerToken | None) -> None:
         self._config = config
         self._token = token
-        self._pool = Pool(config)
+        self._pool = ChannelPool(config)
         self._limit = AimdLimit(config.in_flight)
-        self._gate = ConcurrencyLimiter(self._limit)
-        self._patience: dict[str, AdaptiveTimeout] = {}
+        self._limiter = ConcurrencyLimiter(self._limit)
+        self._timeouts: dict[str, AdaptiveTimeout] = {}
         self.counters = Counters(config.target, config.max_failed_ratio)
         self.closed = threading.Event()
 
@@ -101,17 +103,16 @@ class CallExecutor:
         return self._limit.current
 
     def close(self) -> None:
-        """End everything that waits or runs."""
+        """End all calls, those that wait as well."""
         self.closed.set()
         self._pool.close()
 
     def call(
-        self, method: str, request: Any, stop: threading.Event | None = None, tolerance: FaultPolicy = _PLAIN
+        self, method: str, request: Any, stop: threading.Event | None = None, policy: FaultPolicy = _NO_ISOLATION
     ) -> Any:
-        """Call `method` until the table of `grpc_client.flow_control.retry` says that it is over.
+        """Return the response to `request`, after as many attempts as `grpc_client.flow_control.retry` allows.
 
-        Every attempt has its own deadline and carries the same `x-request-id` with its number in
-        `x-request-attempt`.
+        Each attempt has its own deadline. All carry the same `x-request-id`, and their number in `x-request-attempt`.
 
         Parameters
         ----------
@@ -120,48 +121,48 @@ class CallExecutor:
         request
             Its message.
         stop
-            Ends the waits when set.
-        tolerance
-            What may be the request's own fault, and how often.
+            Ends the waits when set; `closed` if absent.
+        policy
+            How many attempts may fail in a way that the request can cause.
 
         Raises
         ------
         ClientError
-            By the table; `ServerDiedError` by `tolerance`; `ConfigError` if a file is unusable; `ClientClosedError` if `stop` is
-            set while waiting, or the client is closed.
+            By the table of `retry`; `ServerDiedError` by `policy`; `ConfigError` if a file is unusable;
+            `ClientClosedError` if `stop` is set during a wait, or the client is closed.
         """
         stop = self.closed if stop is None else stop
         call = _Call(
-            method, request, tolerance, tolerance.suspect, self._gate.turn(), uuid.uuid4().hex, time.monotonic()
+            method, request, policy, policy.quarantined, self._limiter.ticket(), uuid.uuid4().hex, time.monotonic()
         )
         self.counters.add(calls=1)
         while True:
             if stop.is_set():
-                raise self._given_up()
+                raise self._closed_error()
             failure = self._attempt(call, stop)
             if not isinstance(failure, _Failure):
                 return failure
             if self.closed.is_set():
-                raise self._given_up()
-            wait = self._judged(call, failure)
+                raise self._closed_error()
+            wait = self._wait_or_raise(call, failure)
             began = time.monotonic()
             if stop.wait(wait):
-                raise self._given_up()
-            call.forgive(time.monotonic() - began - wait)
+                raise self._closed_error()
+            call.exclude_pause(time.monotonic() - began - wait)
             self.counters.add(retries=1)
 
     def _attempt(self, call: _Call, stop: threading.Event) -> Any:
-        with self._gate.passage(call.turn, stop, alone=call.suspect) as passage:
+        with self._limiter.permit(call.ticket, stop, alone=call.quarantined) as permit:
             if call.attempts == 0:
-                call.started = time.monotonic()  # the wait for the first turn is not the service's fault
+                call.started = time.monotonic()  # the wait for the first permit does not count
             else:
-                call.forgive(passage.paused_seconds)
+                call.exclude_pause(permit.paused_seconds)
             call.attempts += 1
             left = self._config.retry.budget_seconds - (time.monotonic() - call.started)
-            patience = self._patience.setdefault(call.method, AdaptiveTimeout(self._config.deadline_seconds))
-            wait = patience.wait_seconds(call.timeouts)
+            adaptive = self._timeouts.setdefault(call.method, AdaptiveTimeout(self._config.deadline_seconds))
+            full_timeout = adaptive.timeout_seconds(call.timeouts)
             # gRPC takes 0 or less as "expired before it was sent"; the budget ends the call before that.
-            timeout = min(wait, max(left, 0.001))
+            timeout = min(full_timeout, max(left, 0.001))
             token = None if self._token is None else self._token.value()
             metadata = self._metadata(call, token)
             broke: Broke | None = None
@@ -171,24 +172,26 @@ class CallExecutor:
                         began = time.monotonic()
                         answer = getattr(methods, call.method)(call.request, timeout=timeout, metadata=metadata)
                     except grpc.RpcError as error:
-                        # A call that outlived its timeout was not waited for: we were stopped, not the service.
-                        call.forgive(time.monotonic() - began - timeout)
-                        failure = _failure(error, token, cut_short=timeout < wait, sent=True)
+                        # A call that outlived its timeout: this process was stopped, not the service.
+                        call.exclude_pause(time.monotonic() - began - timeout)
+                        failure = _failure(error, token, cut_short=timeout < full_timeout, sent=True)
                         if failure.unexplained and broke is not None and broke():
                             failure = _Failure(failure.code, failure.details, died=True)
-                        return self._noted(passage, failure)
+                        return self._dropped_or_answered(permit, failure)
             except grpc.RpcError as error:
-                return self._noted(passage, _failure(error, token, cut_short=timeout < wait, sent=False))
+                return self._dropped_or_answered(
+                    permit, _failure(error, token, cut_short=timeout < full_timeout, sent=False)
+                )
             except NoAddressError as error:
-                # Nobody refused anything: it says nothing about the room.
+                # No server was asked, so it says nothing about the service's capacity.
                 return _Failure(_UNAVAILABLE, str(error))
-            patience.observe(time.monotonic() - began)
-            passage.outcome = Outcome.ANSWERED
+            adaptive.observe(time.monotonic() - began)
+            permit.outcome = Outcome.SUCCESS
             return answer
 
     @contextmanager
     def _methods(self, call: _Call, timeout_seconds: float) -> Iterator[tuple[Methods, Broke | None]]:
-        if call.suspect:
+        if call.quarantined:
             with self._pool.isolated_methods(timeout_seconds) as (methods, broke):
                 yield methods, broke
         else:
@@ -203,17 +206,17 @@ class CallExecutor:
         ]
         return metadata if token is None else [*metadata, ("authorization", f"Bearer {token}")]
 
-    def _noted(self, passage: Permit, failure: _Failure) -> _Failure:
+    def _dropped_or_answered(self, permit: Permit, failure: _Failure) -> _Failure:
         if failure.meaning is Meaning.REPEAT:
-            passage.outcome = Outcome.REFUSED
+            permit.outcome = Outcome.DROPPED
             timed_out = failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
             self.counters.add(refused=not timed_out, timeouts=timed_out)
         else:
-            passage.outcome = Outcome.ANSWERED
+            permit.outcome = Outcome.SUCCESS
         return failure
 
-    def _judged(self, call: _Call, failure: _Failure) -> float:
-        """Return the wait before the next attempt, or raise what ends the call."""
+    def _wait_or_raise(self, call: _Call, failure: _Failure) -> float:
+        """Return the seconds to wait before the next attempt, or raise the error that ends the call."""
         config, code = self._config, failure.code
         if code is grpc.StatusCode.UNAUTHENTICATED and failure.token is not None and not call.token_renewed:
             call.token_renewed = True
@@ -222,29 +225,33 @@ class CallExecutor:
         if failure.meaning is not Meaning.REPEAT:
             call.faults += 1
             error = final_error(failure.meaning, code, failure.details, config.target, call.request_id)
-            if not isinstance(error, ServerFaultError) or call.faults >= call.tolerance.faults:
+            if not isinstance(error, ServerFaultError) or call.faults >= call.policy.faults:
                 raise error
-        if call.tolerance.deaths is not None:
-            call.suspect = call.suspect or failure.unexplained
+        if call.policy.deaths is not None:
+            call.quarantined = call.quarantined or failure.unexplained
             call.deaths += failure.died
-            if call.deaths >= call.tolerance.deaths:
+            if call.deaths >= call.policy.deaths:
                 raise ServerDiedError(
                     f"{config.target} broke the connection whenever it had this call: {failure.details} "
                     f"(request id {call.request_id})",
                     code.name,
                 )
         call.timeouts += code is grpc.StatusCode.DEADLINE_EXCEEDED
-        if not failure.cut_short or not call.words:
-            call.words = f"{code.name}, {failure.details}"
+        if not failure.cut_short or not call.last_error:
+            call.last_error = f"{code.name}, {failure.details}"
         wait = backoff_seconds(config.retry, call.attempts, failure.pushback)
         spent = time.monotonic() - call.started
         if (failure.pushback is not None and failure.pushback < 0) or spent + wait >= config.retry.budget_seconds:
             times = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
-            raise TargetUnavailableError(f"no answer from {config.target} after {times} in {spent:.1f} s: {call.words}")
+            raise TargetUnavailableError(
+                f"no answer from {config.target} after {times} in {spent:.1f} s: {call.last_error}"
+            )
         return wait
 
-    def _given_up(self) -> ClientClosedError:
-        return ClientClosedError(f"the call to {self._config.target} was given up because nobody waits for it any more")
+    def _closed_error(self) -> ClientClosedError:
+        return ClientClosedError(
+            f"the call to {self._config.target} was given up because its client or its window was closed"
+        )
 
 
 def _failure(error: grpc.RpcError, token: str | None, *, cut_short: bool, sent: bool) -> _Failure:

@@ -1,4 +1,4 @@
-"""The caller: three methods for the service's three calls."""
+"""The client: one method for each call of the service."""
 
 from __future__ import annotations
 
@@ -14,28 +14,34 @@ from grpc_client.config import ClientConfig, ModelRef
 from grpc_client.errors import ClientClosedError, RequestRejectedError, ResponseMismatchError
 from grpc_client.isolation import FaultPolicy, score_isolating
 from grpc_client.pair_batch import PairBatch
-from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowFailure, TitleScore
+from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowError, TitleScore
 from grpc_client.stats import ClientStats
 from grpc_client.transport.credentials import BearerToken
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 
 
 class RelevanceClient:
-    """A caller of the relevance service; safe to use from many threads.
+    """A client of the relevance service; safe to use from many threads.
 
-    Its channels are opened by the first call, in the process that makes that call: a client that was made before a fork
-    opens others in the child, and has a limit and counters of its own there.
+    The first call opens the channels. A client that was made before a fork opens others in the child, and has a limit
+    and counters of its own there.
 
     Parameters
     ----------
     config
-        Where the service is and how patient to be.
+        Where the service is, and the limits of a call.
+
+    Examples
+    --------
+    >>> with RelevanceClient(ClientConfig("localhost:8001")) as client:  # doctest: +SKIP
+    ...     client.score_batch(["kettle"], ["Kettle 2 l", "Red shoes"], query_index=[0, 0]).scores
+    [0.98, 0.01]
     """
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
-        # By process. There is no lock around it that another thread could hold at the moment of a fork.
-        self._callers: dict[int, CallExecutor] = {}
+        # By process id, without a lock: a fork could happen while another thread holds it.
+        self._executors: dict[int, CallExecutor] = {}
         self._closed = False
         self._info: ModelInfo | None = None
         self._token = None if config.token_file is None else BearerToken(config.token_file)
@@ -49,26 +55,26 @@ class RelevanceClient:
         self.close()
 
     def close(self) -> None:
-        """End every call, whether it runs or waits, and close the channels; may be called from any thread."""
+        """End all calls, those that wait as well, and close the channels; may be called from any thread."""
         self._closed = True
-        caller = self._callers.pop(os.getpid(), None)
-        if caller is not None:
-            caller.close()
+        executor = self._executors.pop(os.getpid(), None)
+        if executor is not None:
+            executor.close()
 
     def stats(self) -> ClientStats:
-        """Say what was done so far in this process."""
-        caller = self._callers.get(os.getpid())
-        return ClientStats() if caller is None else caller.counters.snapshot(caller.in_flight)
+        """Return the counts of this process so far."""
+        executor = self._executors.get(os.getpid())
+        return ClientStats() if executor is None else executor.counters.snapshot(executor.in_flight)
 
     def model(self) -> ModelInfo:
-        """Ask which model is served and what the server accepts.
+        """Return the served model and the server's limits, by a call.
 
         Raises
         ------
         ClientError
             If there is no answer (see `grpc_client.errors`).
         """
-        response = self._caller().call("GetModel", pb.GetModelRequest())
+        response = self._executor().call("GetModel", pb.GetModelRequest())
         limits = response.limits
         info = ModelInfo(
             ref=_ref(response.model),
@@ -89,7 +95,7 @@ class RelevanceClient:
         return info
 
     def model_named(self, ref: ModelRef) -> ModelInfo:
-        """Describe the model that gave an answer, asking the server only if it is not the one seen last.
+        """Return the description of the model `ref`, by a call only if it is not the model seen last.
 
         Raises
         ------
@@ -111,11 +117,11 @@ class RelevanceClient:
         Raises
         ------
         ClientError
-            If the request as a whole failed; a title that cannot be scored only has its `failure` set.
+            If the request as a whole failed. A title that cannot be scored has its `error` set instead.
         """
         with _sendable():
             request = pb.ScoreRequest(query=query, titles=titles, model=self._pinned())
-        response = self._caller().call("Score", request)
+        response = self._executor().call("Score", request)
         if len(response.results) != len(titles):
             raise ResponseMismatchError(
                 f"{self.config.target} answered {len(response.results)} titles where {len(titles)} were asked"
@@ -127,7 +133,7 @@ class RelevanceClient:
                 title=result.title,
                 score=result.score if result.HasField("score") else None,
                 label=result.label or None,
-                failure=_failure(result.error) if result.HasField("error") else None,
+                error=_row_error(result.error) if result.HasField("error") else None,
             )
             for result in response.results
         )
@@ -144,8 +150,8 @@ class RelevanceClient:
     ) -> BatchScores:
         """Score many pairs: row i is `(queries[query_index[i]], titles[title_index[i]])`.
 
-        A column whose index is empty is read row by row. A batch that gRPC finds too large, or that the server fails
-        on, is cut in half, as often as it takes: only the rows at fault go without a score.
+        A column whose index is empty is read row by row. A batch that gRPC finds too large, or on which the server
+        fails, is split in half, repeatedly: only the rows at fault get a row error.
 
         Parameters
         ----------
@@ -159,48 +165,48 @@ class RelevanceClient:
         Returns
         -------
         BatchScores
-            One score and label per row; rows that failed alone are in `failures`.
+            One score and label per row; rows without a score are in `errors`.
 
         Raises
         ------
         ClientError
             If the request as a whole failed, or too many rows did (`ClientConfig.max_failed_ratio`).
         """
-        columns = PairBatch(queries, titles, query_index, title_index)
-        return score_isolating(columns, partial(self._send, stop=stop), self._caller().counters.add_failed_row)
+        batch = PairBatch(queries, titles, query_index, title_index)
+        return score_isolating(batch, partial(self._send, stop=stop), self._executor().counters.add_failed_row)
 
-    def _send(self, columns: PairBatch, tolerance: FaultPolicy, stop: threading.Event | None) -> BatchScores:
+    def _send(self, batch: PairBatch, policy: FaultPolicy, stop: threading.Event | None) -> BatchScores:
         with _sendable():
             request = pb.ScoreBatchRequest(
-                queries=columns.queries,
-                titles=columns.titles,
-                query_index=columns.query_index,
-                title_index=columns.title_index,
+                queries=batch.queries,
+                titles=batch.titles,
+                query_index=batch.query_index,
+                title_index=batch.title_index,
                 model=self._pinned(),
             )
-        caller = self._caller()
-        response = caller.call("ScoreBatch", request, stop, tolerance)
-        answer = self._checked(response, columns.rows)
-        unkept = self._refused_by_setting(answer, columns, response.max_text_bytes)
-        caller.counters.add(rows=columns.rows - len(unkept))
-        for failure in unkept.values():
-            caller.counters.add_failed_row(failure.reason)
-        return replace(answer, failures={**answer.failures, **unkept}) if unkept else answer
+        executor = self._executor()
+        response = executor.call("ScoreBatch", request, stop, policy)
+        answer = self._checked(response, batch.rows)
+        failed = self._refused_by_lower_limit(answer, batch, response.max_text_bytes)
+        executor.counters.add(rows=batch.rows - len(failed))
+        for error in failed.values():
+            executor.counters.add_failed_row(error.reason)
+        return replace(answer, errors={**answer.errors, **failed}) if failed else answer
 
-    def _refused_by_setting(self, answer: BatchScores, columns: PairBatch, server_limit: int) -> dict[int, RowFailure]:
-        """Find the rows that this server refused by a limit lower than the one that every server must keep to."""
+    def _refused_by_lower_limit(self, answer: BatchScores, batch: PairBatch, server_limit: int) -> dict[int, RowError]:
+        """Return errors for the rows that this server refused by a limit lower than `ClientConfig.max_text_bytes`."""
         promised = self.config.max_text_bytes
-        if not answer.failures or promised is None or not 0 < server_limit < promised:
+        if not answer.errors or promised is None or not 0 < server_limit < promised:
             return {}
         too_long = [
-            {place for place, text in enumerate(texts) if len(text.encode()) > server_limit}
-            for texts in (columns.queries, columns.titles)
+            {position for position, text in enumerate(texts) if len(text.encode()) > server_limit}
+            for texts in (batch.queries, batch.titles)
         ]
         reason = f"this server takes texts of {server_limit} bytes, others of the same target {promised}"
         return {
-            row: RowFailure(FAILED, reason)
-            for row in answer.failures
-            if any(place in long for place, long in zip(columns.places(row), too_long, strict=True))
+            row: RowError(FAILED, reason)
+            for row in answer.errors
+            if any(position in long for position, long in zip(batch.positions(row), too_long, strict=True))
         }
 
     def _checked(self, response: pb.ScoreBatchResponse, rows: int) -> BatchScores:
@@ -209,18 +215,18 @@ class RelevanceClient:
             raise ResponseMismatchError(
                 f"{self.config.target} answered {len(scores)} scores and {len(labels)} labels for {rows} rows"
             )
-        failures = {error.row: _failure(error) for error in response.errors}
-        if failures and max(failures) >= rows:
-            raise ResponseMismatchError(f"{self.config.target} reported row {max(failures)} of a batch of {rows} rows")
+        errors = {error.row: _row_error(error) for error in response.errors}
+        if errors and max(errors) >= rows:
+            raise ResponseMismatchError(f"{self.config.target} reported row {max(errors)} of a batch of {rows} rows")
         # NaN compares false with everything, so it is caught here as well.
-        impossible = [row for row, score in enumerate(scores) if not 0.0 <= score <= 1.0 and row not in failures]
+        impossible = [row for row, score in enumerate(scores) if not 0.0 <= score <= 1.0 and row not in errors]
         if impossible:
             raise ResponseMismatchError(
                 f"{self.config.target} gave row {impossible[0]} the score {scores[impossible[0]]}, expected 0 to 1"
             )
         ref = _ref(response.model)
         self._check_model(ref)
-        return BatchScores(scores=scores, labels=labels, failures=failures, model=ref)
+        return BatchScores(scores=scores, labels=labels, errors=errors, model=ref)
 
     def _check_model(self, ref: ModelRef) -> None:
         wanted = self.config.model
@@ -232,15 +238,15 @@ class RelevanceClient:
         pin = self.config.model
         return None if pin is None else pb.ModelVersion(name=pin.name, version=pin.version, sha256=pin.sha256)
 
-    def _caller(self) -> CallExecutor:
+    def _executor(self) -> CallExecutor:
         if self._closed:
             raise ClientClosedError(f"the client of {self.config.target} is closed")
         pid = os.getpid()
-        # A second one that another thread makes at the same time has opened nothing yet, and is dropped.
-        caller = self._callers.get(pid) or self._callers.setdefault(pid, CallExecutor(self.config, self._token))
-        if self._closed:  # by another thread, which may not have seen this caller
-            caller.close()
-        return caller
+        # An executor that another thread makes at the same time has opened nothing yet, and is dropped.
+        executor = self._executors.get(pid) or self._executors.setdefault(pid, CallExecutor(self.config, self._token))
+        if self._closed:  # by another thread, which may not have seen this executor
+            executor.close()
+        return executor
 
 
 @contextmanager
@@ -255,9 +261,9 @@ def _ref(model: pb.ModelVersion) -> ModelRef:
     return ModelRef(model.name, model.version, model.sha256)
 
 
-def _failure(error: pb.RowError) -> RowFailure:
+def _row_error(error: pb.RowError) -> RowError:
     try:
         code = pb.RowErrorCode.Name(error.code).removeprefix("ROW_ERROR_CODE_")
     except ValueError:
         code = f"CODE_{int(error.code)}"  # a newer server knows more codes
-    return RowFailure(code=code, reason=error.reason)
+    return RowError(code=code, reason=error.reason)

@@ -13,17 +13,17 @@ Priority = Literal["interactive", "bulk"]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long one call may be repeated, and how long to wait between attempts.
+    """Limits of the repetition of one call.
 
     Attributes
     ----------
     budget_seconds
         Seconds from the first attempt until the call is given up, waits included.
     initial_backoff_seconds
-        Upper bound of the wait before the first repetition, in seconds. It doubles with every attempt; the wait itself
-        is drawn evenly below the bound ("full jitter"), so that many clients do not come back in step.
+        Upper bound of the wait before the first repetition. It doubles with each attempt; the wait is drawn uniformly
+        below the bound ("full jitter"), so that many clients do not return in step.
     max_backoff_seconds
-        Largest upper bound, in seconds. A server's pushback may ask for more and is obeyed.
+        Largest upper bound. A server's pushback may ask for more and is obeyed.
     """
 
     budget_seconds: float = 60.0
@@ -31,7 +31,7 @@ class RetryPolicy:
     max_backoff_seconds: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse impossible values."""
+        """Check the values."""
         if self.budget_seconds <= 0:
             raise ConfigError(f"the retry budget must be more than 0 seconds, not {self.budget_seconds:g}")
         if not 0 < self.initial_backoff_seconds <= self.max_backoff_seconds:
@@ -50,24 +50,24 @@ class ModelRef:
     sha256: str = ""
 
     def __str__(self) -> str:
-        """Write it the way messages quote it."""
+        """Return the form that messages quote."""
         return f"{self.name} {self.version}"
 
     def is_met_by(self, other: ModelRef) -> bool:
-        """Whether `other` is this model, as far as this one says which."""
+        """Return whether `other` has this name and version, and this SHA-256 if one is set."""
         return (self.name, self.version) == (other.name, other.version) and self.sha256 in {"", other.sha256}
 
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """Names of the PEM files for TLS; they are read by each process that calls.
+    """Names of the PEM files for TLS; each process that calls reads them itself.
 
     Attributes
     ----------
     ca
-        Authorities that the server's certificate is checked against; `None` takes the public ones that gRPC brings.
+        Certificate authorities to trust; None for the public ones that gRPC brings.
     certificate, key
-        The client's own certificate chain and its private key, both or neither; a server may ask for them (mutual TLS).
+        The client's certificate chain and its private key, both or neither, for mutual TLS.
     """
 
     ca: str | None = None
@@ -75,47 +75,46 @@ class TlsFiles:
     key: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse half a pair."""
+        """Check that certificate and key come together."""
         if (self.certificate is None) != (self.key is None):
             raise ConfigError("a client certificate and its key are given together, or neither")
 
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """Everything a client needs to know.
+    """Settings of a client.
 
     Attributes
     ----------
     target
         Any gRPC target: `host:port`, `dns:///service:8001`, `ipv4:127.0.0.1:5001,127.0.0.1:5002`; or
-        `k8s:///namespace/service:port`, whose addresses Kubernetes tells. All of them are used in turn.
+        `k8s:///namespace/service:port`, whose addresses come from Kubernetes. Calls go to all addresses in turn.
     deadline_seconds
-        Seconds one attempt may take at most before it is given up and repeated. Once answers have come, it is given up
-        earlier: `grpc_client.flow_control.attempt_timeout`.
+        Longest timeout of one attempt. Once answers have come, the timeout is shorter:
+        `grpc_client.flow_control.attempt_timeout`.
     in_flight
-        Attempts that one process keeps in flight at the same time, at most: `grpc_client.flow_control.aimd` finds out how many the
-        service bears.
+        Largest limit on the attempts in flight of one process; `grpc_client.flow_control.aimd` moves the limit.
     channels
-        Channels of one process; each has its own connection to every address. More than one only helps where a
-        connection, not a call, is what a balancer in between spreads.
+        Channels of one process; each has its own connection to every address. More than one helps only where a load
+        balancer spreads connections instead of calls.
     max_rows_per_rpc
         Pairs in one call, at most.
     max_bytes_per_rpc
-        UTF-8 bytes of all texts in one call, at most, before repeated texts are folded.
+        UTF-8 bytes of all texts in one call, at most, repeated texts counted each time.
     retry
         When a failed call is repeated.
     max_failed_ratio
-        Share of rows on which the server may fail (0 to 1). Rows that fail are kept apart and the others go on; but a
-        process that sees many more fail gives up: `grpc_client.stats`.
+        Share of rows on which the server may fail, 0 to 1. A process that sees more fail gives up:
+        `grpc_client.stats`.
     model
-        The model that must answer; `None` accepts whichever is served.
+        The model that must answer; None for any.
     max_text_bytes
-        UTF-8 bytes of one text that every server must take. A shorter one that a server refuses by its own, lower limit
-        counts as a row on which the server failed; `None` takes each server's limit for right.
+        UTF-8 bytes of one text that every server must accept. A row that a server refuses by a lower limit counts as a
+        row on which the server failed. None: each server's own limit holds.
     priority
-        The lane that the server puts the calls into.
+        The server's lane for the calls.
     tls
-        Encrypts, and says whom to trust; `None` speaks plain text, as within one machine or a mesh that encrypts.
+        Files for TLS; None for plain text, as within one machine or a mesh that encrypts.
     token_file
         Name of a file whose first line is the bearer token that the server asks for.
     """
@@ -135,7 +134,7 @@ class ClientConfig:
     token_file: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse impossible values."""
+        """Check the values."""
         check_target(self.target)
         if self.deadline_seconds <= 0:
             raise ConfigError(f"the deadline must be more than 0 seconds, not {self.deadline_seconds:g}")

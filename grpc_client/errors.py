@@ -1,17 +1,17 @@
-"""What can go wrong when the service is called, as one tree.
+"""Errors of a call, as one tree.
 
 ::
 
-    ClientError                 catch this one: its text is one sentence that names the culprit
-    ├── ConfigError             a setting of the client is impossible
-    ├── TargetUnavailableError       no answer within the retry budget: nobody listens, overload, silence, resets
-    │   └── NoAddressError           Kubernetes tells no address of the service for now
-    ├── RequestRejectedError         the server answered that this request can never succeed (its status is in `code`)
-    │   └── MessageTooLargeError     gRPC refused the message by its size
-    ├── ServerFaultError             the server failed on its own account; its log has details under the request id
-    │   └── ServerDiedError          its connection broke, again and again, whenever it had this one call
-    ├── ResponseMismatchError        the answer does not fit the request: wrong lengths, impossible scores, another model
-    └── ClientClosedError            the call was given up because its client or its window was closed
+    ClientError                   catch this one: its text is one sentence
+    ├── ConfigError               a setting of the client is impossible
+    ├── TargetUnavailableError    no answer within the retry budget: no server, overload, timeouts, resets
+    │   └── NoAddressError        the service has no address for now
+    ├── RequestRejectedError      this request can never succeed (its status is in `code`)
+    │   └── MessageTooLargeError  the request or its answer is larger than a message may be
+    ├── ServerFaultError          the server failed on the request; its log has details under the request id
+    │   └── ServerDiedError       its connection broke each time it had this call
+    ├── ResponseMismatchError     the answer does not fit the request: wrong lengths, impossible scores, another model
+    └── ClientClosedError         the call was given up because its client or its window was closed
 
 Each can be pickled: Spark carries them from a worker process to the driver.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 
 class ClientError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base of the errors of this package."""
 
 
 class ConfigError(ClientError):
@@ -32,16 +32,16 @@ class TargetUnavailableError(ClientError):
 
 
 class NoAddressError(TargetUnavailableError):
-    """There is no address to call: no ready endpoint, or nobody who tells."""
+    """There is no address to call: no ready endpoint, or no API server that lists them."""
 
 
 class RequestRejectedError(ClientError):
-    """The server refused the request for good: sending it again would give the same answer.
+    """The server rejected the request: sending it again would give the same answer.
 
     Parameters
     ----------
     message
-        One sentence with the server's own words.
+        One sentence with the server's details.
     code
         Name of the gRPC status, for example `"NOT_FOUND"`.
     """
@@ -60,12 +60,12 @@ class MessageTooLargeError(RequestRejectedError):
 
 
 class ServerFaultError(ClientError):
-    """The server failed on its own account.
+    """The server failed on the request.
 
     Parameters
     ----------
     message
-        One sentence with the server's own words.
+        One sentence with the server's details.
     code
         Name of the gRPC status.
     """
@@ -80,7 +80,7 @@ class ServerFaultError(ClientError):
 
 
 class ServerDiedError(ServerFaultError):
-    """The connection broke whenever the server had this call, though it answered another one just before."""
+    """The connection broke each time the server had this call, though it was seen to serve just before."""
 
 
 class ResponseMismatchError(ClientError):
@@ -88,4 +88,4 @@ class ResponseMismatchError(ClientError):
 
 
 class ClientClosedError(ClientError):
-    """The call was given up because nobody waits for it any more."""
+    """The call was given up because its client or its window was closed."""

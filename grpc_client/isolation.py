@@ -1,12 +1,12 @@
-"""Finding the rows of a batch on which the server fails, by halving the batch until they are alone.
+"""Isolation of the rows on which the server fails: the batch is split until they are alone.
 
-A server fault is a property of the rows, or of the moment. Half a batch is a repetition of its rows, so nothing is
-repeated whole: either the halves are answered, or the fault is narrowed down, in about `2 log2(rows)` calls a row. A
-row that is alone is tried several times before it is given up; all others keep their scores.
+A server fault comes from the rows, or from the moment. A batch that failed is sent again as two halves: either both are
+answered, or the fault is narrowed down, in about `2 log2(rows)` calls a row. A row that is alone is tried several times
+before it gets a row error; all others keep their scores.
 
-Two faults are halved: one that the service itself admits (`grpc_client.flow_control.retry`), and a server whose connection breaks
-whenever it has the batch. Silence, refusals and whatever gRPC or a proxy says are not: they say nothing about the rows,
-and end with the retry budget.
+Split are: a batch that is larger than a message may be, one on which the service admits a fault
+(`grpc_client.flow_control.retry`), and one with which the server's connection breaks again and again. Timeouts,
+refusals and statuses of gRPC or a proxy say nothing about the rows; they end with the retry budget.
 """
 
 from __future__ import annotations
@@ -16,78 +16,78 @@ from dataclasses import dataclass
 
 from grpc_client.errors import MessageTooLargeError, ResponseMismatchError, ServerDiedError, ServerFaultError
 from grpc_client.pair_batch import PairBatch
-from grpc_client.results import FAILED, BatchScores, RowFailure
+from grpc_client.results import FAILED, BatchScores, RowError
 
 
 @dataclass(frozen=True)
 class FaultPolicy:
-    """How much of what may be the rows' own fault a call puts up with.
+    """How many attempts of a call may fail in a way that the rows can cause.
 
     Attributes
     ----------
     faults
         Attempts that may end with a server fault.
     deaths
-        Attempts that may bring the server down, counting those before which it was seen alive; `None` for a call that
-        is never suspected of it.
-    suspect
-        Whether the call is under suspicion from the start.
+        Attempts with which the server may crash, if it was seen to serve before; None if a crash is never attributed to
+        the call.
+    quarantined
+        Whether the call is sent alone and on a connection of its own from the start.
     """
 
     faults: int = 1
     deaths: int | None = None
-    suspect: bool = False
+    quarantined: bool = False
 
 
 WHOLE = FaultPolicy(deaths=2)
 ALONE = FaultPolicy(faults=3, deaths=3)
 
 Send = Callable[[PairBatch, FaultPolicy], BatchScores]
-RowFailed = Callable[[str], None]
+OnRowFailed = Callable[[str], None]
 
 
-def score_isolating(columns: PairBatch, send: Send, row_failed: RowFailed) -> BatchScores:
-    """Score all rows, those on which the server fails apart.
+def score_isolating(batch: PairBatch, send: Send, on_row_failed: OnRowFailed) -> BatchScores:
+    """Score all rows, and separate those on which the server fails.
 
     Parameters
     ----------
-    columns
+    batch
         The rows, at least one.
     send
         Scores some rows in one call.
-    row_failed
-        Told of each row that is given up, with a sentence; may raise to end it all.
+    on_row_failed
+        Called with one sentence for each row that gets a row error here; may raise to end it all.
 
     Returns
     -------
     BatchScores
-        One score and label per row; `failures` has those that were given up as well.
+        One score and label per row; `errors` has the rows that the server refused and those that failed here.
 
     Raises
     ------
     ClientError
-        Whatever `send` raises and halving does not help against.
+        Each error of `send` that splitting does not help against.
     """
-    return _score(columns, send, row_failed, suspect=False)
+    return _score(batch, send, on_row_failed, quarantined=False)
 
 
-def _score(columns: PairBatch, send: Send, row_failed: RowFailed, *, suspect: bool) -> BatchScores:
-    tolerance = ALONE if columns.rows == 1 else WHOLE
-    if suspect:
-        # Halving is harmless, so a part of a suspect is halved at once; a row that is alone is judged with care.
-        tolerance = FaultPolicy(tolerance.faults, ALONE.deaths if columns.rows == 1 else 1, suspect=True)
+def _score(batch: PairBatch, send: Send, on_row_failed: OnRowFailed, *, quarantined: bool) -> BatchScores:
+    policy = ALONE if batch.rows == 1 else WHOLE
+    if quarantined:
+        # Splitting loses nothing, so a quarantined batch is split after its first crash; one row needs ALONE.deaths.
+        policy = FaultPolicy(policy.faults, ALONE.deaths if batch.rows == 1 else 1, quarantined=True)
     try:
-        return send(columns, tolerance)
+        return send(batch, policy)
     except (MessageTooLargeError, ServerFaultError) as error:
-        if columns.rows == 1:
-            return _given_up(error, row_failed)
-        suspect = suspect or isinstance(error, ServerDiedError)
-    first, second = (_score(half, send, row_failed, suspect=suspect) for half in columns.halves())
-    return _joined(first, second)
+        if batch.rows == 1:
+            return _failed_row(error, on_row_failed)
+        quarantined = quarantined or isinstance(error, ServerDiedError)
+    first, second = (_score(half, send, on_row_failed, quarantined=quarantined) for half in batch.halves())
+    return _concat(first, second)
 
 
-def _given_up(error: MessageTooLargeError | ServerFaultError, row_failed: RowFailed) -> BatchScores:
-    row_failed(str(error))
+def _failed_row(error: MessageTooLargeError | ServerFaultError, on_row_failed: OnRowFailed) -> BatchScores:
+    on_row_failed(str(error))
     match error:
         case MessageTooLargeError():
             reason = "the row alone is larger than a message may be"
@@ -96,16 +96,16 @@ def _given_up(error: MessageTooLargeError | ServerFaultError, row_failed: RowFai
         case _:
             # Without the request's id, so that equal faults have equal reasons.
             reason = f"the server fails on this row alone: {error.code}"
-    return BatchScores(scores=[float("nan")], labels=[0], failures={0: RowFailure(FAILED, reason)}, model=None)
+    return BatchScores(scores=[float("nan")], labels=[0], errors={0: RowError(FAILED, reason)}, model=None)
 
 
-def _joined(first: BatchScores, second: BatchScores) -> BatchScores:
+def _concat(first: BatchScores, second: BatchScores) -> BatchScores:
     if first.model is not None and second.model is not None and first.model != second.model:
         raise ResponseMismatchError(f"one batch was scored by {first.model} and {second.model}")
     shift = len(first.scores)
     return BatchScores(
         scores=[*first.scores, *second.scores],
         labels=[*first.labels, *second.labels],
-        failures={**first.failures, **{row + shift: failure for row, failure in second.failures.items()}},
+        errors={**first.errors, **{row + shift: error for row, error in second.errors.items()}},
         model=first.model or second.model,
     )

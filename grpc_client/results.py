@@ -1,4 +1,4 @@
-"""What the service answers, as plain values without protobuf in them."""
+"""Results of the calls, as plain values without protobuf."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from grpc_client.config import ModelRef
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server enforces; the proto's `Limits` says what each means."""
+    """Limits that the server enforces; documented at the proto's `Limits`."""
 
     max_rows: int
     max_text_bytes: int
@@ -22,7 +22,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The served model: who it is, what its labels are called and what the server accepts."""
+    """The served model: name and version, names of its labels, threshold, and the server's limits."""
 
     ref: ModelRef
     sha256: str
@@ -32,12 +32,12 @@ class ModelInfo:
 
 
 FAILED = "FAILED"
-"""Code of a row on which the server fails, found by this package; all other codes are the server's own."""
+"""Code that this package gives to a row on which the server fails; all other codes come from the server."""
 
 
 @dataclass(frozen=True)
-class RowFailure:
-    """Why one row has no score: a status name such as `INVALID_ARGUMENT`, or `FAILED`; and one sentence."""
+class RowError:
+    """Why a row has no score: a status name such as `INVALID_ARGUMENT`, or `FAILED`; and one sentence."""
 
     code: str
     reason: str
@@ -45,17 +45,17 @@ class RowFailure:
 
 @dataclass(frozen=True)
 class TitleScore:
-    """One title's answer; `score` and `label` are `None` if `failure` is set."""
+    """Result for one title; `score` and `label` are None if `error` is set."""
 
     title: str
     score: float | None
     label: str | None
-    failure: RowFailure | None
+    error: RowError | None
 
 
 @dataclass(frozen=True)
 class QueryScores:
-    """Answers to one query, in the order of the titles asked for."""
+    """Results for one query, in the order of the titles."""
 
     titles: tuple[TitleScore, ...]
     model: ModelRef
@@ -63,21 +63,21 @@ class QueryScores:
 
 @dataclass(frozen=True)
 class BatchScores:
-    """Answers to a batch, row by row.
+    """Results for a batch, row by row.
 
     Attributes
     ----------
     scores
-        One per row, 0 to 1; NaN for the rows in `failures`.
+        One per row, 0 to 1; NaN for the rows in `errors`.
     labels
-        One per row: position in `ModelInfo.labels`; 0 for the rows in `failures`.
+        One per row: position in `ModelInfo.labels`; 0 for the rows in `errors`.
     failures
-        Row position to the reason why it has no score.
+        Row errors by row number.
     model
         The model that scored every row; `None` if no row has a score.
     """
 
     scores: Sequence[float]
     labels: Sequence[int]
-    failures: Mapping[int, RowFailure]
+    errors: Mapping[int, RowError]
     model: ModelRef | None

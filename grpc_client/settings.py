@@ -1,4 +1,4 @@
-"""The settings that every caller of a service has in common: whom to trust, and how to be trusted."""
+"""Settings that all programs which call a service share: TLS and the bearer token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ClientSettings(ProgramSettings):
 
     tls: bool = Field(default=False, description="Encrypt the calls; the files below imply it.")
     tls_ca: Path | None = Field(
-        default=None, description="PEM file of the authorities to trust; the public ones if absent."
+        default=None, description="PEM file of the certificate authorities to trust; the public ones if absent."
     )
     tls_cert: Path | None = Field(default=None, description="PEM file of the client's certificate, for mutual TLS.")
     tls_key: Path | None = Field(default=None, description="PEM file of its private key.")
@@ -28,7 +28,7 @@ class ClientSettings(ProgramSettings):
 
     @field_validator("target", check_fields=False)
     @classmethod
-    def _target_with_a_form(cls, value: str | None) -> str | None:
+    def _check_target(cls, value: str | None) -> str | None:
         if value is not None:
             from grpc_client.errors import ConfigError
             from grpc_client.target import check_target
@@ -40,20 +40,20 @@ class ClientSettings(ProgramSettings):
         return value
 
     @model_validator(mode="after")
-    def _certificate_with_its_key(self) -> Self:
+    def _check_certificate(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("a client certificate and its key are given together, or neither")
         return self
 
     def tls_files(self) -> TlsFiles | None:
-        """Return the files for TLS; `None` if the calls are in plain text."""
+        """Return the files for TLS, or None for plain text."""
         from grpc_client.config import TlsFiles
 
         files = TlsFiles(_name(self.tls_ca), _name(self.tls_cert), _name(self.tls_key))
         return files if self.tls or files != TlsFiles() else None
 
     def token_file_name(self) -> str | None:
-        """Return the name of the token's file, if there is one."""
+        """Return the name of the token's file, or None."""
         return _name(self.token_file)
 
 

@@ -1,4 +1,4 @@
-"""One client per process and configuration, shared by those who use it at the same time or one after the other."""
+"""One client per process and configuration, shared by its users."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grpc_client.config import ClientConfig
 
 
 class _Process:
-    """The clients of one process, and how many use each."""
+    """The clients of one process, and the number of users of each."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -34,16 +34,21 @@ class _Process:
             self.users[config] -= 1
 
 
-# By process, each with its own lock. What a child inherits stays untouched: closing it would reach into the parent's
-# gRPC state.
+# By process id, each with its own lock. Clients inherited by a fork are never touched: closing one would use the
+# parent's gRPC state.
 _processes: dict[int, _Process] = {}
 
 
 @contextmanager
 def shared_client(config: ClientConfig) -> Iterator[RelevanceClient]:
-    """Lend this process's client for `config`; made by the first who asks, and kept for those who come later.
+    """Yield this process's client for `config`, made at the first use. Do not close it.
 
-    Kept until a client for another configuration is asked for while nobody uses this one. Do not close it.
+    It is kept until a client for another configuration is requested while this one is not in use.
+
+    Examples
+    --------
+    >>> with shared_client(ClientConfig("localhost:8001")) as client:  # doctest: +SKIP
+    ...     client.score("kettle", ["Kettle 2 l"])
     """
     process = _processes.setdefault(os.getpid(), _Process())
     client = process.take(config)

@@ -1,4 +1,4 @@
-"""What a client has done so far, as plain numbers."""
+"""Counts of what a client did, and the rule that ends a process on which too many rows fail."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 
 from grpc_client.errors import ServerFaultError
 
-# Rows that may all be one title's, or one bad hour's: below these numbers a share says little about the whole night.
-_FEW_ROWS, _SOME_ROWS = 100, 1000
-_HOPELESS = 0.5
+# So few rows may all be of one title or of one bad hour: below these numbers a share says little about the whole run.
+_MIN_ROWS_AT_HALF, _MIN_ROWS = 100, 1000
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
 class ClientStats:
-    """A snapshot of one process's side of a client; all but `in_flight` only grow.
+    """Counts of a client in one process; all but `in_flight` only grow.
 
     Attributes
     ----------
     calls
-        Calls that were made.
+        Calls made.
     retries
-        Attempts beyond the first of a call; those of gRPC itself are not seen here.
+        Attempts beyond the first of a call, without those that gRPC makes itself.
     refused, timeouts
-        Attempts that were refused, by whomever on the way, and those that were not answered in time.
+        Attempts that were refused, by the server or on the way to it, and those that timed out.
     rows, failed_rows
-        Rows of batches that have an answer, and those of them on which the server failed.
+        Rows of answered batches, and those of them on which the server failed.
     in_flight
         The limit on attempts in flight, now.
     """
@@ -40,15 +40,15 @@ class ClientStats:
 
 
 class Counters:
-    """Counts; safe to use from many threads.
+    """The counters behind `ClientStats`; safe to use from many threads.
 
     Parameters
     ----------
     target
         Named in errors.
     max_failed_ratio
-        Share of rows on which the server may fail. It ends the work of this process when it is exceeded after a
-        thousand failed rows, or by half of all rows after a hundred; if it is 0, by the first.
+        Share of rows on which the server may fail. More ends the work of this process: after 1,000 failed rows; after
+        100 if half of all rows failed; after the first if the share is 0.
     """
 
     def __init__(self, target: str, max_failed_ratio: float) -> None:
@@ -58,7 +58,7 @@ class Counters:
         self._stats = ClientStats()
 
     def add(self, *, calls: int = 0, retries: int = 0, refused: int = 0, timeouts: int = 0, rows: int = 0) -> None:
-        """Add to the counts of these names."""
+        """Add to the counts."""
         with self._lock:
             now = self._stats
             self._stats = replace(
@@ -71,22 +71,22 @@ class Counters:
             )
 
     def add_failed_row(self, why: str) -> None:
-        """Count a row on which the server fails; `why` is the sentence for the error.
+        """Count a row on which the server failed; the error quotes `why`.
 
         Raises
         ------
         ServerFaultError
-            If too many have failed.
+            If too many failed.
         """
         with self._lock:
             now = self._stats = replace(self._stats, rows=self._stats.rows + 1, failed_rows=self._stats.failed_rows + 1)
         ratio = self._max_failed_ratio
-        some = now.failed_rows > max(_SOME_ROWS, ratio * now.rows)
-        few = now.failed_rows > max(_FEW_ROWS, max(ratio, _HOPELESS) * now.rows)
-        if some or few or not ratio:
+        many = now.failed_rows > max(_MIN_ROWS, ratio * now.rows)
+        half = now.failed_rows > max(_MIN_ROWS_AT_HALF, max(ratio, _HALF) * now.rows)
+        if many or half or not ratio:
             raise ServerFaultError(
                 f"{self._target} failed on {now.failed_rows} of {now.rows} rows, more than "
-                f"the {ratio:.2%} that may be; the last time: {why}"
+                f"the {ratio:.2%} allowed; the last error: {why}"
             )
 
     def snapshot(self, in_flight: int) -> ClientStats:

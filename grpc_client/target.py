@@ -1,6 +1,6 @@
-"""What a target may look like, and which targets no proxy may come between.
+"""Valid forms of a target, and the targets that are called without a proxy.
 
-A mistyped target is told at once. gRPC itself takes nearly any text, and answers only when a call's time is over.
+A mistyped target is an error at once. gRPC itself accepts nearly any text, and fails only at a call's deadline.
 """
 
 from __future__ import annotations
@@ -18,17 +18,24 @@ _EXPECTED = (
 _WITH_SLASHES = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _WITHOUT_SLASHES = re.compile(r"(dns|ipv4|ipv6|k8s|unix|unix-abstract|vsock|xds):(.*)", re.DOTALL)
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%A-Za-z]+\]|[^\s:/,\[\]@?#]+):(?P<port>[0-9]{1,5})")
-# gRPC resolves them, and what they name has no port in it.
+# gRPC resolves them; they have no port.
 _OPAQUE = frozenset({"unix", "unix-abstract", "vsock", "xds", "google-c2p"})
 
 
 def check_target(target: str) -> None:
-    """Make sure that a target has a form that can lead somewhere.
+    """Check the form of a target.
 
     Raises
     ------
     ConfigError
-        If it has none; the text is one sentence that quotes the target and says what was expected.
+        If it is invalid; the sentence quotes the target and says what was expected.
+
+    Examples
+    --------
+    >>> check_target("dns:///relevance.search.svc:8001")
+    >>> check_target("relevance")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    grpc_client.errors.ConfigError: the target relevance has no port; expected HOST:PORT, such as localhost:8001, ...
     """
     if not target.strip():
         raise ConfigError(f"the target is empty; {_EXPECTED}")
@@ -47,7 +54,7 @@ def check_target(target: str) -> None:
 
 
 def needs_no_proxy(target: str) -> bool:
-    """Return whether all addresses of a target, as `check_target` takes it, are on this machine."""
+    """Return whether all addresses of a valid target are on this machine."""
     scheme, _ = _split(target)
     if scheme in {"unix", "unix-abstract", "vsock"}:
         return True
@@ -58,7 +65,7 @@ def needs_no_proxy(target: str) -> bool:
 
 
 def _split(target: str) -> tuple[str, str]:
-    """Return the scheme, in small letters and empty if there is none, and what follows its colon and slashes."""
+    """Return the scheme in lower case, or "" if there is none, and the rest after its colon and slashes."""
     found = _WITH_SLASHES.fullmatch(target) or _WITHOUT_SLASHES.fullmatch(target)
     return (found[1].lower(), found[2]) if found else ("", target)
 

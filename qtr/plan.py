@@ -21,6 +21,7 @@ from grpc_client.settings import ClientSettings
 from qtr.capacity import Forecast, Rate, Workload, forecast, replicas_needed
 from qtr_runtime.resources import available_cpus
 from qtr_runtime.settings import usage_error
+from qtr_runtime.terminal import duration
 
 _CLOCK = re.compile(r"(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)")
 _DURATION = re.compile(r"(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m(?:in)?)?")
@@ -186,10 +187,12 @@ def _print(settings: PlanSettings, night: Workload, rate: Rate, planned: Forecas
     )
     table.add_row("service", f"{planned.pairs_per_second:,.0f}", f"pairs/s, replicas {planned.replicas:,}")
     table.add_row(
-        "scoring", _span(planned.seconds - night.overhead_seconds), f"and {_span(night.overhead_seconds)} around it"
+        "scoring",
+        duration(planned.seconds - night.overhead_seconds),
+        f"and {duration(night.overhead_seconds)} around it",
     )
     end = start + timedelta(seconds=planned.seconds)
-    table.add_row("done", f"{end:%H:%M}", f"{_span(planned.seconds)} after {start:%H:%M}{_verdict(night, planned)}")
+    table.add_row("done", f"{end:%H:%M}", f"{duration(planned.seconds)} after {start:%H:%M}{_verdict(night, planned)}")
     console.print(table)
     console.print()
     needed = replicas_needed(night, rate)
@@ -212,7 +215,7 @@ def _choices(night: Workload, rate: Rate, planned: Forecast, needed: int | None,
         marks += ["fewest"] if number == needed and each.in_time else []
         marks += ["planned"] if number == planned.replicas else []
         style = "bold" if number == planned.replicas else "" if each.in_time else "dim"
-        cells = (f"{number:,}", f"{each.pairs_per_second:,.0f}", _span(each.seconds), f"{end:%a %H:%M}")
+        cells = (f"{number:,}", f"{each.pairs_per_second:,.0f}", duration(each.seconds), f"{end:%a %H:%M}")
         table.add_row(*cells, ", ".join(marks), style=style)
     return table
 
@@ -221,15 +224,7 @@ def _verdict(night: Workload, planned: Forecast) -> str:
     if night.within_seconds is None:
         return ""
     spare = night.within_seconds - planned.seconds
-    return f", {_span(spare)} to spare" if spare >= 0 else f", {_span(-spare)} too late"
-
-
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    return f", {duration(spare)} to spare" if spare >= 0 else f", {duration(-spare)} too late"
 
 
 def _at(clock: str | None, now: datetime) -> datetime:

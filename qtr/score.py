@@ -114,7 +114,7 @@ def _score_remotely(settings: ScoreSettings) -> Scored:
     with RelevanceClient(config) as client:
         answer = client.score(settings.query, settings.title)
     results = [
-        ScoredTitle(title.title, title.score, title.label, title.failure.reason if title.failure else None)
+        ScoredTitle(title.title, title.score, title.label, title.error.reason if title.error else None)
         for title in answer.titles
     ]
     return Scored(settings.query, answer.model.name, answer.model.version, results)

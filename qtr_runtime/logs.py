@@ -12,16 +12,20 @@ from qtr_runtime.log_writer import LogWriter
 
 LogFormat = Literal["auto", "json", "text"]
 
-# What a LogRecord has of itself; everything else on it came in through `extra` and belongs to the event.
+# The attributes that every LogRecord has; all others come from `extra` and are fields of the event.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+def as_json(log_format: LogFormat) -> bool:
+    """Return whether logs are JSON: `auto` means text on a terminal, JSON elsewhere."""
+    return log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
+
+
 def configure(log_format: LogFormat, level: str) -> None:
-    """Send every logger's events to standard output in `log_format`; nobody who logs ever waits for its reader."""
-    as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
+    """Write the events of all loggers to standard output in `log_format`; no logging call waits for its reader."""
     before = _writers()
     writer = LogWriter(sys.stdout)
-    writer.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    writer.setFormatter(JsonFormatter() if as_json(log_format) else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [writer]
     root.setLevel(level)
@@ -30,7 +34,7 @@ def configure(log_format: LogFormat, level: str) -> None:
 
 
 def write(text: str) -> None:
-    """Write `text` to standard output after the events so far, and as they are written."""
+    """Write `text` to standard output after the events so far, in the same way."""
     for writer in _writers():
         writer.write(text)
 
@@ -42,7 +46,7 @@ def set_stream(stream: TextIO) -> None:
 
 
 def dropped() -> int:
-    """Return how many lines were lost because nobody read them."""
+    """Return the number of lines lost because standard output was not read."""
     return sum(writer.dropped for writer in _writers())
 
 

@@ -138,7 +138,7 @@ def write_bundle(folder: str | Path, manifest: BundleManifest) -> Bundle:
     Every file in the folder is listed with its checksum; `manifest.files` is replaced.
     """
     folder = Path(folder)
-    files = {p.name: _sha256(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}
+    files = {p.name: file_sha256(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}
     sealed = manifest.model_copy(update={"files": files})
     (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return Bundle.load(folder)
@@ -153,7 +153,7 @@ def _verify_files(folder: Path, manifest: BundleManifest) -> None:
         if Path(name).name != name:
             raise BundleError(f"bundle {folder}: {MANIFEST} lists {name!r}, which is not a plain file name")
         try:
-            actual = _sha256(folder / name)
+            actual = file_sha256(folder / name)
         except OSError as error:
             raise BundleError(f"bundle {folder}: {name} cannot be read ({error.strerror})") from None
         if actual != expected:
@@ -166,7 +166,8 @@ def _verify_files(folder: Path, manifest: BundleManifest) -> None:
         raise BundleError(f"bundle {folder}: {unlisted[0]} is not listed in {MANIFEST}")
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

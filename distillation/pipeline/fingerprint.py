@@ -9,26 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from qtr_runtime.own_process import PACKAGES
+from relevance_model.bundle import file_sha256
 
-_BLOCK = 1 << 20
 # A recipe counts by its values, and what is only shown, complained about or put in order changes no result.
 _PACKAGE = "distillation"
 _NO_PART = ("distillation.recipe", "distillation.errors", "distillation.pipeline.progress", "distillation.steps.graph")
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def tree_digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below `folder`, by its path there; names with a dot in front are left out."""
     files = ((path, path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(name): file_digest(path) for path, name in files if not any(part[0] == "." for part in name.parts)}
+    return {str(name): file_sha256(path) for path, name in files if not any(part[0] == "." for part in name.parts)}
 
 
 def value_digest(value: Any) -> str:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from qtr_runtime.terminal import duration
+
 _PLAIN_INTERVAL_SECONDS = 15.0
 
 
@@ -41,7 +43,7 @@ class Task:
 
     def _line(self, done: int, said: str, seconds: float) -> str:
         rate = (done - self.start) / max(seconds, 1e-9)
-        left = clock((self.total - done) / rate) + " left" if rate > 0 else ""
+        left = duration((self.total - done) / rate) + " left" if rate > 0 else ""
         parts = [f"{done:,} of {self.total:,} {self.unit}", f"{rate:,.0f}/s", said, left]
         return f"{self.title}: " + ", ".join(part for part in parts if part)
 
@@ -67,18 +69,4 @@ class Progress:
                 yield Task(title, total, unit, start, bar, self._console)
         else:
             yield Task(title, total, unit, start, None, self._console)
-        self.say(f"{title}: {total:,} {unit} in {clock(time.monotonic() - begun)}")
-
-
-def clock(seconds: float) -> str:
-    """Return a duration as people say it.
-
-    >>> clock(3.2), clock(185), clock(7260)
-    ('3.2 s', '3:05 min', '2:01 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02} min"
-    return f"{minutes // 60}:{minutes % 60:02} h"
+        self.say(f"{title}: {total:,} {unit} in {duration(time.monotonic() - begun)}")

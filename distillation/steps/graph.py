@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from distillation.errors import DataError, StepError
 from distillation.pipeline.fingerprint import code_digest, value_digest
-from distillation.pipeline.progress import clock
 from distillation.pipeline.workspace import (
     Context,
     StepRecord,
@@ -20,6 +19,7 @@ from distillation.pipeline.workspace import (
     is_whole,
     read_record,
 )
+from qtr_runtime.terminal import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +216,11 @@ def _run(step: Step, context: Context) -> None:
     say(f"{step.name}: {'going on where it was interrupted' if resumed else step.summary}")
     estimate = importlib.import_module("distillation.steps.estimate").step_seconds(step.name, context)
     if estimate is not None:
-        say(f"{step.name}: about {clock(estimate)} on this machine, from its row counts")
+        say(f"{step.name}: about {duration(estimate)} on this machine, from its row counts")
     started = time.monotonic()
     importlib.import_module(f"distillation.steps.{step.module}").run(context)
     finish(folder, step.name, inputs, time.monotonic() - started)
-    say(f"{step.name}: finished in {clock(time.monotonic() - started)}")
+    say(f"{step.name}: finished in {duration(time.monotonic() - started)}")
 
 
 def step_inputs(step: Step, context: Context, *, at_hand: bool = True) -> dict[str, str]:

@@ -20,10 +20,10 @@ from distillation.data.leakage import overlapping_query_groups, query_groups
 from distillation.data.readers import parquet_files, read_lines, read_table
 from distillation.errors import DataError
 from distillation.metrics import check_cross_fits
-from distillation.pipeline.fingerprint import file_digest
 from distillation.pipeline.workspace import Context, write_columns, write_json
 from distillation.recipe.data_sources import TextSource, WeakSource
 from distillation.recipe.recipe import Recipe
+from relevance_model.bundle import file_sha256
 
 FOLDER: Final = "prepare"
 
@@ -37,7 +37,7 @@ def sources(context: Context) -> dict[str, str]:
         If one is not there or cannot be read.
     """
     try:
-        return {_place(path, context): file_digest(path) for path in _files(context)}
+        return {_place(path, context): file_sha256(path) for path in _files(context)}
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
 

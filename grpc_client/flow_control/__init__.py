@@ -1,1 +1,1 @@
-"""How many calls are in flight, how long each may take, and when one is repeated."""
+"""Flow control of the calls: how many are in flight, how long an attempt may take, when a call is repeated."""

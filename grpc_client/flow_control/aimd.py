@@ -1,45 +1,51 @@
-"""How many calls may be in flight: a limit that finds the service's capacity by itself.
+"""The limit on attempts in flight: additive increase, multiplicative decrease (AIMD).
 
-The idea is TCP's congestion control (RFC 5681), which Netflix's concurrency-limits brought to calls: grow while all
-goes well, by leaps at first and by one a round trip later; halve when the other side says that it is too much. What
-says so is a refusal (UNAVAILABLE) or silence (a deadline that passed), nothing else: a slow answer is an answer.
+TCP's congestion control (RFC 5681), applied to calls as in Netflix's concurrency-limits. The limit grows with answers
+and is halved by overload: a refusal (UNAVAILABLE) or a missing answer (a deadline that passed). A slow answer is an
+answer.
 
-This module knows neither gRPC nor threads nor a clock; `grpc_client.flow_control.limiter` puts it to work.
+No gRPC, no threads and no clock here; `grpc_client.flow_control.limiter` adds them.
 """
 
 from __future__ import annotations
 
-_SHRINK = 0.5
-
-Ticket = int
-"""An attempt: how many began before it."""
+_DECREASE = 0.5
 
 
 class AimdLimit:
-    """Additive increase, multiplicative decrease (AIMD) of the number of attempts in flight.
+    """Additive increase, multiplicative decrease of the number of attempts in flight.
 
-    - It begins at one: a thousand cores that start in the same second knock once each.
-    - An answered attempt raises it, by one before the first decrease ("slow start": it doubles every round trip), by
-      `1 / limit` from half the old limit on (one every round trip); but only if the limit was used up since the
-      attempt began: what was not tried is not known to be safe.
-    - A refused attempt halves it, unless it began before the last decrease: all that was in flight then says the same
-      thing once more, so that a round trip costs one decrease at most.
+    - The limit begins at 1, so that a thousand cores that start in the same second send one call each.
+    - A success raises it by 1 before the first decrease ("slow start": it doubles every round trip), and by
+      `1 / limit` above half the old limit (1 every round trip); but only if the limit was used up after the attempt
+      began: a higher concurrency than was used is not known to be safe.
+    - A drop halves it, unless the attempt began before the last decrease: a round trip costs one decrease at most.
 
     Parameters
     ----------
-    most
-        The limit never exceeds this (1 or more), and is never less than 1.
+    max_limit
+        The limit stays from 1 to this.
+
+    Examples
+    --------
+    >>> limit = AimdLimit(max_limit=8)
+    >>> limit.on_success(limit.begin())
+    >>> limit.current
+    2
+    >>> limit.on_dropped(limit.begin())
+    >>> limit.current
+    1
     """
 
-    def __init__(self, most: int) -> None:
-        if most < 1:
-            raise ValueError(f"the limit needs room for at least 1, not {most}")
-        self._most = most
+    def __init__(self, max_limit: int) -> None:
+        if max_limit < 1:
+            raise ValueError(f"the limit must be at least 1, not {max_limit}")
+        self._max_limit = max_limit
         self._exact = 1.0
-        self._threshold = float(most)
+        self._slow_start_below = float(max_limit)
         self._running = 0
         self._begun = 0
-        self._first_to_count = 0
+        self._first_since_decrease = 0
         self._last_to_fill = -1
 
     @property
@@ -57,30 +63,30 @@ class AimdLimit:
         """Whether another attempt may begin."""
         return self._running < self.current
 
-    def begin(self) -> Ticket:
-        """Count an attempt in; only while there `has_room`."""
-        ticket = self._begun
+    def begin(self) -> int:
+        """Count an attempt in, only while the limit `has_room`; return its number."""
+        attempt = self._begun
         self._begun += 1
         self._running += 1
         if not self.has_room:
-            self._last_to_fill = ticket
-        return ticket
+            self._last_to_fill = attempt
+        return attempt
 
-    def answered(self, ticket: Ticket) -> None:
-        """Count an attempt out that was answered, well or badly."""
+    def on_success(self, attempt: int) -> None:
+        """Count out an attempt that was answered, whatever the answer says."""
         self._running -= 1
-        if self._first_to_count <= ticket <= self._last_to_fill:
-            step = 1.0 if self._exact < self._threshold else 1.0 / self._exact
-            self._exact = min(float(self._most), self._exact + step)
+        if self._first_since_decrease <= attempt <= self._last_to_fill:
+            step = 1.0 if self._exact < self._slow_start_below else 1.0 / self._exact
+            self._exact = min(float(self._max_limit), self._exact + step)
 
-    def refused(self, ticket: Ticket) -> None:
-        """Count an attempt out that was refused for lack of room, or not answered in time."""
+    def on_dropped(self, attempt: int) -> None:
+        """Count out an attempt that was refused for overload, or not answered in time."""
         self._running -= 1
-        if ticket >= self._first_to_count:
-            self._exact = max(1.0, self._exact * _SHRINK)
-            self._threshold = self._exact
-            self._first_to_count = self._begun
+        if attempt >= self._first_since_decrease:
+            self._exact = max(1.0, self._exact * _DECREASE)
+            self._slow_start_below = self._exact
+            self._first_since_decrease = self._begun
 
-    def abandoned(self) -> None:
-        """Count an attempt out that says nothing about the service."""
+    def on_ignore(self) -> None:
+        """Count out an attempt that says nothing about the service's capacity."""
         self._running -= 1

@@ -1,50 +1,57 @@
-"""How long one attempt is waited for: as long as answers take here, not as long as a call may take at most.
+"""The timeout of one attempt, from the times that answers take.
 
-A server that is frozen keeps its connection, so nothing but the missing answer gives it away. With a deadline of half a
-minute every slot of a task would soon wait for it. The estimate is that of TCP's retransmission timer (RFC 6298):
-smoothed round-trip time plus four times its smoothed deviation, doubled after each timeout of the same call; and never
-less than twice the time itself.
+A frozen server keeps its connection, so that only the missing answer gives it away. With a deadline of half a minute
+every slot of a task would soon wait for it. The estimate is that of TCP's retransmission timer (RFC 6298): smoothed
+round-trip time plus four times its smoothed deviation, doubled after each timeout of the same call; and never less than
+twice the smoothed time.
 
-Pure: no gRPC, no clock.
+No gRPC and no clock here.
 """
 
 from __future__ import annotations
 
-_LEAST_SECONDS = 2.0
+_MIN_SECONDS = 2.0
 _MEAN_GAIN = 1 / 8
 _DEVIATION_GAIN = 1 / 4
 _DEVIATIONS = 4
 
 
 class AdaptiveTimeout:
-    """Seconds to wait for an attempt, learnt from those that were answered.
+    """Timeout of an attempt, estimated from the attempts that were answered.
 
     Parameters
     ----------
-    most_seconds
-        Never wait longer; also the wait while nothing was answered yet. The wait is at least two seconds unless this is
-        less.
+    max_seconds
+        Longest timeout, and the timeout until the first answer. The shortest is two seconds, unless this is less.
+
+    Examples
+    --------
+    >>> timeout = AdaptiveTimeout(max_seconds=30.0)
+    >>> timeout.timeout_seconds(0)
+    30.0
+    >>> timeout.observe(0.1)
+    >>> [timeout.timeout_seconds(timeouts) for timeouts in (0, 1, 2)]
+    [2.0, 4.0, 8.0]
     """
 
-    def __init__(self, most_seconds: float) -> None:
-        self._most_seconds = most_seconds
+    def __init__(self, max_seconds: float) -> None:
+        self._max_seconds = max_seconds
         self._mean_seconds: float | None = None
         self._deviation_seconds = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Take in how long an answer took; never more than an attempt may take, whoever stood still meanwhile."""
-        seconds = min(seconds, self._most_seconds)
+        """Take in the time of an answer, at most `max_seconds`: more means that this process was stopped meanwhile."""
+        seconds = min(seconds, self._max_seconds)
         if self._mean_seconds is None:
             self._mean_seconds, self._deviation_seconds = seconds, seconds / 2
         else:
             self._deviation_seconds += _DEVIATION_GAIN * (abs(self._mean_seconds - seconds) - self._deviation_seconds)
             self._mean_seconds += _MEAN_GAIN * (seconds - self._mean_seconds)
 
-    def wait_seconds(self, timeouts: int) -> float:
-        """Return the wait for a call of which so many attempts have timed out already."""
+    def timeout_seconds(self, timeouts: int) -> float:
+        """Return the timeout of the next attempt of a call, of which `timeouts` attempts have timed out."""
         if self._mean_seconds is None:
-            return self._most_seconds
-        expected = max(
-            _LEAST_SECONDS, self._mean_seconds + max(self._mean_seconds, _DEVIATIONS * self._deviation_seconds)
-        )
-        return min(self._most_seconds, expected * 2.0 ** min(timeouts, 32))
+            return self._max_seconds
+        margin = max(self._mean_seconds, _DEVIATIONS * self._deviation_seconds)
+        expected = max(_MIN_SECONDS, self._mean_seconds + margin)
+        return min(self._max_seconds, expected * 2.0 ** min(timeouts, 32))

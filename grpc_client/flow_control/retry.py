@@ -1,33 +1,33 @@
-"""When a failed attempt is repeated, and after which wait; `grpc_client.call` does it.
+"""The rules of repetition: which failed attempt is repeated, and after which wait; `grpc_client.call` applies them.
 
-A status seldom says who speaks: gRPC's libraries and proxies on the way say most of them on their own account (gRPC's
-`statuscodes.md`, `PROTOCOL-HTTP2.md` and `http-grpc-status-mapping.md` list which). The service marks what it says of
-itself with the trailing metadata `x-fault`, and nothing else is held against the rows. The table, in the order in
-which it is looked at:
+A status does not tell its origin: gRPC's libraries and proxies set most of them as well (gRPC's `statuscodes.md`,
+`PROTOCOL-HTTP2.md` and `http-grpc-status-mapping.md` list which). The service marks its own faults with the trailing
+metadata `x-fault`; only these are attributed to the rows. The first line that matches holds:
 
 =====================================  ==================================================================
-INVALID_ARGUMENT, NOT_FOUND,           `RequestRejectedError` with the words that came. UNAUTHENTICATED: read the
-UNAUTHENTICATED, PERMISSION_DENIED,    token's file again and, if it changed, repeat at once; only once
-UNIMPLEMENTED and their like
-RESOURCE_EXHAUSTED of a message's      `MessageTooLargeError`; a batch is halved
+INVALID_ARGUMENT, NOT_FOUND,           `RequestRejectedError` with the details. UNAUTHENTICATED: the token's file is
+UNAUTHENTICATED, PERMISSION_DENIED,    read again and, if it changed, the call is repeated at once, one time
+UNIMPLEMENTED and the like
+RESOURCE_EXHAUSTED of a message's      `MessageTooLargeError`; a batch is split
 size
-anything marked `x-fault`            `ServerFaultError` with the request id to look for in the server's log; a batch
-                                       is halved until the row at fault is alone (`grpc_client.isolation`)
-anything else                          repeat within the budget: exponential backoff with full jitter, or
-                                       what `grpc-retry-pushback-ms` asks; a negative pushback ends it
+any status with `x-fault`              `ServerFaultError` with the request id to look for in the server's log; a batch
+                                       is split until the row at fault is alone (`grpc_client.isolation`)
+any other                              repeated within the budget: exponential backoff with full jitter, or the wait
+                                       of `grpc-retry-pushback-ms`; a negative pushback ends the call
 =====================================  ==================================================================
 
-The last line holds UNAVAILABLE and DEADLINE_EXCEEDED, and what gRPC says when it is overloaded or loses its way:
-CANCELLED (too many calls wait, the server ends, RST_STREAM with CANCEL), RESOURCE_EXHAUSTED of anything but a message
-(too many calls, headers, ENHANCE_YOUR_CALM), INTERNAL (other resets), UNKNOWN (an HTTP answer that is not gRPC's).
+The last line covers UNAVAILABLE, DEADLINE_EXCEEDED, and gRPC's own statuses for overload and protocol errors: CANCELLED
+(too many calls wait, the server ends, RST_STREAM with CANCEL), RESOURCE_EXHAUSTED of anything but a message (too many
+calls, headers, ENHANCE_YOUR_CALM), INTERNAL (other resets), UNKNOWN (an HTTP answer that is not gRPC's).
 
-Attempts multiply, and each factor has a bound. Of one batch of n rows, in the worst case:
+Attempts multiply, and each factor has a bound. For one batch of n rows, in the worst case:
 
-- gRPC makes `grpc_client.transport.channel.ATTEMPTS` of an attempt that UNAVAILABLE ends, fewer while refusals prevail;
-- a call makes as many attempts as fit into `RetryPolicy.budget_seconds` with its waits: with 120 s, waits of up to 5 s drawn
-  evenly, and refusals that come at once, about 50; with attempts that are not answered, of up to 30 s each, 8;
-- a batch is halved `log2(n)` times on the way to each row on which the server fails: `2 log2(n)` calls a row;
-- Spark repeats a task that failed, `spark.task.maxFailures` - 1 times.
+- gRPC makes `grpc_client.transport.channel.ATTEMPTS` attempts in place of one that ends with UNAVAILABLE, fewer while
+  refusals outnumber answers;
+- a call makes as many attempts as fit into `RetryPolicy.budget_seconds` with its waits. With 120 s and waits of up to
+  5 s: about 50 if refusals come at once, 8 if attempts of up to 30 s time out;
+- a batch is split `log2(n)` times on the way to each row on which the server fails: `2 log2(n)` calls a row;
+- Spark repeats a failed task `spark.task.maxFailures` - 1 times.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ REJECTED = frozenset(
 )
 
 
-# As gRPC for C++ and Python, for Go, for Java, our own service, and a proxy (HTTP 413, Content Too Large) say it.
+# Wordings of gRPC for C++ and Python, for Go, for Java, of our service, and of a proxy (HTTP 413, Content Too Large).
 _SIZE = re.compile(
     r"message larger than|message exceeds maximum size|the message has \d+ bytes|header with status: 413"
 )
@@ -69,16 +69,16 @@ Metadata = Iterable[tuple[str, str | bytes]] | None
 
 
 class Meaning(Enum):
-    """What a failed attempt says."""
+    """What a failed attempt says about the request."""
 
-    REPEAT = "nothing about the request: it may be answered the next time"
+    REPEAT = "nothing: it may be answered the next time"
     REJECTED = "the request can never succeed"
     TOO_LARGE = "the request or its answer is larger than a message may be"
     FAULT = "the service failed on the request"
 
 
 def meaning(code: grpc.StatusCode, details: str, metadata: Metadata) -> Meaning:
-    """Return what a status means, from its code, its words and its trailing metadata."""
+    """Return what a status means, from its code, its details and its trailing metadata."""
     if code in REJECTED:
         return Meaning.REJECTED
     if code in _SIZE_CODES and _SIZE.search(details):
@@ -89,9 +89,9 @@ def meaning(code: grpc.StatusCode, details: str, metadata: Metadata) -> Meaning:
 
 
 def pushback_seconds(metadata: Metadata) -> float | None:
-    """Read the server's pushback, in seconds; negative means "do not come back" (gRFC A6), `None` that there is none.
+    """Return the server's pushback in seconds, or None if there is none.
 
-    A value that is not a whole number also means "do not come back", as gRFC A6 has it.
+    Negative means "do not retry". So does a value that is not an integer (gRFC A6).
     """
     for key, value in metadata or ():
         if key == PUSHBACK_KEY:
@@ -103,9 +103,9 @@ def pushback_seconds(metadata: Metadata) -> float | None:
 
 
 def backoff_seconds(policy: RetryPolicy, failures: int, pushback: float | None) -> float:
-    """Draw the wait before the next attempt, in seconds, after `failures` failed attempts (1 or more).
+    """Return a random wait in seconds before the next attempt, after `failures` failed attempts (1 or more).
 
-    A pushback is a floor, not an appointment: a little jitter on top keeps pushed-back clients from returning in step.
+    A pushback is the least wait: the jitter on top of it keeps clients from returning in step.
     """
     if pushback is not None:
         return pushback + random.uniform(0, policy.initial_backoff_seconds)
@@ -117,7 +117,7 @@ def backoff_seconds(policy: RetryPolicy, failures: int, pushback: float | None) 
 def final_error(
     meaning: Meaning, code: grpc.StatusCode, details: str, target: str, request_id: str
 ) -> RequestRejectedError | ServerFaultError:
-    """Return the error for what is not repeated."""
+    """Return the error for a status that is not repeated."""
     match meaning:
         case Meaning.TOO_LARGE:
             return MessageTooLargeError(f"{target} refused a message by its size: {details}", code.name)

@@ -1,4 +1,4 @@
-"""A bounded window of calls that gives results in the order of the calls."""
+"""A bounded window of concurrent calls with results in the order of the calls."""
 
 from __future__ import annotations
 
@@ -16,21 +16,26 @@ _AHEAD = 4
 def ordered_window(
     calls: Iterable[Callable[[], Result]], in_flight: int, stop: threading.Event | None = None
 ) -> Generator[Result, None, None]:
-    """Run `calls` on a small thread pool, at most `in_flight` at a time, and yield their results in order.
+    """Run `calls` on a thread pool, at most `in_flight` at a time, and yield their results in order.
 
-    How many of them are really sent is for the client's limit to decide: the others wait at its gate. A call that takes
-    long holds up the results behind it, but not their calls: up to four windows' worth run ahead. More calls than that
-    are not taken from the iterable before the first of them is yielded, so memory stays bounded however long it is. The
-    first exception, of a call or of the iterable, ends everything: calls that have not begun are dropped.
+    The client's concurrency limiter decides how many of them are sent; the others wait for a permit. A slow call holds
+    back the results behind it, but not their calls: up to four windows' worth of calls is taken from the iterable ahead
+    of the first result, and no more, so memory is bounded. The first exception, of a call or of the iterable, ends the
+    window: calls that have not begun are dropped.
 
     Parameters
     ----------
     calls
-        What to run; consumed lazily, in the caller's thread.
+        Functions to run; the iterable is consumed lazily, in the caller's thread.
     in_flight
         Calls that may run at the same time.
     stop
-        Set when the window ends, however it ends: lets calls that are still waiting give up early.
+        Set when the window ends, however it ends, so that calls that still wait give up.
+
+    Examples
+    --------
+    >>> list(ordered_window((lambda n=n: n * n for n in range(4)), in_flight=2))
+    [0, 1, 4, 9]
     """
     pool = ThreadPoolExecutor(max_workers=in_flight, thread_name_prefix="rpc")
     taken: deque[Future[Result]] = deque()

@@ -20,7 +20,7 @@ Broke = Callable[[], bool]
 
 
 class Addresses(Protocol):
-    """Where the service is now, as a target that gRPC itself resolves."""
+    """The service's addresses now, as a target that gRPC itself resolves."""
 
     @property
     def authority(self) -> str | None:
@@ -28,16 +28,16 @@ class Addresses(Protocol):
         ...
 
     def target(self, timeout_seconds: float) -> str:
-        """Return the target; `NoAddressError` if there is none yet."""
+        """Return the target, waiting at most `timeout_seconds`; raises `NoAddressError` if there is none."""
         ...
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop following changes."""
         ...
 
 
 class _Fixed:
-    """A target that gRPC resolves, and watches, by itself."""
+    """A target that gRPC itself resolves and follows."""
 
     authority: str | None = None
 
@@ -52,7 +52,7 @@ class _Fixed:
 
 
 class _Channel:
-    """A channel, and how many calls run on it; closed when it is retired and the last of them has ended."""
+    """A channel and its number of running calls; a retired one is closed after its last call."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
@@ -61,11 +61,11 @@ class _Channel:
         self.retired = False
 
 
-class Pool:
-    """Gives each call the channel with the fewest calls on it; safe to use from many threads of one process.
+class ChannelPool:
+    """Lends each call the channel with the fewest calls; safe to use from many threads of one process.
 
-    gRPC's Python cannot be taught new name resolution. So where Kubernetes tells the addresses, a change of them opens
-    new channels to the new list; calls that run stay on the old ones, which close when the last of them has ended.
+    gRPC for Python has no custom name resolution. So if the addresses come from Kubernetes, a change opens new channels
+    to the new list; running calls stay on the old channels, which close after their last call.
 
     Parameters
     ----------
@@ -86,16 +86,16 @@ class Pool:
 
     @contextmanager
     def methods(self, timeout_seconds: float) -> Iterator[Methods]:
-        """Lend the service's methods for one call; `timeout_seconds` bounds the wait for the first address.
+        """Yield the service's methods for one call; `timeout_seconds` bounds the wait for the first address.
 
         Raises
         ------
         NoAddressError
-            If there is none, for now.
+            If there is none.
         ConfigError
             If a certificate's file or the Kubernetes configuration is unusable.
         ClientClosedError
-            If the pool is.
+            If the pool is closed.
         """
         target = self._addresses.target(timeout_seconds)
         with self._lock:
@@ -118,7 +118,7 @@ class Pool:
 
     @contextmanager
     def isolated_methods(self, timeout_seconds: float) -> Iterator[tuple[Methods, Broke]]:
-        """Lend methods for a call that may bring its server down; raises as `methods` and `isolated_channel` do."""
+        """Yield methods for a quarantined call; raises as `methods` and `isolated_channel` do."""
         target = self._addresses.target(timeout_seconds)
         with isolated_channel(target, self._config.tls, timeout_seconds, authority=self._addresses.authority) as (
             channel,
@@ -127,14 +127,14 @@ class Pool:
             yield pb_grpc.RelevanceServiceStub(channel), broke
 
     def close(self) -> None:
-        """Close all channels; calls that run are cancelled."""
+        """Close all channels; running calls are cancelled."""
         with self._lock:
             self._closed = True
             channels = [*self._channels, *self._retired]
             self._channels, self._retired = [], []
         self._addresses.close()
         for each in channels:
-            each.retired = False  # nobody closes it once more
+            each.retired = False  # not to be closed again
             each.channel.close()
 
     def _open(self, target: str) -> None:

@@ -1,7 +1,6 @@
-"""What a caller shows and trusts: certificates for TLS, and a bearer token that may change while it calls.
+"""Credentials of a client: certificates for TLS, and a bearer token that may change.
 
-Settings hold the names of files only, so that no secret travels with them, is printed with them or is logged; each
-process reads the files itself.
+Settings hold file names only, so that no secret is pickled, printed or logged; each process reads the files itself.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from grpc_client.errors import ConfigError
 
 
 def channel_credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
-    """Read the files and make the credentials of a channel.
+    """Return the credentials of a channel, read from the files.
 
     Raises
     ------
@@ -27,7 +26,7 @@ def channel_credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
 
 
 class BearerToken:
-    """The token in a file's first line; read when it is first needed, and again when a server no longer takes it.
+    """The token in a file's first line; read at the first use, and again when a server rejects it.
 
     Parameters
     ----------
@@ -45,19 +44,19 @@ class BearerToken:
         Raises
         ------
         ConfigError
-            If the file cannot be read or holds none.
+            If the file cannot be read or holds no token.
         """
         if self._token is None:
             self._token = self._read()
         return self._token
 
     def has_changed(self, refused: str) -> bool:
-        """Read the file again, and say whether the token is another one than the one that was `refused`.
+        """Read the file again, and return whether its token differs from `refused`.
 
         Raises
         ------
         ConfigError
-            If the file cannot be read or holds none.
+            If the file cannot be read or holds no token.
         """
         self._token = self._read()
         return self._token != refused

@@ -1,12 +1,11 @@
-"""Where a Kubernetes service is: its EndpointSlices, listed once and watched from then on.
+"""The addresses of a Kubernetes service: its EndpointSlices, listed once, then watched.
 
-A target `k8s:///NAMESPACE/SERVICE:PORT` names them; PORT is the port's name in the Service, or its number in the pod.
-It needs `list` and `watch` on `endpointslices` in that namespace and nothing else. Against `dns:///` it has two
-things: a new replica is known within a second, not with the next connection's age; and the Service need not be
-headless.
+The target is `k8s:///NAMESPACE/SERVICE:PORT`; PORT is the port's name in the Service, or its number in the pod. The
+rights needed are `list` and `watch` on `endpointslices` in that namespace. Compared with `dns:///`, a new replica is
+known within a second, not at the next look-up of the name; and the Service need not be headless.
 
-What goes wrong on the way changes no address: while the API server is away or refuses, calls go where they went. A
-watch that is told "410 Gone", because the server has forgotten the version that it began with, begins with a new list.
+Errors change no address: while the API server is away or refuses, calls go to the last known addresses. A watch that
+ends with "410 Gone", because the server no longer has the version that it began with, begins again with a list.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _SCHEME = "k8s:"
 _WATCH_SECONDS = 300
-# An API server sends a bookmark about once a minute; silence for longer means that the connection is dead.
+# An API server sends a bookmark about once a minute; longer silence means that the connection is dead.
 _SILENCE_SECONDS = 90.0
 _GONE = 410
 _REFUSED = frozenset({401, 403})
@@ -38,14 +37,21 @@ Slice = Mapping[str, Any]
 
 
 def target_of(slices: Iterable[Slice], port: str) -> str:
-    """Return the gRPC target of all ready endpoints, in a fixed order; empty if there are none.
+    """Return the gRPC target of all ready endpoints in a fixed order, or "" if there are none.
 
     Parameters
     ----------
     slices
-        EndpointSlices as JSON has them.
+        EndpointSlices as JSON objects.
     port
         A port's name or number.
+
+    Examples
+    --------
+    >>> endpoints = [{"addresses": ["10.0.0.2"]}, {"addresses": ["10.0.0.1"], "conditions": {"ready": True}}]
+    >>> ports = [{"name": "grpc", "port": 8001}]
+    >>> target_of([{"addressType": "IPv4", "ports": ports, "endpoints": endpoints}], "grpc")
+    'ipv4:10.0.0.1:8001,10.0.0.2:8001'
     """
     found: dict[str, set[str]] = {"IPv4": set(), "IPv6": set()}
     for each in slices:
@@ -54,7 +60,7 @@ def target_of(slices: Iterable[Slice], port: str) -> str:
         if addresses is None or number is None:
             continue
         for endpoint in each.get("endpoints") or ():
-            # "ready" may be missing, which means that it is not known, and counts as ready.
+            # A missing "ready" means unknown, which counts as ready.
             if (endpoint.get("conditions") or {}).get("ready") is not False:
                 addresses.update(f"{_host(address)}:{number}" for address in endpoint["addresses"][:1])
     for kind, scheme in (("IPv4", "ipv4"), ("IPv6", "ipv6")):
@@ -75,7 +81,7 @@ def _host(address: str) -> str:
 
 
 class EndpointSlices:
-    """Follows one service's addresses on a thread of its own, which starts with the first question.
+    """Follows one service's addresses on a thread, which starts with the first call of `target`.
 
     Parameters
     ----------
@@ -99,44 +105,44 @@ class EndpointSlices:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._watch: Any = None
-        self._heard = threading.Event()  # a list has come, or the first try has failed
+        self._first_answer = threading.Event()  # the first list has come, or failed
         self._slices: dict[str, Slice] = {}
         self._version = ""
-        self._trouble: Exception | None = None
+        self._error: Exception | None = None
         self._published, self._published_at = "", float("-inf")
 
     @staticmethod
     def understands(target: str) -> bool:
-        """Tell whether a target is meant for this class."""
+        """Return whether a target is of this kind."""
         return target.startswith(_SCHEME)
 
     def target(self, timeout_seconds: float) -> str:
-        """Return the gRPC target of what is ready now; the first time, wait for the list.
+        """Return the gRPC target of the ready endpoints; the first call waits for the list, `timeout_seconds` at most.
 
         Raises
         ------
         NoAddressError
-            If nothing is ready, or no API server answers, and there was no address before.
+            If nothing is ready, or no API server answers, and no address was known before.
         ConfigError
-            If the API server will not tell, or there is no way to one.
+            If the API server refuses, or no configuration leads to one.
         """
         self._start()
-        self._heard.wait(timeout_seconds)
+        self._first_answer.wait(timeout_seconds)
         with self._lock:
             now = time.monotonic()
             if not self._published or now - self._published_at >= _SETTLE_SECONDS:
                 target = target_of(self._slices.values(), self._port)
                 if target != self._published:
-                    # Nobody left is no better than those who were there last: some may come back.
+                    # Without ready endpoints the last addresses stay in use: some may come back.
                     self._published, self._published_at = target or self._published, now
             if self._published:
                 return self._published
-            if isinstance(self._trouble, ConfigError):
-                raise self._trouble
-            raise NoAddressError(str(self._trouble or f"{self._name} has no ready endpoint with port {self._port}"))
+            if isinstance(self._error, ConfigError):
+                raise self._error
+            raise NoAddressError(str(self._error or f"{self._name} has no ready endpoint with port {self._port}"))
 
     def close(self) -> None:
-        """Stop following; does not wait for the thread."""
+        """Stop following changes, without waiting for the thread."""
         self._stop.set()
         watch = self._watch
         if watch is not None:
@@ -166,14 +172,14 @@ class EndpointSlices:
                     self._list(api)
                 began = time.monotonic()
                 self._follow_changes(api)
-                # A stream that ends at once would otherwise be opened without pause.
+                # A stream that ends at once must not be opened again without a pause.
                 failures = 0 if time.monotonic() - began > _SETTLE_SECONDS else failures + 1
             except ApiException as error:
                 failures = self._refused(error, failures)
             except (HTTPError, OSError) as error:
                 failures += 1
                 self._note(NoAddressError(f"no Kubernetes API server answers: {kubernetes_api.reason(error)}"))
-            except Exception as error:  # the thread must live on, whatever the server sends
+            except Exception as error:  # the thread must survive whatever the server sends
                 failures += 1
                 self._version = ""
                 self._note(NoAddressError(f"the Kubernetes API server's answer is not understood: {error!r}"))
@@ -193,8 +199,8 @@ class EndpointSlices:
         with self._lock:
             self._slices = {each["metadata"]["name"]: each for each in slices}
             self._version = answer.metadata.resource_version
-            self._trouble = None
-        self._heard.set()
+            self._error = None
+        self._first_answer.set()
 
     def _follow_changes(self, api: Any) -> None:
         from kubernetes.watch import Watch
@@ -214,7 +220,7 @@ class EndpointSlices:
                 return
             each = event["raw_object"]
             with self._lock:
-                self._trouble = None
+                self._error = None
                 self._version = each["metadata"]["resourceVersion"]
                 if event["type"] == "DELETED":
                     self._slices.pop(each["metadata"]["name"], None)
@@ -240,10 +246,10 @@ class EndpointSlices:
             self._note(NoAddressError(f"the Kubernetes API server answered {error.status}: {why}"))
         return failures + 1
 
-    def _note(self, trouble: Exception) -> None:
+    def _note(self, error: Exception) -> None:
         with self._lock:
-            first = self._trouble is None and bool(self._slices) and not self._stop.is_set()
-            self._trouble = trouble
+            first = self._error is None and bool(self._slices) and not self._stop.is_set()
+            self._error = error
         if first:
-            log.warning("the addresses of %s are not followed for now: %s", self._name, trouble)
-        self._heard.set()
+            log.warning("the addresses of %s are not followed for now: %s", self._name, error)
+        self._first_answer.set()

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from qtr_runtime import logs
+from qtr_runtime.terminal import duration
 from spark_jobs.progress.rate import RateSnapshot
 from spark_jobs.progress.spark_status import Tasks
 from spark_jobs.progress.task_metrics import TaskTotals
@@ -117,13 +118,3 @@ def _facts(tasks: Tasks, reading: RateSnapshot | None, work: TaskTotals) -> Iter
         yield f"{work.in_flight} in flight"
     if work.retries:
         yield f"{work.retries:,} {'retry' if work.retries == 1 else 'retries'}"
-
-
-def duration(seconds: float) -> str:
-    """Write a time for a person: `12.3 s`, `4 min 05 s`, `2 h 10 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

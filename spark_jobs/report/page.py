@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from string import Template
 
-from spark_jobs.progress.display import duration
+from qtr_runtime.terminal import duration
 from spark_jobs.quality.gates import State
 from spark_jobs.report import performance_sections, quality_sections, sample_sections
 from spark_jobs.report.charts import bar

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spark_jobs.progress.display import duration
+from qtr_runtime.terminal import duration
 from spark_jobs.report.charts import bar, over_time
 from spark_jobs.report.components import card, num_head
 from spark_jobs.report.html import Markup, tag

@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grpc_client import ModelInfo
-from qtr_runtime.terminal import escape_control
-from spark_jobs.progress.display import duration
+from qtr_runtime.terminal import duration, escape_control
 from spark_jobs.progress.rate import Point
 from spark_jobs.progress.spark_status import Partitions
 from spark_jobs.quality.baseline import Baseline

@@ -113,10 +113,10 @@ def _result_columns(answer: BatchScores, info: ModelInfo, scored_at: datetime) -
     labels: list[int | None] = list(answer.labels)
     statuses: pa.Array = pa.repeat(OK, rows)
     errors: pa.Array = pa.nulls(rows, pa.string())
-    if answer.failures:
-        for row in answer.failures:
+    if answer.errors:
+        for row in answer.errors:
             scores[row] = labels[row] = None
-        found = [answer.failures.get(row) for row in range(rows)]
+        found = [answer.errors.get(row) for row in range(rows)]
         statuses = pa.array([failure.code if failure else OK for failure in found], pa.string())
         errors = pa.array([failure.reason if failure else None for failure in found], pa.string())
     yield pa.array(scores, pa.float32())

@@ -29,7 +29,7 @@ from grpc_client import (
     RequestRejectedError,
     ResponseMismatchError,
     RetryPolicy,
-    RowFailure,
+    RowError,
     ServerFaultError,
     TargetUnavailableError,
 )
@@ -78,7 +78,7 @@ def test_batch_is_scored_row_by_row_and_by_index(scene: Scene) -> None:
 def test_row_failures_are_reported_by_row(scene: Scene) -> None:
     _, client = scene()
     answer = client.score_batch(["a", " ", "b"], ["x", "y", ""])
-    assert {row: (failure.code, failure.reason) for row, failure in answer.failures.items()} == {
+    assert {row: (error.code, error.reason) for row, error in answer.errors.items()} == {
         1: ("INVALID_ARGUMENT", "query is empty"),
         2: ("INVALID_ARGUMENT", "title is empty"),
     }
@@ -88,11 +88,11 @@ def test_score_answers_every_title(scene: Scene) -> None:
     server, client = scene(priority="interactive")
     answer = client.score("kettle", ["kettle 2 l", ""])
     good, bad = answer.titles
-    assert (good.title, good.score, good.failure) == ("kettle 2 l", score_of("kettle", "kettle 2 l"), None)
+    assert (good.title, good.score, good.error) == ("kettle 2 l", score_of("kettle", "kettle 2 l"), None)
     assert good.label in {"irrelevant", "relevant"}
     assert (bad.score, bad.label) == (None, None)
-    assert bad.failure is not None
-    assert bad.failure.reason == "title is empty"
+    assert bad.error is not None
+    assert bad.error.reason == "title is empty"
     assert server.next_call("Score")["metadata"]["x-priority"] == "interactive"
 
 
@@ -137,7 +137,7 @@ def test_closing_ends_a_call_that_runs_and_one_that_waits(scene: Scene) -> None:
             running = pool.submit(score_pairs, client)
             server.next_call()
             client.close()
-            with pytest.raises(ClientClosedError, match="nobody waits for it any more"):
+            with pytest.raises(ClientClosedError, match="its client or its window was closed"):
                 running.result(10)
 
 
@@ -279,10 +279,10 @@ def test_rows_on_which_the_server_fails_are_found_and_only_they_fail(scene: Scen
     server, client = scene(server={"poison": {f"poison {row}": "INTERNAL" for row in poisoned}})
     distinct = sorted(set(titles))
     answer = client.score_batch(["q"], distinct, [0] * 15, [distinct.index(title) for title in titles])
-    assert set(answer.failures) == poisoned
+    assert set(answer.errors) == poisoned
     for row, title in enumerate(titles):
         if row in poisoned:
-            assert answer.failures[row] == RowFailure(FAILED, "the server fails on this row alone: INTERNAL")
+            assert answer.errors[row] == RowError(FAILED, "the server fails on this row alone: INTERNAL")
         else:
             assert answer.scores[row] == score_of("q", title)
     assert (client.stats().rows, client.stats().failed_rows) == (15, len(poisoned))
@@ -293,7 +293,7 @@ def test_rows_on_which_the_server_fails_are_found_and_only_they_fail(scene: Scen
 def test_a_batch_of_nothing_but_poison_has_no_model(scene: Scene) -> None:
     _, client = scene(server={"poison": {"p": "UNKNOWN"}})
     answer = client.score_batch(["a", "b"], ["p", "p"])
-    assert (answer.model, set(answer.failures)) == (None, {0, 1})
+    assert (answer.model, set(answer.errors)) == (None, {0, 1})
 
 
 @pytest.mark.parametrize(("ratio", "allowed"), [(0.0, 0), (0.01, 100), (0.6, 100)])
@@ -303,7 +303,7 @@ def test_too_many_failed_rows_end_it(scene: Scene, ratio: float, allowed: int) -
     if good:
         client.score_batch(["q"] * good, ["t"] * good)
     with pytest.raises(
-        ServerFaultError, match=rf"failed on {allowed + 1} of {good + allowed + 1} rows, more than the .*% that may be"
+        ServerFaultError, match=rf"failed on {allowed + 1} of {good + allowed + 1} rows, more than the .*% allowed"
     ):
         for _ in range(allowed + 1):
             client.score_batch(["q"], ["p"])
@@ -328,7 +328,7 @@ def test_a_row_that_kills_the_server_is_found_among_innocent_ones(scene: Scene) 
         for row, title in enumerate(asked):
             if title == "deadly":
                 reason = "the server's connection breaks whenever it has this row"
-                assert answer.failures == {row: RowFailure(FAILED, reason)}
+                assert answer.errors == {row: RowError(FAILED, reason)}
             else:
                 assert answer.scores[row] == score_of("q", title)
     assert stats.failed_rows == 1
@@ -366,7 +366,7 @@ def test_a_batch_that_is_too_large_is_halved(scene: Scene, rows: int) -> None:
         ),
     ):
         assert list(answer.scores)[:-1] == expected[:-1]
-        assert list(answer.failures) == [rows - 1]
+        assert list(answer.errors) == [rows - 1]
     sizes = [call["rows"] for call in server.finished_calls() if call["method"] == "ScoreBatch"]
     assert max(sizes) == rows
     assert sum(size for size in sizes if size <= 2) == 2 * rows
@@ -375,7 +375,7 @@ def test_a_batch_that_is_too_large_is_halved(scene: Scene, rows: int) -> None:
 def test_a_single_row_that_is_too_large_fails_alone(scene: Scene) -> None:
     _, client = scene(server={"too_large_above": 0})
     answer = client.score_batch(["a"], ["b"])
-    assert answer.failures == {0: RowFailure(FAILED, "the row alone is larger than a message may be")}
+    assert answer.errors == {0: RowError(FAILED, "the row alone is larger than a message may be")}
 
 
 def test_the_limit_follows_refusals_and_answers(scene: Scene) -> None:
@@ -492,8 +492,8 @@ def test_the_real_server_agrees_with_the_contract(start_server: Callable[..., Se
         assert len(info.labels) >= 2
         answer = client.score_batch(["usb cable", "kettle", ""], ["usb c cable", "usb c cable", "x"])
         assert answer.model == info.ref
-        assert list(answer.failures) == [2]
-        assert answer.failures[2].code == "INVALID_ARGUMENT"
+        assert list(answer.errors) == [2]
+        assert answer.errors[2].code == "INVALID_ARGUMENT"
         alone = client.score("usb cable", ["usb c cable"])
         assert alone.titles[0].score == pytest.approx(answer.scores[0], abs=1e-5)
         with pytest.raises(RequestRejectedError, match="INVALID_ARGUMENT"):
@@ -514,12 +514,12 @@ def test_a_refusal_by_a_lower_limit_than_promised_is_no_word_of_the_models(
             for index in ([0, 1, 2, 3], []):
                 queries = ["kettle"] if index else ["kettle"] * 4
                 answer = client.score_batch(queries, titles, [0] * len(index), index)
-                found.append({row: failure.code for row, failure in answer.failures.items()})
+                found.append({row: error.code for row, error in answer.errors.items()})
             assert client.stats().failed_rows == (2 if promised == 8192 else 0)
             assert client.stats().rows == 8
     own = {1: "INVALID_ARGUMENT", 2: "INVALID_ARGUMENT"}
     assert found == [own] * 4 + [{1: "FAILED", 2: "INVALID_ARGUMENT"}] * 2
-    assert answer.failures[1].reason == "this server takes texts of 200 bytes, others of the same target 8192"
+    assert answer.errors[1].reason == "this server takes texts of 200 bytes, others of the same target 8192"
 
 
 def test_a_text_that_cannot_be_sent_is_one_sentence() -> None:

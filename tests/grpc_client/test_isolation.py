@@ -13,7 +13,7 @@ from grpc_client import FAILED, ClientError, ModelRef, ResponseMismatchError, Se
 from grpc_client.errors import MessageTooLargeError, RequestRejectedError, ServerDiedError
 from grpc_client.isolation import ALONE, WHOLE, FaultPolicy, score_isolating
 from grpc_client.pair_batch import PairBatch
-from grpc_client.results import BatchScores, RowFailure
+from grpc_client.results import BatchScores, RowError
 
 MODEL = ModelRef("m", "1")
 
@@ -25,9 +25,9 @@ class Service:
         self.bad, self.error = bad, error
         self.sent: list[tuple[int, FaultPolicy]] = []
 
-    def __call__(self, columns: PairBatch, tolerance: FaultPolicy) -> BatchScores:
-        self.sent.append((columns.rows, tolerance))
-        rows = [int(query) for query in columns.queries]
+    def __call__(self, batch: PairBatch, policy: FaultPolicy) -> BatchScores:
+        self.sent.append((batch.rows, policy))
+        rows = [int(query) for query in batch.queries]
         if self.bad.intersection(rows):
             raise self.error()
         return BatchScores([row / 1000 for row in rows], [0] * len(rows), {}, MODEL)
@@ -37,7 +37,7 @@ def fault() -> ServerFaultError:
     return ServerFaultError("it failed (request id 7)", "INTERNAL")
 
 
-def columns(rows: int) -> PairBatch:
+def batch(rows: int) -> PairBatch:
     return PairBatch([str(row) for row in range(rows)], ["t"] * rows)
 
 
@@ -45,9 +45,9 @@ def columns(rows: int) -> PairBatch:
 def test_exactly_the_rows_at_fault_have_no_score(rows: int, bad: set[int]) -> None:
     told: list[str] = []
     service = Service(bad, fault)
-    answer = score_isolating(columns(rows), service, told.append)
+    answer = score_isolating(batch(rows), service, told.append)
     at_fault = {row for row in bad if row < rows}
-    assert set(answer.failures) == at_fault
+    assert set(answer.errors) == at_fault
     for row, score in enumerate(answer.scores):
         assert math.isnan(score) if row in at_fault else score == row / 1000
     assert len(told) == len(at_fault)
@@ -67,8 +67,8 @@ def test_exactly_the_rows_at_fault_have_no_score(rows: int, bad: set[int]) -> No
     ],
 )
 def test_the_reason_says_what_was_seen(error: Callable[[], ClientError], reason: str) -> None:
-    answer = score_isolating(columns(4), Service({2}, error), lambda _: None)
-    assert answer.failures == {2: RowFailure(FAILED, reason)}
+    answer = score_isolating(batch(4), Service({2}, error), lambda _: None)
+    assert answer.errors == {2: RowError(FAILED, reason)}
 
 
 @pytest.mark.parametrize(
@@ -82,28 +82,28 @@ def test_the_reason_says_what_was_seen(error: Callable[[], ClientError], reason:
 def test_what_is_not_the_rows_doing_ends_it_unhalved(error: Callable[[], ClientError]) -> None:
     service = Service({0}, error)
     with pytest.raises(type(error())):
-        score_isolating(columns(8), service, lambda _: None)
+        score_isolating(batch(8), service, lambda _: None)
     assert [rows for rows, _ in service.sent] == [8]
 
 
 def test_only_parts_of_a_batch_that_broke_its_connection_are_suspects() -> None:
     service = Service({0}, lambda: ServerDiedError("gone", "UNAVAILABLE"))
-    score_isolating(columns(4), service, lambda _: None)
+    score_isolating(batch(4), service, lambda _: None)
     assert service.sent[0] == (4, WHOLE)
-    assert {tolerance.suspect for _, tolerance in service.sent[1:]} == {True}
-    assert {tolerance.deaths for rows, tolerance in service.sent[1:] if rows > 1} == {1}
-    assert {tolerance.deaths for rows, tolerance in service.sent[1:] if rows == 1} == {ALONE.deaths}
+    assert {policy.quarantined for _, policy in service.sent[1:]} == {True}
+    assert {policy.deaths for rows, policy in service.sent[1:] if rows > 1} == {1}
+    assert {policy.deaths for rows, policy in service.sent[1:] if rows == 1} == {ALONE.deaths}
     service = Service({0}, fault)
-    score_isolating(columns(4), service, lambda _: None)
-    assert not any(tolerance.suspect for _, tolerance in service.sent)
+    score_isolating(batch(4), service, lambda _: None)
+    assert not any(policy.quarantined for _, policy in service.sent)
 
 
 def test_suspicion_ends_with_the_batch() -> None:
     service = Service({0}, lambda: ServerDiedError("gone", "UNAVAILABLE"))
-    score_isolating(columns(2), service, lambda _: None)
+    score_isolating(batch(2), service, lambda _: None)
     service.bad = set()
     service.sent.clear()
-    score_isolating(columns(2), service, lambda _: None)
+    score_isolating(batch(2), service, lambda _: None)
     assert service.sent == [(2, WHOLE)]
 
 
@@ -112,7 +112,7 @@ def test_whoever_counts_failed_rows_may_end_it() -> None:
         raise ServerFaultError("too many rows failed")
 
     with pytest.raises(ServerFaultError, match="too many rows failed"):
-        score_isolating(columns(8), Service({3}, fault), enough)
+        score_isolating(batch(8), Service({3}, fault), enough)
 
 
 def test_halves_scored_by_two_models_are_not_joined() -> None:
@@ -124,4 +124,4 @@ def test_halves_scored_by_two_models_are_not_joined() -> None:
         return BatchScores([0.5] * part.rows, [0] * part.rows, {}, next(models))
 
     with pytest.raises(ResponseMismatchError, match="scored by m 1 and m 2"):
-        score_isolating(columns(4), send, lambda _: None)
+        score_isolating(batch(4), send, lambda _: None)

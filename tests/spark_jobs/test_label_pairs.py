@@ -121,8 +121,8 @@ def test_every_row_is_published_once_with_its_score_or_its_reason(
                 alone = client.score(str(query), [str(title)]).titles[0]
                 expected = (
                     (pytest.approx(alone.score, abs=1e-5), alone.label, "OK", None)
-                    if alone.failure is None
-                    else (None, None, alone.failure.code, alone.failure.reason)
+                    if alone.error is None
+                    else (None, None, alone.error.code, alone.error.reason)
                 )
             assert (row["score"], row["label"], row["status"], row["error"]) == expected
             assert (row["model_name"], row["model_version"]) == (info.ref.name, info.ref.version)

@@ -10,7 +10,6 @@ import pytest
 
 from distillation.__main__ import main
 from distillation.pipeline.fingerprint import code_digest
-from distillation.pipeline.progress import clock
 from distillation.pipeline.workspace import begin, finish, locked, read_record
 from distillation.recipe.recipe import recipe_path
 from distillation.steps import graph
@@ -205,11 +204,6 @@ def test_the_code_behind_a_step_is_in_its_key(monkeypatch: pytest.MonkeyPatch, t
     assert code_digest("distillation.data.a") == first
     (package / "b.py").write_text("x = 2\n")
     assert code_digest("distillation.data.a") != first
-
-
-@pytest.mark.parametrize(("seconds", "said"), [(3.21, "3.2 s"), (185, "3:05 min"), (7260, "2:01 h")])
-def test_durations_are_told_as_people_do(seconds: float, said: str) -> None:
-    assert clock(seconds) == said
 
 
 def test_what_is_printed_off_a_terminal_are_plain_lines(shop: Shop, capsys: Any) -> None:

@@ -1,4 +1,4 @@
-"""The gate: no more than the limit, older calls first, and one that is alone is alone."""
+"""The limiter: no more than the limit, older calls first, and one that is alone is alone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ NEVER = threading.Event()
 
 def test_many_threads_never_exceed_the_limit_and_it_grows_to_its_most() -> None:
     limit = AimdLimit(6)
-    gate = ConcurrencyLimiter(limit)
+    limiter = ConcurrencyLimiter(limit)
     lock = threading.Lock()
     running, most, excess = 0, 0, 0
 
     def call(number: int) -> None:
         nonlocal running, most, excess
-        with gate.passage(gate.turn(), NEVER, alone=number % 50 == 49) as passage:
+        with limiter.permit(limiter.ticket(), NEVER, alone=number % 50 == 49) as permit:
             with lock:
                 running += 1
                 most = max(most, running)
@@ -31,7 +31,7 @@ def test_many_threads_never_exceed_the_limit_and_it_grows_to_its_most() -> None:
             threading.Event().wait(0.001)
             with lock:
                 running -= 1
-            passage.outcome = Outcome.ANSWERED
+            permit.outcome = Outcome.SUCCESS
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(call, range(400)))
@@ -39,21 +39,21 @@ def test_many_threads_never_exceed_the_limit_and_it_grows_to_its_most() -> None:
 
 
 def test_a_repeated_call_goes_before_those_that_came_later() -> None:
-    gate = ConcurrencyLimiter(AimdLimit(1))
+    limiter = ConcurrencyLimiter(AimdLimit(1))
     order: list[str] = []
-    old = gate.turn()
+    old = limiter.ticket()
     ready = threading.Barrier(3)
 
-    def wait(name: str, turn: int) -> None:
+    def wait(name: str, ticket: int) -> None:
         ready.wait(10)
-        with gate.passage(turn, NEVER):
+        with limiter.permit(ticket, NEVER):
             order.append(name)
 
     with ThreadPoolExecutor(2) as pool:
-        with gate.passage(gate.turn(), NEVER):
-            waiting = [pool.submit(wait, "new", gate.turn()), pool.submit(wait, "old", old)]
+        with limiter.permit(limiter.ticket(), NEVER):
+            waiting = [pool.submit(wait, "new", limiter.ticket()), pool.submit(wait, "old", old)]
             ready.wait(10)
-            while len(gate._waiting) < 2:
+            while len(limiter._waiting) < 2:
                 threading.Event().wait(0.001)
         for each in waiting:
             each.result(10)
@@ -61,17 +61,17 @@ def test_a_repeated_call_goes_before_those_that_came_later() -> None:
 
 
 def test_stopping_ends_the_wait() -> None:
-    gate = ConcurrencyLimiter(AimdLimit(1))
+    limiter = ConcurrencyLimiter(AimdLimit(1))
     stop = threading.Event()
-    with gate.passage(gate.turn(), NEVER), ThreadPoolExecutor(1) as pool:
+    with limiter.permit(limiter.ticket(), NEVER), ThreadPoolExecutor(1) as pool:
 
         def wait() -> None:
-            with gate.passage(gate.turn(), stop):
+            with limiter.permit(limiter.ticket(), stop):
                 pass
 
         waiting = pool.submit(wait)
         stop.set()
         with pytest.raises(ClientClosedError):
             waiting.result(10)
-    with gate.passage(gate.turn(), NEVER):  # whoever gave up does not stand in the way
+    with limiter.permit(limiter.ticket(), NEVER):  # whoever gave up does not stand in the way
         pass

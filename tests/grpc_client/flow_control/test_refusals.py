@@ -55,7 +55,7 @@ def test_what_says_nothing_about_the_rows_is_repeated_whole(ending: Ending) -> N
     with Http2Server(*[ending] * 4) as server, RelevanceClient(ClientConfig(server.address, retry=QUICK)) as client:
         answer = client.score_batch(QUERIES, TITLES)
         stats = client.stats()
-    assert (list(answer.scores), answer.failures) == (SCORES, {})
+    assert (list(answer.scores), answer.errors) == (SCORES, {})
     assert server.rows == [3] * 5
     assert stats.refused >= 1  # gRPC repeats some by itself
     assert (stats.timeouts, stats.failed_rows) == (0, 0)
@@ -111,6 +111,6 @@ def test_only_a_fault_that_the_service_admits_is_looked_for_in_the_rows() -> Non
     admitted = status(13, "internal error", ("x-fault", "service"))
     with Http2Server(*[admitted] * 4) as server, RelevanceClient(ClientConfig(server.address, retry=QUICK)) as client:
         answer = client.score_batch(QUERIES, TITLES)
-    assert list(answer.failures) == [0]
+    assert list(answer.errors) == [0]
     assert list(answer.scores)[1:] == SCORES[1:]
     assert server.rows == [3, 1, 1, 1, 2]

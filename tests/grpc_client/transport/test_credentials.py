@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from grpc_client import (
     TargetUnavailableError,
     TlsFiles,
 )
+from grpc_client.transport.credentials import BearerToken, channel_credentials
 from tests.support.certificates import Authority, replace
 from tests.support.kubernetes_api import KubernetesApi
 from tests.support.server_process import ServerProcess
@@ -27,6 +29,34 @@ StartServer = Callable[..., ServerProcess]
 OLD = "old-token-0123456789abcdef"
 NEW = "new-token-0123456789abcdef"
 QUICK = RetryPolicy(budget_seconds=3, initial_backoff_seconds=0.01, max_backoff_seconds=0.05)
+
+
+def test_a_token_is_read_once_and_again_after_a_refusal(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{OLD}\ncomment\n")
+    token = BearerToken(str(file))
+    assert token.value() == OLD
+    assert not token.has_changed(OLD)
+    file.write_text(NEW)
+    assert token.value() == OLD
+    assert token.has_changed(OLD)
+    assert token.value() == NEW
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", "t\u00f6ken".encode()])
+def test_a_file_without_a_token_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{re.escape(str(file))} holds no token"):
+        BearerToken(str(file)).value()
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    missing = tmp_path / "ca.crt"
+    with pytest.raises(ConfigError, match=f"{re.escape(str(missing))} cannot be read: No such file"):
+        channel_credentials(TlsFiles(ca=str(missing)))
+    with pytest.raises(ConfigError, match=f"{re.escape(str(missing))} cannot be read: No such file"):
+        BearerToken(str(missing)).value()
 
 
 class Secured:

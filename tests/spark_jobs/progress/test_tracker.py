@@ -16,7 +16,7 @@ from rich.console import Console
 from grpc_client import ClientConfig
 from qtr_runtime import logs
 from qtr_runtime.log_writer import LogWriter
-from spark_jobs.progress.display import ProgressBar, ProgressLog, duration
+from spark_jobs.progress.display import ProgressBar, ProgressLog
 from spark_jobs.progress.rate import RateSnapshot
 from spark_jobs.progress.spark_status import SparkStatus, Tasks
 from spark_jobs.progress.task_metrics import TaskTotals
@@ -176,11 +176,3 @@ def test_sparks_own_count_of_rows(spark: SparkSession, tmp_path: Path) -> None:
     assert SparkStatus(spark).rows_scored("score") == 0  # an earlier run of the session
     assert status.rows_scored("read") == 0
     assert status.partitions("nothing of this name") is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.04, "0.0 s"), (9.96, "10.0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (245, "4 min 05 s"), (7800, "2 h 10 min")],
-)
-def test_durations_for_a_person(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
