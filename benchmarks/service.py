@@ -25,7 +25,7 @@ from benchmarks.changes import bundle_swap, certificate_reload, rolling_restart
 from benchmarks.measured_server import Server, server
 from benchmarks.results_file import Figure, add_json_flag, write_result
 from benchmarks.scorer_speed import as_columns, read_pairs
-from qtr.load_generator import Load, Measured, Pair, batch_request, percentile, run
+from qtr.load_generator import Load, LoadResult, Pair, batch_request, percentile, run
 from relevance_model import Bundle, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
@@ -82,11 +82,11 @@ async def send_all(address: str, requests: list[pb.ScoreBatchRequest], in_flight
         await asyncio.gather(*(caller() for _ in range(in_flight)))
 
 
-def _latency(name: str, measured: Measured) -> list[Figure]:
-    p50, p99 = (percentile(measured.single_latencies, share) for share in (0.5, 0.99))
+def _latency(name: str, measured: LoadResult) -> list[Figure]:
+    p50, p99 = (percentile(measured.interactive_latencies, share) for share in (0.5, 0.99))
     print(
         f"{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {measured.calls_per_second:,.0f} single calls/s, "
-        f"{measured.pairs_per_second:,.0f} bulk pairs/s, failures {measured.failures or 'none'}"
+        f"{measured.pairs_per_second:,.0f} bulk pairs/s, failures {measured.errors or 'none'}"
     )
     return _percentiles(name, p50, p99)
 
@@ -113,7 +113,7 @@ def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> 
     messages = [pb.ScoreRequest(query=query, titles=[title]).SerializeToString() for query, title in pairs]
     with server() as one:
         figures = _latency(
-            f"{name}, grpc.aio", run(one.address, pairs, Load(0, single_callers=callers, seconds=seconds))
+            f"{name}, grpc.aio", run(one.address, pairs, Load(0, interactive_callers=callers, seconds=seconds))
         )
         minimal_client.call(one.address, _SCORE, messages, in_flight=callers, seconds=1)
         before, answered = one.cpu(), one.answered("Score")
@@ -133,7 +133,7 @@ def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> 
 def mixed(pairs: list[Pair], seconds: float) -> list[Figure]:
     """Let a person ask while a nightly run saturates the server."""
     with server() as one:
-        load = Load(bulk_callers=8, rows=CALL_ROWS, single_callers=1, pause=0.02, seconds=seconds)
+        load = Load(bulk_callers=8, rows=CALL_ROWS, interactive_callers=1, pause_seconds=0.02, seconds=seconds)
         return _latency("person beside a nightly run", run(one.address, pairs, load))
 
 
@@ -157,7 +157,9 @@ def overload(pairs: list[Pair], seconds: float) -> list[Figure]:
         watcher.start()
         offered = asyncio.run(_offer(one.address, pairs, rate, seconds))
         watcher.join()
-        after = run(one.address, pairs, Load(bulk_callers=8, rows=CALL_ROWS, warm_up=0.2, seconds=3)).pairs_per_second
+        after = run(
+            one.address, pairs, Load(bulk_callers=8, rows=CALL_ROWS, warm_up_seconds=0.2, seconds=3)
+        ).pairs_per_second
     good = offered.codes["OK"] * CALL_ROWS / seconds
     print(
         f"overload: peak {peak:,.0f} pairs/s; offered {rate * CALL_ROWS:,.0f}, goodput {good:,.0f} "

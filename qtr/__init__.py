@@ -1,1 +1,1 @@
-"""The `qtr` command, and the little that every program behind it shares."""
+"""The `qtr` command, and its programs `score`, `tune` and `plan`."""

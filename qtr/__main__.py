@@ -1,11 +1,11 @@
-"""The `qtr` command: one word chooses the program, which is imported only then."""
+"""The `qtr` command: the first word chooses the program, which is imported only then."""
 
 from __future__ import annotations
 
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
-    # With -m, the working folder comes first, where a file queue.py would be taken for the module of that name.
+    # With -m, the working folder is searched first: a file queue.py there would hide the module of that name.
     sys.path.append(sys.path.pop(0))
 
 import importlib
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Program(NamedTuple):
-    """A program behind `qtr`: where its `main(argv) -> int` is, what it needs and what it does."""
+    """A program of `qtr`: the module of its `main(argv) -> int`, the extra that it needs, and a summary."""
 
     module: str
     extra: str
@@ -23,22 +23,22 @@ class Program(NamedTuple):
 
 PROGRAMS = {
     "serve": Program("grpc_server.__main__", "server", "serve a model bundle over gRPC"),
-    "label": Program("spark_jobs.label_pairs", "spark", "label a night of (query, title) rows with Spark"),
+    "label": Program("spark_jobs.label_pairs", "spark", "label (query, title) rows with Spark"),
     "tune": Program("qtr.tune", "server", "find the best settings of serve on this machine"),
-    "plan": Program("qtr.plan", "server", "say how long a night takes, and how many replicas it needs"),
+    "plan": Program("qtr.plan", "server", "forecast how long a run takes, and how many replicas it needs"),
     "score": Program("qtr.score", "server", "score one query against some titles"),
     "distill": Program("distillation.__main__", "distill", "train a student and export its bundle"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program that the first word names; return its exit status."""
+    """Run the program named by the first word; return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"-h", "--help"}:
         print(_usage())
         return 0 if words else 2
     if words[0] == "--version":
-        # Costs as much time as all the rest.
+        # This import takes as long as all the rest.
         from importlib.metadata import version
 
         print(f"qtr {version('qtr-relevance')}")

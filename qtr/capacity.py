@@ -1,8 +1,8 @@
-"""How long a night takes: the arithmetic of `qtr.plan`, which is that of a closed loop.
+"""The duration of a run: the arithmetic of `qtr.plan`, that of a closed loop.
 
-Executors x cores x in-flight limit is the number of calls that can be in flight. A replica of one core works on one
-call at a time, so that many replicas can be busy at most; each gives what was measured of one, less some headroom. What
-the callers' own processors can prepare and send is the other bound, known when the rate was measured from here.
+Executors x cores x in-flight limit is the largest number of calls in flight. A replica of one core works on one call at
+a time, so at most that many replicas are busy; each gives the measured rate of one, less some headroom. The other bound
+is what the callers' CPUs can prepare and send, known if the rate was measured from here.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rate:
-    """What one replica scores, and where that is known from.
+    """The rate of one replica, and its source.
 
     Attributes
     ----------
     pairs_per_second
         Of one replica.
     source
-        One phrase for people.
+        Where the rate comes from, as a phrase.
     replicas
-        How many were measured together.
+        Number of replicas measured together.
     caller_seconds_per_pair
-        Processor time that the caller spent on a pair; `None` if it was not measured.
+        CPU seconds of the caller for a pair; None if not measured.
     """
 
     pairs_per_second: float
@@ -35,7 +35,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be done, and by whom."""
+    """The pairs of a run, and the callers that send them."""
 
     pairs: int
     callers: int
@@ -47,13 +47,13 @@ class Workload:
 
     @property
     def calls(self) -> int:
-        """Calls in flight, at most."""
+        """Largest number of calls in flight."""
         return self.callers * self.in_flight
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """How a night goes with a number of replicas; `longest_wait_seconds` is a call's, if all of them are in flight."""
+    """A run with a number of replicas; `longest_wait_seconds` is a call's time if all calls are in flight."""
 
     replicas: int
     pairs_per_second: float
@@ -62,23 +62,31 @@ class Forecast:
     in_time: bool
 
 
-def forecast(night: Workload, rate: Rate, replicas: int) -> Forecast:
-    """Work out how the night goes with so many replicas."""
-    one = rate.pairs_per_second * (1 - night.headroom)
-    speed = min(replicas, night.calls) * one
+def forecast(workload: Workload, rate: Rate, replicas: int) -> Forecast:
+    """Return how long `workload` takes with so many replicas.
+
+    Examples
+    --------
+    >>> workload = Workload(36_000_000, callers=8, in_flight=4, rows_per_rpc=1024, overhead_seconds=60, headroom=0.2,
+    ...                     within_seconds=None)
+    >>> forecast(workload, Rate(5000.0, "given"), replicas=10).seconds
+    960.0
+    """
+    one = rate.pairs_per_second * (1 - workload.headroom)
+    speed = min(replicas, workload.calls) * one
     if rate.caller_seconds_per_pair:
-        speed = min(speed, night.callers / rate.caller_seconds_per_pair * (1 - night.headroom))
-    seconds = night.overhead_seconds + night.pairs / speed
-    wait = night.calls * night.rows_per_rpc / speed
-    # A microsecond more is what rounding makes of a number of replicas that fits exactly.
+        speed = min(speed, workload.callers / rate.caller_seconds_per_pair * (1 - workload.headroom))
+    seconds = workload.overhead_seconds + workload.pairs / speed
+    wait = workload.calls * workload.rows_per_rpc / speed
+    # A tolerance of a microsecond for rounding: a number of replicas may fit exactly.
     return Forecast(
-        replicas, speed, seconds, wait, night.within_seconds is None or seconds <= night.within_seconds + 1e-6
+        replicas, speed, seconds, wait, workload.within_seconds is None or seconds <= workload.within_seconds + 1e-6
     )
 
 
-def replicas_needed(night: Workload, rate: Rate) -> int | None:
-    """Return the fewest replicas that are done in time, if enough calls reach them; `None` if no number is."""
-    if night.within_seconds is None or night.within_seconds <= night.overhead_seconds:
+def replicas_needed(workload: Workload, rate: Rate) -> int | None:
+    """Return the least number of replicas that is done in time, or None if none is."""
+    if workload.within_seconds is None or workload.within_seconds <= workload.overhead_seconds:
         return None
-    left = night.within_seconds - night.overhead_seconds
-    return max(1, math.ceil(night.pairs / (left * rate.pairs_per_second * (1 - night.headroom))))
+    left = workload.within_seconds - workload.overhead_seconds
+    return max(1, math.ceil(workload.pairs / (left * rate.pairs_per_second * (1 - workload.headroom))))

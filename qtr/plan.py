@@ -1,4 +1,4 @@
-"""`qtr plan`: how long a night will take, and how many replicas it needs, before anything runs."""
+"""`qtr plan`: how long a run will take, and how many replicas it needs, before it starts."""
 
 from __future__ import annotations
 
@@ -29,18 +29,22 @@ _CALL_DEADLINE_SECONDS = 30.0
 
 
 class PlanSettings(ClientSettings):
-    """Says how long labelling so many rows takes, and how many replicas it needs to be done in time.
+    """Forecasts how long labelling takes, and how many replicas it needs to end in time.
 
-    One replica's rate is given, or measured for some seconds: against --target, or on servers that are started on this
+    The rate of one replica is given, or measured for some seconds: on --target, or on servers that are started on this
     machine. Exit status: 0 the plan holds, 1 it misses --by or --target does not answer, 2 a flag is wrong.
     """
 
     prog: ClassVar[str] = "qtr plan"
 
-    rows: int = Field(ge=1, description="Rows of the night.")
-    new: float = Field(default=1.0, gt=0, le=1, description="Share of them that are distinct pairs not scored before.")
-    by: str | None = Field(default=None, description="When it must be done: a time of day (06:00), or after 2h30m.")
-    start: str | None = Field(default=None, description="When it starts, a time of day (01:00); now if absent.")
+    rows: int = Field(ge=1, description="Rows of the run.")
+    new: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the rows that are distinct pairs not scored before."
+    )
+    by: str | None = Field(
+        default=None, description="When the run must end: a time of day (06:00), or a duration (2h30m)."
+    )
+    start: str | None = Field(default=None, description="When the run starts, a time of day (01:00); now if absent.")
     executors: int = Field(default=1, ge=1, description="Spark executors.")
     cores: int = Field(default_factory=available_cpus, ge=1, description="Cores of an executor, a task on each.")
     in_flight: int = Field(default=4, ge=1, le=256, description="Calls in flight of one task, as in qtr label.")
@@ -48,18 +52,16 @@ class PlanSettings(ClientSettings):
     replicas: int | None = Field(
         default=None, ge=1, description="Replicas of one core; as many as --by needs, or as were measured, if absent."
     )
-    pairs_per_second: float | None = Field(
-        default=None, gt=0, description="What one replica scores; not measured then."
-    )
+    pairs_per_second: float | None = Field(default=None, gt=0, description="Rate of one replica; measured if absent.")
     target: str | None = Field(default=None, description="A running service to measure, such as dns:///relevance:8001.")
     target_replicas: int = Field(default=1, ge=1, description="Replicas behind --target while it is measured.")
     pairs: Path | None = Field(
-        default=None, description="Real pairs to measure with (Parquet, or JSON lines); made-up ones if absent."
+        default=None, description="Real pairs to measure with (Parquet, or JSON lines); synthetic ones if absent."
     )
     bundle: Path | None = Field(default=None, description="Model bundle to measure; the bundled student if absent.")
     seconds: float = Field(default=5.0, gt=0, description="Seconds to measure.")
-    headroom: float = Field(default=0.2, ge=0, lt=1, description="Share of the measured rate that is not counted on.")
-    overhead: float = Field(default=60.0, ge=0, description="Seconds of a run before and after scoring.")
+    headroom: float = Field(default=0.2, ge=0, lt=1, description="Share of the measured rate that is kept in reserve.")
+    overhead_seconds: float = Field(default=60.0, ge=0, description="Seconds of a run before and after scoring.")
     json_output: bool = Field(default=False, alias="json", description="Print one JSON object instead of tables.")
 
     @field_validator("start")
@@ -78,30 +80,30 @@ class PlanSettings(ClientSettings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure if need be, print the plan; return the exit status."""
+    """Measure unless a rate is given, print the plan; return the exit status."""
     settings = PlanSettings.parse(sys.argv[1:] if argv is None else argv)
     start = _at(settings.start, datetime.now().astimezone())
     rate = _rate(settings)
     if rate is None:
         return 1
-    night = Workload(
+    workload = Workload(
         pairs=math.ceil(settings.rows * settings.new),
         callers=settings.executors * settings.cores,
         in_flight=settings.in_flight,
         rows_per_rpc=settings.rows_per_rpc,
-        overhead_seconds=settings.overhead,
+        overhead_seconds=settings.overhead_seconds,
         headroom=settings.headroom,
         within_seconds=_within_seconds(settings.by, start),
     )
-    needed = replicas_needed(night, rate)
-    planned = forecast(night, rate, settings.replicas or needed or rate.replicas)
+    needed = replicas_needed(workload, rate)
+    planned = forecast(workload, rate, settings.replicas or needed or rate.replicas)
     if settings.json_output:
         finish = (start + timedelta(seconds=planned.seconds)).isoformat(timespec="seconds")
-        values = {"rows": settings.rows, **asdict(night), "calls": night.calls, "rate": asdict(rate)}
+        values = {"rows": settings.rows, **asdict(workload), "calls": workload.calls, "rate": asdict(rate)}
         values |= {"start": start.isoformat(timespec="seconds"), "finish": finish, "replicas_needed": needed}
-        print(json.dumps(values | {"plan": asdict(planned), "notes": _notes(night, rate, planned, needed)}))
+        print(json.dumps(values | {"plan": asdict(planned), "notes": _notes(workload, rate, planned, needed)}))
     else:
-        _print(settings, night, rate, planned, start)
+        _print(settings, workload, rate, planned, start)
     return 0 if planned.in_time else 1
 
 
@@ -109,11 +111,11 @@ def _rate(settings: PlanSettings) -> Rate | None:
     if settings.pairs_per_second is not None:
         return Rate(settings.pairs_per_second, "as given", settings.replicas or 1)
     from grpc_client import ClientConfig, ClientError, ConfigError
-    from qtr.throughput import made_up_pairs, measured
+    from qtr.throughput import measure, synthetic_pairs
     from qtr.tune import read_pairs, serving
 
-    pairs = read_pairs(settings.pairs, settings.prog) if settings.pairs else made_up_pairs()
-    texts = "real pairs" if settings.pairs else "made-up pairs; --pairs takes real ones"
+    pairs = read_pairs(settings.pairs, settings.prog) if settings.pairs else synthetic_pairs()
+    texts = "real pairs" if settings.pairs else "synthetic pairs; --pairs takes real ones"
     with ExitStack() as stack:
         stack.enter_context(Console(stderr=True).status(f"measuring for {settings.seconds:g} s"))
         if settings.target:
@@ -122,7 +124,7 @@ def _rate(settings: PlanSettings) -> Rate | None:
             replicas = available_cpus()
             flags = ["--threads=1", *([f"--bundle={settings.bundle}"] if settings.bundle else [])]
             target = "ipv4:" + ",".join(stack.enter_context(serving(flags, settings.prog)) for _ in range(replicas))
-            where = f"{replicas} servers on this machine, which they share with the caller"
+            where = f"{replicas} servers on this machine, which the caller shares"
         config = ClientConfig(
             target,
             in_flight=4 * replicas,
@@ -131,7 +133,7 @@ def _rate(settings: PlanSettings) -> Rate | None:
             token_file=settings.token_file_name() if settings.target else None,
         )
         try:
-            found = measured(config, pairs, settings.seconds)
+            found = measure(config, pairs, settings.seconds)
         except ConfigError as error:
             usage_error(settings.prog, str(error))
         except ClientError as error:
@@ -141,21 +143,21 @@ def _rate(settings: PlanSettings) -> Rate | None:
     return Rate(found.pairs_per_second / replicas, source, replicas, found.caller_seconds_per_pair)
 
 
-def _notes(night: Workload, rate: Rate, planned: Forecast, needed: int | None) -> list[str]:
+def _notes(workload: Workload, rate: Rate, planned: Forecast, needed: int | None) -> list[str]:
     notes = []
-    if night.within_seconds is not None and needed is None:
-        notes.append("no number of replicas is done in time: what is around the scoring takes as long")
+    if workload.within_seconds is not None and needed is None:
+        notes.append("no number of replicas ends in time: the time before and after scoring is as long")
     elif needed is not None and not planned.in_time:
-        notes.append(f"to be done in time takes {needed:,} replicas, and as many calls in flight")
-    if night.calls < planned.replicas:
+        notes.append(f"ending in time takes {needed:,} replicas, and as many calls in flight")
+    if workload.calls < planned.replicas:
         notes.append(
-            f"{night.calls:,} calls in flight keep no more than {night.calls:,} of {planned.replicas:,} replicas busy: "
-            "more executors, cores or --in-flight would help"
+            f"{workload.calls:,} calls in flight keep no more than {workload.calls:,} of {planned.replicas:,} "
+            "replicas busy: more executors, cores or --in-flight would help"
         )
-    served = min(planned.replicas, night.calls) * rate.pairs_per_second * (1 - night.headroom)
+    served = min(planned.replicas, workload.calls) * rate.pairs_per_second * (1 - workload.headroom)
     if rate.caller_seconds_per_pair and planned.pairs_per_second < 0.999 * served:
         notes.append(
-            f"{night.callers:,} cores can prepare and send {planned.pairs_per_second:,.0f} pairs/s at most, at "
+            f"{workload.callers:,} cores can prepare and send {planned.pairs_per_second:,.0f} pairs/s at most, at "
             f"{rate.caller_seconds_per_pair * 1e6:.1f} µs a pair: more executors would help, more replicas would not"
         )
     if planned.longest_wait_seconds > _CALL_DEADLINE_SECONDS / 2:
@@ -166,52 +168,54 @@ def _notes(night: Workload, rate: Rate, planned: Forecast, needed: int | None) -
     return notes
 
 
-def _print(settings: PlanSettings, night: Workload, rate: Rate, planned: Forecast, start: datetime) -> None:
+def _print(settings: PlanSettings, workload: Workload, rate: Rate, planned: Forecast, start: datetime) -> None:
     console = Console()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column(overflow="fold")
-    counted = rate.pairs_per_second * (1 - night.headroom)
-    table.add_row("work", f"{night.pairs:,}", f"pairs: {settings.new:.0%} of {settings.rows:,} rows")
+    counted = rate.pairs_per_second * (1 - workload.headroom)
+    table.add_row("work", f"{workload.pairs:,}", f"pairs: {settings.new:.0%} of {settings.rows:,} rows")
     table.add_row(
         "callers",
-        f"{night.calls:,}",
-        f"calls in flight: executors {settings.executors:,} x cores {settings.cores:,} x in flight {night.in_flight}, "
-        f"{night.calls * night.rows_per_rpc:,} pairs at most",
+        f"{workload.calls:,}",
+        f"calls in flight: executors {settings.executors:,} x cores {settings.cores:,} x in flight "
+        f"{workload.in_flight}, {workload.calls * workload.rows_per_rpc:,} pairs at most",
     )
     table.add_row(
         "one replica",
         f"{counted:,.0f}",
-        f"pairs/s: {rate.pairs_per_second:,.0f} less {night.headroom:.0%} headroom, {rate.source}",
+        f"pairs/s: {rate.pairs_per_second:,.0f} less {workload.headroom:.0%} headroom, {rate.source}",
     )
     table.add_row("service", f"{planned.pairs_per_second:,.0f}", f"pairs/s, replicas {planned.replicas:,}")
     table.add_row(
         "scoring",
-        duration(planned.seconds - night.overhead_seconds),
-        f"and {duration(night.overhead_seconds)} around it",
+        duration(planned.seconds - workload.overhead_seconds),
+        f"and {duration(workload.overhead_seconds)} around it",
     )
     end = start + timedelta(seconds=planned.seconds)
-    table.add_row("done", f"{end:%H:%M}", f"{duration(planned.seconds)} after {start:%H:%M}{_verdict(night, planned)}")
+    table.add_row(
+        "done", f"{end:%H:%M}", f"{duration(planned.seconds)} after {start:%H:%M}{_verdict(workload, planned)}"
+    )
     console.print(table)
     console.print()
-    needed = replicas_needed(night, rate)
-    console.print(_choices(night, rate, planned, needed, start))
-    for note in _notes(night, rate, planned, needed):
+    needed = replicas_needed(workload, rate)
+    console.print(_choices(workload, rate, planned, needed, start))
+    for note in _notes(workload, rate, planned, needed):
         console.print(f"! {note}", style="yellow", highlight=False)
 
 
-def _choices(night: Workload, rate: Rate, planned: Forecast, needed: int | None, start: datetime) -> Table:
+def _choices(workload: Workload, rate: Rate, planned: Forecast, needed: int | None, start: datetime) -> Table:
     middle = needed or planned.replicas
     numbers = {1 << power for power in range(20)} | {planned.replicas, middle}
     table = Table(title="by number of replicas", title_justify="left")
     for heading in ("replicas", "pairs/s", "takes", "done"):
         table.add_column(heading, justify="right")
-    table.add_column("in time" if night.within_seconds is not None else "")
+    table.add_column("in time" if workload.within_seconds is not None else "")
     for number in sorted(number for number in numbers if middle / 8 <= number <= 4 * middle):
-        each = forecast(night, rate, number)
+        each = forecast(workload, rate, number)
         end = start + timedelta(seconds=each.seconds)
-        marks = [] if night.within_seconds is None else ["yes" if each.in_time else "no"]
+        marks = [] if workload.within_seconds is None else ["yes" if each.in_time else "no"]
         marks += ["fewest"] if number == needed and each.in_time else []
         marks += ["planned"] if number == planned.replicas else []
         style = "bold" if number == planned.replicas else "" if each.in_time else "dim"
@@ -220,10 +224,10 @@ def _choices(night: Workload, rate: Rate, planned: Forecast, needed: int | None,
     return table
 
 
-def _verdict(night: Workload, planned: Forecast) -> str:
-    if night.within_seconds is None:
+def _verdict(workload: Workload, planned: Forecast) -> str:
+    if workload.within_seconds is None:
         return ""
-    spare = night.within_seconds - planned.seconds
+    spare = workload.within_seconds - planned.seconds
     return f", {duration(spare)} to spare" if spare >= 0 else f", {duration(-spare)} too late"
 
 

@@ -1,4 +1,4 @@
-"""`qtr score`: one query against some titles, for a person at a terminal."""
+"""`qtr score`: one query against some titles, on the terminal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ScoreSettings(ClientSettings):
 
 @dataclass(frozen=True, slots=True)
 class ScoredTitle:
-    """One title's line: its score and label, or the reason it has none."""
+    """Result for one title: score and label, or the row error."""
 
     title: str
     score: float | None
@@ -48,7 +48,7 @@ class ScoredTitle:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What is printed."""
+    """The printed results."""
 
     query: str
     model_name: str
@@ -74,10 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         scored = score(settings)
     except failure as error:
         print(f"qtr score: {error}", file=sys.stderr)
-        # A bundle or certificate that is not there is not there the next time; a server may be.
+        # A missing bundle or certificate will be missing the next time; a server may answer then.
         return USAGE_ERROR if isinstance(error, mistake) else 1
     if settings.json_output:
-        # ASCII: the escape of a lone surrogate is JSON, its bytes would be no text.
+        # ASCII: JSON can escape a lone surrogate, UTF-8 cannot encode it.
         print(json.dumps(asdict(scored)))
     else:
         _print_table(scored)

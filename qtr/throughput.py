@@ -1,4 +1,4 @@
-"""How many pairs a service scores a second, measured through the client that the nightly job uses."""
+"""The throughput of a service, measured through the client of the nightly job."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from grpc_client import BatchScores, ClientConfig, RelevanceClient, ordered_window
+from grpc_client.pair_batch import PairBatch
 
 Pair = tuple[str, str]
 
@@ -22,15 +23,15 @@ ring set shelf shirt shoes silver small steel storage stand table toy usb wall w
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Pairs that all replicas together scored a second, and the caller's own processor time for one."""
+class Throughput:
+    """Pairs per second of all replicas together, and the caller's CPU seconds per pair."""
 
     pairs_per_second: float
     caller_seconds_per_pair: float
 
 
-def made_up_pairs(count: int = 65_536) -> list[Pair]:
-    """Return pairs of a retailer's look: a title of ten words or so, each met by some queries of two or three."""
+def synthetic_pairs(count: int = 65_536) -> list[Pair]:
+    """Return pairs that resemble a shop's: titles of about ten words, each with some queries of two or three words."""
     rng, words = random.Random(20260101), _WORDS.split()
     pairs: list[Pair] = []
     while len(pairs) < count:
@@ -39,15 +40,15 @@ def made_up_pairs(count: int = 65_536) -> list[Pair]:
     return pairs[:count]
 
 
-def measured(config: ClientConfig, pairs: Sequence[Pair], seconds: float) -> Measured:
-    """Score pairs over and over, as many calls at a time as the limit of `config` allows.
+def measure(config: ClientConfig, pairs: Sequence[Pair], seconds: float) -> Throughput:
+    """Score the pairs repeatedly for `seconds`, with as many calls in flight as `config` allows.
 
     Raises
     ------
     grpc_client.ClientError
         If the service does not answer.
     """
-    pairs = sorted(pairs, key=lambda pair: pair[1])  # as the job does: a title's pairs meet in one call
+    pairs = sorted(pairs, key=lambda pair: pair[1])  # as the job does, so that a title's pairs are in one call
     size = config.max_rows_per_rpc
     with RelevanceClient(config) as client:
         size = min(size, client.model().limits.max_rows)
@@ -69,11 +70,9 @@ def measured(config: ClientConfig, pairs: Sequence[Pair], seconds: float) -> Mea
                 rows += len(answer.scores)
         cpu_seconds = time.process_time() - cpu_seconds
     rows = max(rows, 1)
-    return Measured(rows / seconds, cpu_seconds / rows)
+    return Throughput(rows / seconds, cpu_seconds / rows)
 
 
 def _call(client: RelevanceClient, pairs: Sequence[Pair]) -> Callable[[], BatchScores]:
-    queries = {query: number for number, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
-    titles = {title: number for number, title in enumerate(dict.fromkeys(title for _, title in pairs))}
-    index = [queries[query] for query, _ in pairs], [titles[title] for _, title in pairs]
-    return partial(client.score_batch, list(queries), list(titles), *index)
+    batch = PairBatch.of(pairs)
+    return partial(client.score_batch, batch.queries, batch.titles, batch.query_index, batch.title_index)

@@ -1,7 +1,8 @@
-"""`qtr tune`: find the settings of `qtr serve` that fit this machine, by measuring them on it.
+"""`qtr tune`: find the best settings of `qtr serve` for this machine, by measurement.
 
-Every combination is served by real server processes, one per share of the cores, saturated by bulk calls while a
-person asks single pairs. What counts is the bulk throughput among those that keep the person's p99 within bounds.
+Each combination of settings is served by real server processes, one per `threads` cores, under bulk calls that saturate
+them and an interactive caller of single pairs. The best has the highest bulk throughput among those whose interactive
+p99 is within the bound.
 """
 
 from __future__ import annotations
@@ -29,44 +30,44 @@ _START_SECONDS = 60.0
 
 
 class TuneSettings(ProgramSettings):
-    """Measures settings of `qtr serve` on this machine and writes the best ones as a file for `qtr serve --config`."""
+    """Measures settings of `qtr serve` on this machine, and writes the best ones as a file for `qtr serve --config`."""
 
     prog: ClassVar[str] = "qtr tune"
 
     pairs: Path = Field(description="Real pairs, columns query and title: a Parquet file or folder, or JSON lines.")
     output: Path = Field(default=Path("qtr-serve.toml"), description="Settings file to write.")
     bundle: Path | None = Field(default=None, description="Folder of the model bundle; the bundled student if absent.")
-    p99_ms: float = Field(default=25.0, gt=0, description="Bound on a person's p99 while bulk callers saturate.")
+    p99_ms: float = Field(default=25.0, gt=0, description="Bound on the interactive p99 under bulk load.")
     cpus: int = Field(default_factory=available_cpus, ge=1, description="Cores to fill; those available if absent.")
     threads: list[int] = Field(default_factory=lambda: [1, 2], description="Threads to try; repeat for more.")
     micro_batch: list[int] = Field(default_factory=lambda: [16, 32, 64], description="Micro-batches to try.")
     mixed_batch_tokens: list[int] = Field(
-        default=[1024, 2048, 4096], description="Token budgets of a bulk batch beside people to try."
+        default=[1024, 2048, 4096], description="Token budgets to try for a bulk batch beside interactive traffic."
     )
     seconds: float = Field(default=3.0, gt=0, description="Seconds to measure each combination.")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One combination and what it gave."""
+    """One combination of settings and its measurements."""
 
     threads: int
     micro_batch: int
     mixed_batch_tokens: int
     pairs_per_second: float
     bulk_p99_ms: float
-    single_p50_ms: float
-    single_p99_ms: float
+    interactive_p50_ms: float
+    interactive_p99_ms: float
 
     def dominated_by(self, other: Trial) -> bool:
-        """Tell whether `other` is at least as good in both ways, and better in one."""
-        ours = (self.pairs_per_second, -self.single_p99_ms)
-        theirs = (other.pairs_per_second, -other.single_p99_ms)
+        """Return whether `other` is at least as good in throughput and interactive p99, and better in one."""
+        ours = (self.pairs_per_second, -self.interactive_p99_ms)
+        theirs = (other.pairs_per_second, -other.interactive_p99_ms)
         return theirs != ours and theirs[0] >= ours[0] and theirs[1] >= ours[1]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Sweep, print the table, write the file; return the exit status."""
+    """Measure all combinations, print the table, write the file; return the exit status."""
     settings = TuneSettings.parse(sys.argv[1:] if argv is None else argv)
     pairs = read_pairs(settings.pairs, settings.prog)
     console = Console()
@@ -74,17 +75,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     grid = list(itertools.product(settings.threads, settings.micro_batch, settings.mixed_batch_tokens))
     grid = [point for point in grid if point[0] <= settings.cpus]
     if not grid:
-        usage_error(TuneSettings.prog, f"--threads: nothing to try, as only {settings.cpus} cores are to be filled")
+        usage_error(TuneSettings.prog, f"--threads: each value is above the {settings.cpus} cores to fill")
     with console.status("") as status:
         for done, (threads, micro_batch, budget) in enumerate(grid):
             status.update(f"{done} of {len(grid)}: threads {threads}, micro-batch {micro_batch}, budget {budget}")
             trials.append(_try(settings, pairs, threads, micro_batch, budget))
     _print(console, trials)
-    within = [trial for trial in trials if trial.single_p99_ms <= settings.p99_ms]
+    within = [trial for trial in trials if trial.interactive_p99_ms <= settings.p99_ms]
     if not within:
-        least = min(trial.single_p99_ms for trial in trials)
+        lowest = min(trial.interactive_p99_ms for trial in trials)
         print(
-            f"qtr tune: no combination keeps the p99 within {settings.p99_ms:g} ms; the least is {least:.1f} ms",
+            f"qtr tune: no combination keeps the p99 within {settings.p99_ms:g} ms; the lowest is {lowest:.1f} ms",
             file=sys.stderr,
         )
         return 1
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_pairs(source: Path, prog: str) -> list[Pair]:
-    """Read pairs, each title's together as the job sends them, or end the program `prog` with one clear sentence."""
+    """Return the pairs of a file, sorted by title as the job sends them, or end the program `prog` with an error."""
     try:
         if source.suffix in {".jsonl", ".json"}:
             rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
@@ -109,7 +110,9 @@ def read_pairs(source: Path, prog: str) -> list[Pair]:
             table = pyarrow.parquet.read_table(source, columns=["query", "title"])
             pairs = list(zip(table["query"].to_pylist(), table["title"].to_pylist(), strict=True))
     except ModuleNotFoundError:
-        usage_error(prog, f"--pairs: {source}: reading Parquet takes pyarrow, which is not installed; or give .jsonl")
+        usage_error(
+            prog, f"--pairs: {source}: reading Parquet needs pyarrow, which is not installed; JSON lines do not"
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         usage_error(prog, f"--pairs: {source} cannot be read as pairs ({error})")
     # A lone surrogate cannot be sent, and a null is not a pair.
@@ -135,7 +138,9 @@ def _try(settings: TuneSettings, pairs: list[Pair], threads: int, micro_batch: i
     if settings.bundle:
         flags.append(f"--bundle={settings.bundle}")
     servers = max(1, settings.cpus // threads)
-    load = Load(bulk_callers=4 * servers, rows=_CALL_ROWS, single_callers=1, pause=0.01, seconds=settings.seconds)
+    load = Load(
+        bulk_callers=4 * servers, rows=_CALL_ROWS, interactive_callers=1, pause_seconds=0.01, seconds=settings.seconds
+    )
     with ExitStack() as stack:
         addresses = [stack.enter_context(serving(flags, settings.prog)) for _ in range(servers)]
         measured = run(f"ipv4:{','.join(addresses)}", pairs, load)
@@ -145,21 +150,21 @@ def _try(settings: TuneSettings, pairs: list[Pair], threads: int, micro_batch: i
         budget,
         measured.pairs_per_second,
         percentile(measured.bulk_latencies, 0.99),
-        percentile(measured.single_latencies, 0.5),
-        percentile(measured.single_latencies, 0.99),
+        percentile(measured.interactive_latencies, 0.5),
+        percentile(measured.interactive_latencies, 0.99),
     )
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that no other beats in throughput and latency at once."""
+    """Return the trials on the Pareto front of throughput and interactive p99."""
     return [trial for trial in trials if not any(trial.dominated_by(other) for other in trials)]
 
 
 def write_settings(path: Path, best: Trial, settings: TuneSettings) -> None:
     """Write the settings file that `qtr serve --config` reads."""
     path.write_text(
-        f"# Measured by qtr tune on {settings.cpus} cores: {best.pairs_per_second:.0f} pairs/s, a person's p99 "
-        f"{best.single_p99_ms:.1f} ms under load.\n"
+        f"# Measured by qtr tune on {settings.cpus} cores: {best.pairs_per_second:.0f} pairs/s, interactive p99 "
+        f"{best.interactive_p99_ms:.1f} ms under load.\n"
         f"threads = {best.threads}\nmicro_batch = {best.micro_batch}\nmixed_batch_tokens = {best.mixed_batch_tokens}\n",
         encoding="utf-8",
     )
@@ -167,8 +172,17 @@ def write_settings(path: Path, best: Trial, settings: TuneSettings) -> None:
 
 def _print(console: Console, trials: list[Trial]) -> None:
     front = pareto_front(trials)
-    table = Table(title="* on the Pareto front of throughput and a person's p99", title_justify="left")
-    for heading in ("", "threads", "micro-batch", "budget", "pairs/s", "bulk p99 ms", "person p50 ms", "person p99 ms"):
+    table = Table(title="* on the Pareto front of throughput and interactive p99", title_justify="left")
+    for heading in (
+        "",
+        "threads",
+        "micro-batch",
+        "budget",
+        "pairs/s",
+        "bulk p99 ms",
+        "interactive p50 ms",
+        "interactive p99 ms",
+    ):
         table.add_column(heading, justify="right")
     for trial in sorted(trials, key=lambda trial: -trial.pairs_per_second):
         table.add_row(
@@ -178,7 +192,7 @@ def _print(console: Console, trials: list[Trial]) -> None:
             str(trial.mixed_batch_tokens),
             f"{trial.pairs_per_second:,.0f}",
             f"{trial.bulk_p99_ms:.1f}",
-            f"{trial.single_p50_ms:.1f}",
-            f"{trial.single_p99_ms:.1f}",
+            f"{trial.interactive_p50_ms:.1f}",
+            f"{trial.interactive_p99_ms:.1f}",
         )
     console.print(table)

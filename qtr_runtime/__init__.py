@@ -1,1 +1,1 @@
-"""What every program shares: settings, logs, CPU and memory limits, parent process, servers started as processes."""
+"""Shared by all programs: settings, logs, CPU and memory limits, and the processes that they start."""

@@ -1,4 +1,4 @@
-"""Work that may hang, kept off the event loop and out of the way of the process's end."""
+"""Work that may hang, on a thread that blocks neither the event loop nor the end of the process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Result = TypeVar("Result")
 
 
 async def on_daemon_thread(name: str, function: Callable[[], Result]) -> Result:
-    """Return what `function` returns, or raise what it raises.
+    """Run `function` on a daemon thread; return its result or raise its error.
 
-    Unlike a thread of the loop's own pool, this one is not waited for when the process ends: a read from a file system
-    that hangs, or a collector that does not answer, must not keep a drained server alive.
+    Unlike threads of the loop's own pool, a daemon thread is not joined when the process ends: a file system that
+    hangs, or a collector that does not answer, must not keep a drained server alive.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
 
     def deliver(result: Result | None, error: BaseException | None) -> None:
         if future.done():
-            return  # cancelled: nobody waits any more
+            return  # cancelled
         if error is None:
             future.set_result(result)  # type: ignore[arg-type]  # a result, since there is no error
         else:
@@ -34,7 +34,7 @@ async def on_daemon_thread(name: str, function: Callable[[], Result]) -> Result:
             result = function()
         except BaseException as error:
             failed = error
-        with suppress(RuntimeError):  # the loop was closed in the meantime
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(deliver, result, failed)
 
     Thread(target=run, name=name, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The way to a Kubernetes API server: the official client, found and set up only when it is needed."""
+"""Connection to a Kubernetes API server by the official client, which is imported at the first use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
 
 
 class KubernetesConfigError(Exception):
-    """There is no usable way to a Kubernetes API server."""
+    """No usable configuration leads to a Kubernetes API server."""
 
 
 def connect() -> Any:
     """Return an `ApiClient` by `KUBECONFIG`, the pod's service account, or `~/.kube/config`, in this order.
 
-    It repeats nothing by itself: who calls knows better what may be repeated.
+    It does not retry: its callers know what may be repeated.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def connect() -> Any:
 
 
 def reason(error: Any) -> str:
-    """Say in one line what an API server answered, or why it did not."""
+    """Return an API server's error message, or why there was no answer, in one line."""
     try:
         return str(json.loads(error.body)["message"])
     except (AttributeError, KeyError, TypeError, ValueError):

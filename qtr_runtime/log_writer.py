@@ -1,8 +1,8 @@
-"""A log handler that never makes its caller wait: a bounded queue, and one thread that writes.
+"""A log handler that never blocks its caller: a bounded queue, and one thread that writes.
 
-Whoever reads standard output may be slow, stuck or gone: a log shipper without disk, a paused terminal, a closed pipe.
-The thread waits for it, or gets the error; the program only ever puts a line into the queue. Lines that do not fit are
-dropped and counted, and one line says how many once the reader takes lines again.
+The reader of standard output may be slow, stuck or gone: a log shipper without disk, a paused terminal, a closed pipe.
+Only the thread waits for it. Lines that do not fit into the queue are dropped and counted; a line with their number is
+written once the reader takes lines again.
 """
 
 from __future__ import annotations
@@ -17,63 +17,61 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, TextIO
 
-_MOST_WAITING: Final = 1 << 20
-# A slow reader may have the last lines; a stuck one must not keep the program from ending.
+_MAX_WAITING: Final = 1 << 20
+# A slow reader gets the last lines; a stuck one must not keep the program from exiting.
 _FLUSH_SECONDS: Final = 2.0
-_MOST_REPEATS: Final = 20
+_MAX_REPEATS: Final = 20
 _REPEAT_SECONDS: Final = 10.0
-_MOST_MESSAGES: Final = 1000
+_MAX_MESSAGES: Final = 1000
 _OTHERS: Final = "other messages"
 
 
 class LogWriter(logging.Handler):
-    """Writes events to a stream, on a thread of its own.
+    """Writes events to a stream on a thread.
 
     Parameters
     ----------
     stream
-        Where to; in UTF-8 if it is the standard output that the process began with.
-    most_waiting
-        Characters that may wait to be written; a line that does not fit is dropped, unless nothing else waits.
+        Destination; the process's original standard output is written in UTF-8.
+    max_waiting
+        Characters that may wait to be written. A line that does not fit is dropped, unless nothing else waits.
     repeats
-        Leaves out what is said too often.
+        Leaves out messages that are logged too often.
 
     Attributes
     ----------
     dropped
         Lines lost so far, because they did not fit or could not be written.
     stream
-        Where lines go.
+        The destination.
     """
 
-    def __init__(
-        self, stream: TextIO, *, most_waiting: int = _MOST_WAITING, repeats: RepeatLimit | None = None
-    ) -> None:
+    def __init__(self, stream: TextIO, *, max_waiting: int = _MAX_WAITING, repeats: RepeatLimit | None = None) -> None:
         super().__init__()
         self.dropped = 0
         self.stream = stream
-        self._untold = 0
-        self._most_waiting = most_waiting
+        self._unreported = 0
+        self._max_waiting = max_waiting
         self._repeats = repeats or RepeatLimit()
         self._lines: deque[str] = deque()
         self._waiting = 0
         self._writing = False
         self._stuck = False
         self._closed = False
-        # Over the handler's own lock, which is held whenever an event is emitted.
+        # On the handler's own lock, which is held while an event is emitted.
         self._changed = threading.Condition(self.lock)
         threading.Thread(target=self._work, name="log-writer", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put the event's line into the queue."""
-        self._tell_repeats()
+        self._report_repeats()
         if self._repeats.admits(record):
             self._put(record)
 
     def write(self, text: str) -> None:
-        """Put `text` into the queue as it is, after the lines that wait there."""
+        """Put `text` into the queue, unformatted."""
         with self._changed:
-            if self._closed or (self._lines and self._waiting + len(text) > self._most_waiting):
+            if self._closed or (self._lines and self._waiting + len(text) > self._max_waiting):
                 self._lose()
                 return
             self._lines.append(text)
@@ -87,16 +85,16 @@ class LogWriter(logging.Handler):
             self.stream = stream
 
     def flush(self) -> None:
-        """Wait until all is written, but not for long: the reader may be stuck."""
+        """Wait until all lines are written, two seconds at most: the reader may be stuck."""
         with self._changed:
-            # Who has not read in that time already is not waited for again.
+            # A reader that was stuck the last time is not waited for.
             seconds = 0.0 if self._stuck else _FLUSH_SECONDS
             self._stuck = not self._changed.wait_for(lambda: not self._lines and not self._writing, seconds)
 
     def close(self) -> None:
-        """Write what waits, as `flush` does, and no more."""
+        """Flush, and drop all later lines."""
         with self._changed:
-            self._tell_repeats(at_once=True)
+            self._report_repeats(at_once=True)
             self.flush()
             self._closed = True
             self._changed.notify_all()
@@ -112,7 +110,7 @@ class LogWriter(logging.Handler):
 
     def _lose(self) -> None:
         self.dropped += 1
-        self._untold += 1
+        self._unreported += 1
 
     def _work(self) -> None:
         while (text := self._next()) is not None:
@@ -121,9 +119,9 @@ class LogWriter(logging.Handler):
                 self._writing = self._stuck = False
                 if not written:
                     self._lose()
-                elif self._untold and not self._lines:
-                    self._put(_event("log lines dropped", lines=self._untold))
-                    self._untold = 0
+                elif self._unreported and not self._lines:
+                    self._put(_event("log lines dropped", lines=self._unreported))
+                    self._unreported = 0
                 self._changed.notify_all()
 
     def _next(self) -> str | None:
@@ -132,61 +130,63 @@ class LogWriter(logging.Handler):
                 if self._closed:
                     return None
                 self._changed.wait(self._repeats.seconds_left())
-                self._tell_repeats()
+                self._report_repeats()
             text = self._lines.popleft()
             self._waiting -= len(text)
             self._writing = True
             return text
 
-    def _tell_repeats(self, *, at_once: bool = False) -> None:
+    def _report_repeats(self, *, at_once: bool = False) -> None:
         for message, lines in self._repeats.left_out(at_once=at_once).items():
             self._put(_event("log lines left out", lines=lines, of=message))
 
 
 class RepeatLimit:
-    """Admits each message so many times in a period, and counts the rest.
+    """Admits each message at most `max_repeats` times in a period, and counts the rest.
 
-    A message is the words of an event without its fields. DEBUG is not limited: who asks for it wants all of it.
+    A message is the text of an event without its fields. DEBUG events are not limited.
 
     Parameters
     ----------
-    most, seconds
-        Times, and the period.
+    max_repeats, seconds
+        The number, and the period.
     clock
         The time in seconds.
     """
 
     def __init__(
-        self, most: int = _MOST_REPEATS, seconds: float = _REPEAT_SECONDS, clock: Callable[[], float] = monotonic
+        self, max_repeats: int = _MAX_REPEATS, seconds: float = _REPEAT_SECONDS, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._most = most
+        self._max_repeats = max_repeats
         self._seconds = seconds
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._since = clock()
 
     def admits(self, record: logging.LogRecord) -> bool:
-        """Count the event, and say whether it may be written."""
+        """Count the event, and return whether it may be written."""
         if record.levelno < logging.INFO:
             return True
         message = str(record.msg)
-        if len(self._counts) >= _MOST_MESSAGES and message not in self._counts:
+        if len(self._counts) >= _MAX_MESSAGES and message not in self._counts:
             message = _OTHERS
         self._counts[message] += 1
-        return self._counts[message] <= self._most
+        return self._counts[message] <= self._max_repeats
 
     def left_out(self, *, at_once: bool = False) -> dict[str, int]:
-        """Return how often each message was left out in a period that is over, and begin another; else nothing."""
+        """Return the counts of left-out events by message, and begin a new period; {} while the period lasts."""
         if not at_once and self._clock() - self._since < self._seconds:
             return {}
-        lost = {message: count - self._most for message, count in self._counts.items() if count > self._most}
+        lost = {
+            message: count - self._max_repeats for message, count in self._counts.items() if count > self._max_repeats
+        }
         self._counts.clear()
         self._since = self._clock()
         return lost
 
     def seconds_left(self) -> float | None:
-        """Return the time until there is something to tell; `None` if nothing was left out."""
-        if all(count <= self._most for count in self._counts.values()):
+        """Return the seconds until the counts are reported, or None if nothing was left out."""
+        if all(count <= self._max_repeats for count in self._counts.values()):
             return None
         return max(0.0, self._since + self._seconds - self._clock())
 
@@ -198,7 +198,7 @@ def _event(message: str, **fields: object) -> logging.LogRecord:
 
 
 def _write(stream: TextIO, text: str) -> bool:
-    """Write `text` and say whether that worked."""
+    """Write `text`, and return whether that succeeded."""
     try:
         if stream is sys.__stdout__:
             _write_bytes(stream.fileno(), text.encode(errors="backslashreplace"))
@@ -211,13 +211,13 @@ def _write(stream: TextIO, text: str) -> bool:
 
 
 def _write_bytes(descriptor: int, data: bytes) -> None:
-    """Write past the stream's buffer: who waits in it holds its lock, and the interpreter could not end."""
+    """Write past the stream's buffer: a thread that waits in it holds its lock, and the interpreter could not exit."""
     left = memoryview(data)
     while left:
         try:
             left = left[os.write(descriptor, left) :]
         except BlockingIOError:
-            # Another process that has the descriptor as well has made it so.
+            # Another process that shares the descriptor made it non-blocking.
             writable = select.poll()
             writable.register(descriptor, select.POLLOUT)
             writable.poll()

@@ -1,4 +1,4 @@
-"""Python processes that a program of ours starts: none of them runs a module that lies in the working folder."""
+"""Python processes that our programs start; modules in the working folder are never imported by them."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 from qtr_runtime.settings import ENV_PREFIX
 
 PACKAGES = Path(__file__).resolve().parents[1]
-"""Folder that holds our packages: a checkout, or site-packages."""
+"""Folder of our packages: a checkout, or site-packages."""
 
 _DEPENDENCIES = frozenset(
     {"google", "grpc", "numpy", "onnxruntime", "py4j", "pyarrow", "pydantic", "pydantic_settings", "pyspark", "rich"}
 )
 
-# They change how Python itself behaves, and are meant for sessions that a person types into.
+# They change how Python behaves, and are meant for interactive sessions.
 _OF_A_SHELL = ("PYTHONINSPECT", "PYTHONSTARTUP", "PYTHONWARNINGS")
 
 
 def module_command(module: str, *flags: str) -> list[str]:
-    """Return the command that runs a module of ours.
+    """Return the command that runs one of our modules.
 
-    With `-P` Python looks for modules in its own folders alone: a file `queue.py` or `grpc.py` where somebody
-    happens to work is not taken for the module of that name.
+    With `-P` Python does not import from the working folder: a file `queue.py` or `grpc.py` there does not hide the
+    module of that name.
     """
     return [sys.executable, "-P", "-m", module, *flags]
 
 
 def module_path() -> str:
-    """Return the `PYTHONPATH` with which our packages are found.
+    """Return a `PYTHONPATH` that contains our packages.
 
-    An empty entry, as `PYTHONPATH=$PYTHONPATH:/more` leaves one, would mean the working folder and is dropped.
+    An empty entry, as in `PYTHONPATH=$PYTHONPATH:/more`, would mean the working folder and is dropped.
     """
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return os.pathsep.join([str(PACKAGES), *filter(None, entries)])
@@ -41,7 +41,7 @@ def module_path() -> str:
 def module_environment() -> dict[str, str]:
     """Return the environment for `module_command`.
 
-    `QTR_…` variables stay behind: what they say is meant for the program that the user started.
+    `QTR_…` variables are left out: they are settings of the program that the user started.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     for name in _OF_A_SHELL:
@@ -50,7 +50,7 @@ def module_environment() -> dict[str, str]:
 
 
 def stand_ins() -> list[Path]:
-    """Return what `PYTHONPATH` puts in the place of Python's own modules, or of those that we use."""
+    """Return the files on `PYTHONPATH` that hide modules of Python or of our dependencies."""
     folders = os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.environ.get("PYTHONPATH") else []
     found: list[Path] = []
     for folder in map(Path, folders):
@@ -61,6 +61,6 @@ def stand_ins() -> list[Path]:
 
 
 def stand_ins_sentence() -> str:
-    """Say which files `PYTHONPATH` puts in the place of modules that we need; empty if there are none."""
+    """Return a sentence that names the files of `stand_ins`, or "" if there are none."""
     names = ", ".join(str(path) for path in stand_ins()[:3])
     return f"PYTHONPATH puts {names} in the place of modules that this program needs" if names else ""

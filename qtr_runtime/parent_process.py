@@ -1,4 +1,4 @@
-"""Processes that belong to another one: they end with it, however it ends."""
+"""End of the parent process, noticed by its children however it ends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 
 def on_stdin_close(end: Callable[[], object]) -> None:
-    """Call `end`, on a thread of its own, once standard input closes: the process that holds its other end is gone."""
-    # Not through sys.stdin: a thread that waits in it holds its lock, and the interpreter could not end before it.
+    """Call `end` on a thread once standard input closes, because the process at its other end has ended."""
+    # Not sys.stdin: a thread that waits in it holds its lock, and the interpreter could not exit.
     descriptor = sys.stdin.fileno()
 
     def wait() -> None:

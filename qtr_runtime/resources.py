@@ -1,8 +1,8 @@
-"""How many cores and how much memory this process may really use: its container's limits, not the machine's.
+"""The cores and the memory that this process may use: its container's limits, not the machine's.
 
-Libraries size their thread pools by the machine. On a large node with a small quota they run all threads at once and are
-then stopped by the scheduler for most of each period. So the limits of the control groups (cgroup v2, then v1) are read
-first, then the affinity mask and the machine.
+Libraries size their thread pools by the machine. On a large node with a small quota they run all threads at once, and
+the scheduler then stops them for most of each period. So the limits of the control groups (cgroup v2 and v1) count, and
+the affinity mask.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _UNLIMITED = "max"
 
 
 def available_cpus(root: Path = Path("/")) -> int:
-    """Return the whole cores that this process may use, at least 1.
+    """Return the number of cores that this process may use, at least 1.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def _affinity() -> int:
 
 
 def _cgroup_v2(root: Path) -> float | None:
-    """Return the least quota between this process's cgroup and the root one, in cores."""
+    """Return the smallest quota from this process's cgroup up to the root, in cores."""
     quotas = []
     for folder in _group_folders(root / "sys/fs/cgroup", _own_group(root, controller="")):
         words = _read(folder / "cpu.max").split()
@@ -52,7 +52,7 @@ def _cgroup_v1(root: Path) -> float | None:
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Return the bytes that this process and those beside it may use at most, whatever is in use now.
+    """Return the bytes that the processes of this container may use in all, used ones included.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ def available_memory(root: Path = Path("/")) -> int:
     older = _group_folders(mount / "memory", _own_group(root, controller="memory"))
     limits += [_read(folder / "memory.limit_in_bytes") for folder in older]
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    # No limit reads "max" in version 2, and a number beyond any machine in version 1.
+    # Without a limit the file says "max" in version 2, and a number larger than any machine's in version 1.
     return min([machine, *(int(limit) for limit in limits if limit.isdigit())])
 
 
 def _own_group(root: Path, controller: str) -> Path:
-    """Return this process's place in the hierarchy of `controller` ("" for version 2's only one)."""
+    """Return this process's cgroup in the hierarchy of `controller` ("" for version 2)."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
@@ -78,13 +78,13 @@ def _own_group(root: Path, controller: str) -> Path:
 
 
 def _group_folders(mount: Path, path: Path) -> list[Path]:
-    """Return the folders of a process's group and of all those above it, each of which may set a limit."""
-    # Inside a container the path is often the host's and does not exist; the mount is then the cgroup itself.
+    """Return the folders of a cgroup and of all its ancestors; each may set a limit."""
+    # In a container the path is often the host's and does not exist; the mount is then the cgroup itself.
     return [mount, *(mount / level for level in (path, *path.parents))]
 
 
 def _read(path: Path) -> str:
-    """Return a file's text, or nothing if there is no such file."""
+    """Return a file's text, or "" if it cannot be read."""
     try:
         return path.read_text(encoding="ascii").strip()
     except OSError:

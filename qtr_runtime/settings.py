@@ -1,6 +1,6 @@
-"""Settings of a program: one typed object, read from flags, then the environment, then a file, then defaults.
+"""Settings of a program: one typed object from flags, the environment, a file and defaults, in this order of rank.
 
-Each field is documented where it is defined; `--help` is made from that. A mistake is one sentence on stderr that
+Each field has a description, of which `--help` and the reference are made. A wrong value is one sentence on stderr that
 names the flag, and exit status 2.
 """
 
@@ -16,13 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Self, get_args,
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 USAGE_ERROR = 2
 ENV_PREFIX = "QTR_"
@@ -32,40 +26,33 @@ _CONFIG = "config"
 class ProgramSettings(BaseSettings):
     """Base of every program's settings.
 
-    A field `max_rows` is the flag `--max-rows`, the variable `QTR_MAX_ROWS` and the key `max_rows` of the TOML
-    file that `--config` names. A list is a flag that may be repeated, a bool is `--flag` and `--no-flag`. Values
-    reach the field word for word: a title may hold commas, quotes and brackets.
+    A field `max_rows` is the flag `--max-rows`, the variable `QTR_MAX_ROWS` and the key `max_rows` of the TOML file of
+    `--config`. A list is a flag that may be repeated, a bool is `--flag` and `--no-flag`. Values of flags are taken
+    literally: a title may hold commas, quotes and brackets.
+
+    Examples
+    --------
+    >>> from pydantic import Field
+    >>> class Greeting(ProgramSettings):
+    ...     '''Says hello.'''
+    ...     name: str = Field(default="you", description="Whom to greet.")
+    >>> Greeting.parse(["--name", "Ada"]).name
+    'Ada'
     """
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore", populate_by_name=True)
     prog: ClassVar[str] = "qtr"
-    from_file: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Rank the sources; pydantic-settings calls this."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=cls.from_file)
 
     @classmethod
     def parse(cls, argv: Sequence[str]) -> Self:
-        """Read the settings from `argv` and the environment, or end the program with one clear sentence."""
-        given = vars(_parser(cls).parse_args(argv))
-        file = given.pop(_CONFIG, None) or os.environ.get(f"{ENV_PREFIX}{_CONFIG.upper()}")
-        sources = {
-            "from_file": cls._read(Path(file)) if file else {},
-            "__module__": cls.__module__,
-            "__doc__": cls.__doc__,
-        }
+        """Return the settings from `argv`, the environment and the file, or end the program with one sentence."""
+        flags = vars(_parser(cls).parse_args(argv))
+        file = flags.pop(_CONFIG, None) or os.environ.get(f"{ENV_PREFIX}{_CONFIG.upper()}")
+        from_file = cls._read(Path(file)) if file else {}
         try:
-            settings: Self = type(cls.__name__, (cls,), sources)(**given)
-            return settings
+            # Values that are given outrank what the class reads from the environment, so those go in between.
+            environment = EnvSettingsSource(cls)()
+            return cls(**{**from_file, **environment, **flags})
         except ValidationError as error:
             cls._refuse(error)
         except SettingsError as error:
@@ -103,13 +90,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def usage_error(prog: str, sentence: str) -> NoReturn:
-    """Tell the user what to mend and exit with status 2."""
+    """Print the sentence to standard error and exit with status 2."""
     print(f"{prog}: {sentence}", file=sys.stderr)
     raise SystemExit(USAGE_ERROR)
 
 
 class FlagRow(NamedTuple):
-    """One flag, as the reference shows it."""
+    """One flag in the reference."""
 
     flag: str
     default: str
@@ -148,7 +135,7 @@ def _parser(settings: type[ProgramSettings]) -> argparse.ArgumentParser:
 
 
 def _own_first(settings: type[ProgramSettings]) -> list[tuple[str, FieldInfo]]:
-    """Return the fields, those that programs share last."""
+    """Return the fields: the class's own first, then those that it inherits."""
     own = [(name, field) for name, field in settings.model_fields.items() if name in settings.__annotations__]
     return own + [
         (name, field) for name, field in settings.model_fields.items() if name not in settings.__annotations__
@@ -156,7 +143,7 @@ def _own_first(settings: type[ProgramSettings]) -> list[tuple[str, FieldInfo]]:
 
 
 def _default(field: FieldInfo) -> str:
-    """Return the default as a person reads it: "required", "on", "8001", or nothing if the description says it."""
+    """Return the default as text: "required", "on", "8001"; "" if the description says it."""
     if field.is_required():
         return "required"
     if field.annotation is bool:
@@ -168,8 +155,8 @@ def _default(field: FieldInfo) -> str:
 
 def _help(field: FieldInfo) -> str:
     default = _default(field)
-    said = {"": "", "required": " Required."}.get(default, f" Default: {default}.")
-    return f"{field.description or ''}{said}".replace("%", "%%")
+    suffix = {"": "", "required": " Required."}.get(default, f" Default: {default}.")
+    return f"{field.description or ''}{suffix}".replace("%", "%%")
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -1,4 +1,4 @@
-"""Standard input, output and error as a program may find them: closed, or a pipe that nobody reads."""
+"""Standard input, output and error made safe: they may be closed, or a pipe that is not read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ERROR: Final = 2
 
 
 def make_safe() -> None:
-    """Occupy the standard descriptors that are closed, and let nothing that is written to standard error wait.
+    """Open closed standard descriptors on `/dev/null`, and make writes to standard error never block.
 
-    A file or connection that is opened later would get the number of a closed one, and what libraries write to standard
-    error would go into it.
+    A file or connection that is opened later would get the number of a closed descriptor, and libraries would write
+    their errors into it.
     """
     for descriptor in (0, 1, _ERROR):
         try:
@@ -29,7 +29,7 @@ def make_safe() -> None:
     if sys.stdout is None:
         sys.stdout = _devnull("w")
     error = sys.stderr
-    replaced = error is not sys.__stderr__  # by who calls this program as a function
+    replaced = error is not sys.__stderr__  # by a caller of this program as a function
     if error is None:
         sys.stderr = _devnull("w")
     elif not replaced and not error.isatty():
@@ -44,19 +44,19 @@ def _devnull(mode: str) -> TextIO:
 
 
 def _open_without_waiting(descriptor: int) -> None:
-    """Open the pipe behind `descriptor` anew so that writes to a full one fail; libraries write to it as well.
+    """Open the pipe behind `descriptor` a second time, so that writes to a full pipe fail instead of blocking.
 
-    The flag belongs to what was opened, which other processes may share, so it is not set on that.
+    The flag is not set on the existing open file, which other processes may share. Libraries write to it as well.
     """
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        with contextlib.suppress(OSError):  # the pipe is another user's, or nobody reads at its other end
+        with contextlib.suppress(OSError):  # the pipe belongs to another user, or has no reader
             again = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
             os.dup2(again, descriptor)
             os.close(again)
 
 
 class _Lossy(io.RawIOBase):
-    """Standard error without a buffer: what the pipe does not take is lost."""
+    """Standard error without a buffer; bytes that the pipe does not take are lost."""
 
     def writable(self) -> bool:
         return True

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from grpc_client import ClientConfig
 from qtr import plan
 from qtr.capacity import Rate, Workload, forecast, replicas_needed
-from qtr.throughput import made_up_pairs, measured
+from qtr.throughput import measure, synthetic_pairs
 from tests.support.scripted_server import ScriptedServer
 
 GIVEN = ["--pairs-per-second", "12000", "--executors", "10", "--cores", "4", "--start", "01:00"]
 
-nights = st.builds(
+workloads = st.builds(
     Workload,
     pairs=st.integers(1, 10**9),
     callers=st.integers(1, 1000),
@@ -30,29 +30,29 @@ nights = st.builds(
 rates = st.builds(Rate, st.floats(1, 1e6), st.just("given"), st.just(1), st.none() | st.floats(1e-7, 1e-3))
 
 
-@given(nights, rates, st.integers(1, 5000))
+@given(workloads, rates, st.integers(1, 5000))
 def test_more_replicas_are_never_slower_and_no_faster_than_what_bounds_them(
-    night: Workload, rate: Rate, replicas: int
+    workload: Workload, rate: Rate, replicas: int
 ) -> None:
-    one, more = forecast(night, rate, replicas), forecast(night, rate, replicas + 1)
+    one, more = forecast(workload, rate, replicas), forecast(workload, rate, replicas + 1)
     assert more.seconds <= one.seconds
-    assert one.pairs_per_second <= min(replicas, night.calls) * rate.pairs_per_second
+    assert one.pairs_per_second <= min(replicas, workload.calls) * rate.pairs_per_second
     if rate.caller_seconds_per_pair:
-        assert one.pairs_per_second <= night.callers / rate.caller_seconds_per_pair
-    assert one.seconds == pytest.approx(night.overhead_seconds + night.pairs / one.pairs_per_second)
+        assert one.pairs_per_second <= workload.callers / rate.caller_seconds_per_pair
+    assert one.seconds == pytest.approx(workload.overhead_seconds + workload.pairs / one.pairs_per_second)
 
 
-@given(nights, st.floats(1, 1e6))
-def test_the_fewest_replicas_are_in_time_and_one_less_is_not(night: Workload, speed: float) -> None:
+@given(workloads, st.floats(1, 1e6))
+def test_the_fewest_replicas_are_in_time_and_one_less_is_not(workload: Workload, speed: float) -> None:
     rate = Rate(speed, "given")
-    needed = replicas_needed(night, rate)
+    needed = replicas_needed(workload, rate)
     if needed is None:
-        assert not forecast(night, rate, night.calls).in_time
+        assert not forecast(workload, rate, workload.calls).in_time
     else:
-        if needed <= night.calls:
-            assert forecast(night, rate, needed).in_time
+        if needed <= workload.calls:
+            assert forecast(workload, rate, needed).in_time
         if needed > 1:
-            assert not forecast(night, rate, needed - 1).in_time or needed - 1 == night.calls
+            assert not forecast(workload, rate, needed - 1).in_time or needed - 1 == workload.calls
 
 
 def test_the_plan_says_who_calls_who_answers_and_when_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,8 +79,8 @@ def test_json_has_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "status", "note"),
     [
         (["--by", "6h", "--replicas", "3"], 0, ""),
-        (["--by", "30m", "--replicas", "1"], 1, "to be done in time takes 6 replicas"),
-        (["--by", "1m"], 1, "no number of replicas is done in time"),
+        (["--by", "30m", "--replicas", "1"], 1, "ending in time takes 6 replicas"),
+        (["--by", "1m"], 1, "no number of replicas ends in time"),
         (["--replicas", "500"], 0, "160 calls in flight keep no more than 160 of 500 replicas busy"),
         (["--replicas", "1", "--in-flight", "256"], 0, "one waits 1092 s in the servers' queues"),
         (["--by", "00:59", "--replicas", "1", "--rows-per-rpc", "256"], 0, ""),  # tomorrow's
@@ -113,7 +113,7 @@ def test_flags_that_make_no_sense(words: list[str], sentence: str, capsys: pytes
 
 def test_a_service_is_measured_by_what_it_answers() -> None:
     with ScriptedServer() as server:
-        found = measured(ClientConfig(server.address, in_flight=2), made_up_pairs(2048), 0.5)
+        found = measure(ClientConfig(server.address, in_flight=2), synthetic_pairs(2048), 0.5)
         calls = [call for call in server.finished_calls() if call["method"] == "ScoreBatch"]
     assert 0 < found.pairs_per_second * 0.5 <= sum(call["rows"] for call in calls)
     assert 0 < found.caller_seconds_per_pair < 1e-2
@@ -125,10 +125,10 @@ def test_servers_of_this_machine_are_measured(capsys: pytest.CaptureFixture[str]
     assert plan.main(words) == 0
     rate = json.loads(capsys.readouterr().out)["rate"]
     assert rate["pairs_per_second"] > 0
-    assert "servers on this machine, which they share with the caller, with real pairs" in rate["source"]
+    assert "servers on this machine, which the caller shares, with real pairs" in rate["source"]
 
 
-def test_nobody_to_measure_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_of_a_wrong_form_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         plan.main(["--rows", "1000", "--target", "k8s:///a", "--seconds", "0.1"])
     assert ended.value.code == 2

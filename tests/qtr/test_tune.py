@@ -64,21 +64,23 @@ def test_pairs_that_are_none_are_refused(
 def test_the_load_counts_what_was_answered(server: ServerProcess) -> None:
     pairs = tune.read_pairs(SAMPLE, "qtr tune")
     measured = load_generator.run(
-        server.address, pairs, load_generator.Load(bulk_callers=2, rows=64, single_callers=2, warm_up=0.1, seconds=0.5)
+        server.address,
+        pairs,
+        load_generator.Load(bulk_callers=2, rows=64, interactive_callers=2, warm_up_seconds=0.1, seconds=0.5),
     )
-    assert measured.failures == {}
+    assert measured.errors == {}
     assert measured.bulk_pairs >= 64 * len(measured.bulk_latencies) > 0
     assert measured.calls_per_second > 0
-    assert load_generator.percentile(measured.single_latencies, 0.5) <= load_generator.percentile(
-        measured.single_latencies, 0.99
+    assert load_generator.percentile(measured.interactive_latencies, 0.5) <= load_generator.percentile(
+        measured.interactive_latencies, 0.99
     )
 
 
 def test_the_load_counts_failures() -> None:
     measured = load_generator.run(
-        "127.0.0.1:1", [("a", "b")] * 64, load_generator.Load(bulk_callers=1, rows=64, warm_up=0.0, seconds=0.1)
+        "127.0.0.1:1", [("a", "b")] * 64, load_generator.Load(bulk_callers=1, rows=64, warm_up_seconds=0.0, seconds=0.1)
     )
-    assert set(measured.failures) == {"UNAVAILABLE"}
+    assert set(measured.errors) == {"UNAVAILABLE"}
     assert measured.bulk_pairs == 0
 
 

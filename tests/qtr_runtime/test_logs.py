@@ -31,7 +31,7 @@ def event(message: str, level: int = logging.INFO, **fields: object) -> logging.
 def test_lines_that_nobody_reads_are_dropped_counted_and_told(pipe: StuckPipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_writer, "_FLUSH_SECONDS", 0.01)
     with os.fdopen(os.dup(pipe.writable), "w") as stream:
-        writer = LogWriter(stream, most_waiting=10_000)
+        writer = LogWriter(stream, max_waiting=10_000)
         writer.setFormatter(JsonFormatter())
         for number in range(1000):
             writer.handle(event("hello", logging.DEBUG, number=number))
@@ -70,7 +70,7 @@ def test_a_reader_that_has_left_is_no_error(capsys: pytest.CaptureFixture[str]) 
 
 def test_what_is_said_too_often_is_summed_up() -> None:
     now = 0.0
-    limit = RepeatLimit(most=3, seconds=10.0, clock=lambda: now)
+    limit = RepeatLimit(max_repeats=3, seconds=10.0, clock=lambda: now)
     admitted = [limit.admits(event("flood", attempt=number)) for number in range(100)]
     assert sum(admitted) == 3
     assert limit.admits(event("something else"))
@@ -84,7 +84,7 @@ def test_what_is_said_too_often_is_summed_up() -> None:
 
 
 def test_messages_without_number_take_no_memory_without_bound() -> None:
-    limit = RepeatLimit(most=1, clock=lambda: 0.0)
+    limit = RepeatLimit(max_repeats=1, clock=lambda: 0.0)
     for number in range(5000):
         limit.admits(event(f"message {number}"))
     assert len(limit.left_out(at_once=True)) == 1

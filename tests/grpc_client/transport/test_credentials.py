@@ -164,7 +164,7 @@ def test_addresses_by_kubernetes_are_trusted_by_the_services_name(
     with KubernetesApi() as api:
         monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path)))
         api.set_endpoints([server.address])
-        config = ClientConfig("k8s:///search/relevance:grpc", tls=TlsFiles(ca), retry=QUICK)
+        config = ClientConfig("k8s:///search/relevance:grpc", tls=TlsFiles(ca))
         with RelevanceClient(config) as client:
             if accepted:
                 assert client.model().labels
