@@ -10,7 +10,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -124,17 +123,10 @@ class ServerProcess:
             if pipe is not None:
                 pipe.close()
 
-    def join(self, timeout_seconds: float) -> int:
-        """Wait until it has exited and all that it wrote is read; return its exit status.
-
-        Raises
-        ------
-        subprocess.TimeoutExpired
-            If it runs on.
-        """
-        until = time.monotonic() + timeout_seconds
-        status = self.process.wait(timeout_seconds)
-        self._reader.join(max(0.0, until - time.monotonic()))
+    def join(self) -> int:
+        """Wait until it has exited and all that it wrote is read; return its exit status."""
+        status = self.process.wait()
+        self._reader.join()
         return status
 
     def _read(self) -> None:

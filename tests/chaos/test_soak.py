@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks.hostile import Options, run
 
 # Two nights, each a start of Spark, one of them beside all that is hostile.
-pytestmark = pytest.mark.timeout(600)
 
 
 def test_everything_hostile_at_once_harms_no_honest_caller_and_no_night(tmp_path: Path) -> None:

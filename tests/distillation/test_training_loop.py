@@ -23,7 +23,6 @@ from tests.distillation.pipeline.test_workspace import Shop
 from tests.support.learning import learnt
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 120
 
 
 def noisy_fit(checkpoint: Path | None, *, stop_at: int | None = None) -> tuple[nn.Module, list[float]]:
@@ -75,9 +74,7 @@ def test_a_killed_step_goes_on_from_its_checkpoint(tmp_path: Path, capfd: pytest
     command = [sys.executable, "-m", "distillation", "pretrain", str(shop.recipe), "--work", str(shop.work)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     checkpoint = shop.work / "pretrain" / CHECKPOINT
-    end = time.monotonic() + PATIENCE_SECONDS
     while not checkpoint.exists():
-        assert time.monotonic() < end
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)

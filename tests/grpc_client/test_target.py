@@ -70,7 +70,7 @@ def test_a_mistyped_target_is_one_sentence(target: str, sentence: str) -> None:
 @pytest.mark.parametrize("command", [["score", "--query", "a", "--title", "b"], ["plan", "--rows", "5"]])
 def test_commands_name_the_flag(command: list[str]) -> None:
     words = [sys.executable, "-m", "qtr", *command, "--target", "http://localhost:8001"]
-    result = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert result.stderr.startswith(f"qtr {command[0]}: --target: the target http://localhost:8001 ")
     assert result.stderr.count("\n") == 1
@@ -82,8 +82,8 @@ def test_no_proxy_comes_between_this_machine_and_itself(server: ServerProcess, m
     for name in ("no_proxy", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)
     words = [sys.executable, "-m", "qtr", "score", "--query", "kettle", "--title", "kettle", "--json", "--target"]
-    result = subprocess.run([*words, server.address], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run([*words, server.address], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["results"][0]["label"]
     health = [sys.executable, "-m", "grpc_server.probe", "--port", server.address.rpartition(":")[2]]
-    assert subprocess.run(health, timeout=60, check=False).returncode == 0
+    assert subprocess.run(health, check=False).returncode == 0

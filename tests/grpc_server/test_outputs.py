@@ -46,9 +46,9 @@ class Unread:
 
     def serve(self) -> None:
         """Wait until it serves, refuse 300 calls, and answer one."""
-        assert len(self.stub.Score(GOOD, timeout=60, wait_for_ready=True).results) == 1
+        assert len(self.stub.Score(GOOD, wait_for_ready=True).results) == 1
         assert refused(self.stub, 300) == {grpc.StatusCode.INVALID_ARGUMENT}
-        assert len(self.stub.Score(GOOD, timeout=60).results) == 1
+        assert len(self.stub.Score(GOOD).results) == 1
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -75,7 +75,7 @@ def refused(stub: relevance_pb2_grpc.RelevanceServiceStub, times: int) -> set[gr
     codes = set()
     for _ in range(times):
         with pytest.raises(grpc.RpcError) as error:
-            stub.Score(pb.ScoreRequest(query="no titles"), timeout=60)
+            stub.Score(pb.ScoreRequest(query="no titles"))
         codes.add(error.value.code())
     return codes
 
@@ -113,7 +113,7 @@ def test_refused_calls_are_told_in_sums(start_server: StartServer) -> None:
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
     refused(stub, 200)
     with pytest.raises(grpc.RpcError):
-        stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=pb.ModelVersion(name="other")), timeout=60)
+        stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=pb.ModelVersion(name="other")))
     server.process.send_signal(signal.SIGTERM)
     assert server.finish() == 0
     told = [event for event in server.events if event["msg"] == "calls refused"]
@@ -129,7 +129,7 @@ def test_descriptors_that_are_used_up_give_few_lines_and_are_used_when_free(star
     pid = server.process.pid
     with server.channel() as channel:
         stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
-        stub.Score(GOOD, timeout=60)
+        stub.Score(GOOD)
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())), before[1]))
         with contextlib.ExitStack() as stack:
@@ -139,11 +139,11 @@ def test_descriptors_that_are_used_up_give_few_lines_and_are_used_when_free(star
                 stack.enter_context(socket.create_connection((host, int(port))))
             while not any(event["msg"] == "no metrics for now" for event in server.events):
                 time.sleep(0.01)
-            assert len(stub.Score(GOOD, timeout=60).results) == 1  # who is connected is served
+            assert len(stub.Score(GOOD).results) == 1  # who is connected is served
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         assert read_metrics(server.metrics_address).value("qtr_serving") == 1
         with server.channel() as fresh:
-            late = relevance_pb2_grpc.RelevanceServiceStub(fresh).Score(GOOD, timeout=60, wait_for_ready=True)
+            late = relevance_pb2_grpc.RelevanceServiceStub(fresh).Score(GOOD, wait_for_ready=True)
             assert len(late.results) == 1
     server.process.send_signal(signal.SIGTERM)
     assert server.finish() == 0

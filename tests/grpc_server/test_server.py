@@ -38,7 +38,7 @@ def refused(call: Callable[[], object]) -> grpc.RpcError:
 
 def test_score_answers_like_the_model_itself(stub, scorer: Scorer, student: Bundle) -> None:
     titles = ["Red canvas sneakers size 42", "Cast iron pan 28 cm", ""]
-    response = stub.Score(pb.ScoreRequest(query="red shoes", titles=titles), timeout=10)
+    response = stub.Score(pb.ScoreRequest(query="red shoes", titles=titles))
     expected = scorer.score_texts(["red shoes"], titles, [0, 0, 0])
     assert [result.title for result in response.results] == titles
     assert response.results[0].score == pytest.approx(expected.scores[0], abs=1e-5)
@@ -51,7 +51,7 @@ def test_score_answers_like_the_model_itself(stub, scorer: Scorer, student: Bund
 def test_score_batch_reads_columns_and_indices(stub, scorer: Scorer) -> None:
     queries, titles = ["red shoes", "", "usb cable"], ["Red shoes 42", "USB cable 2 m"]
     request = pb.ScoreBatchRequest(queries=queries, titles=titles, query_index=[0, 1, 2, 2], title_index=[0, 0, 1, 0])
-    response = stub.ScoreBatch(request, timeout=10)
+    response = stub.ScoreBatch(request)
     expected = scorer.score_texts(
         ["red shoes", "usb cable", "usb cable"], ["Red shoes 42", "USB cable 2 m", "Red shoes 42"]
     )
@@ -65,7 +65,7 @@ def test_score_batch_reads_columns_and_indices(stub, scorer: Scorer) -> None:
 
 
 def test_get_model_announces_model_and_limits(stub, student: Bundle) -> None:
-    model = stub.GetModel(pb.GetModelRequest(), timeout=10)
+    model = stub.GetModel(pb.GetModelRequest())
     assert model.sha256 == student.sha256
     assert tuple(model.labels) == student.manifest.labels
     assert model.threshold == pytest.approx(student.manifest.threshold)
@@ -87,7 +87,7 @@ def test_get_model_announces_model_and_limits(stub, student: Bundle) -> None:
     ids=["index out of range", "columns disagree", "too many rows", "too many texts"],
 )
 def test_a_malformed_batch_names_its_field(stub, request_: pb.ScoreBatchRequest, field: str) -> None:
-    error = refused(lambda: stub.ScoreBatch(request_, timeout=10))
+    error = refused(lambda: stub.ScoreBatch(request_))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     status = rpc_status.from_call(error)
     detail = error_details_pb2.BadRequest()
@@ -96,13 +96,13 @@ def test_a_malformed_batch_names_its_field(stub, request_: pb.ScoreBatchRequest,
 
 
 def test_score_without_titles_is_malformed(stub) -> None:
-    error = refused(lambda: stub.Score(pb.ScoreRequest(query="a"), timeout=10))
+    error = refused(lambda: stub.Score(pb.ScoreRequest(query="a")))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "titles: at least one title is needed" in error.details()
 
 
 def test_an_empty_batch_is_answered(stub) -> None:
-    response = stub.ScoreBatch(pb.ScoreBatchRequest(), timeout=10)
+    response = stub.ScoreBatch(pb.ScoreBatchRequest())
     assert len(response.scores) == len(response.errors) == 0
 
 
@@ -115,7 +115,7 @@ def test_an_empty_batch_is_answered(stub) -> None:
     ],
 )
 def test_another_model_is_not_found(stub, wanted: pb.ModelVersion) -> None:
-    error = refused(lambda: stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=wanted), timeout=10))
+    error = refused(lambda: stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=wanted)))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert "is not served here" in error.details()
 
@@ -124,30 +124,30 @@ def test_the_served_model_may_be_asked_for_by_name_and_version(stub, student: Bu
     wanted = pb.ModelVersion(name=student.manifest.name, version=student.manifest.version)
     exactly = pb.ModelVersion(name=wanted.name, version=wanted.version, sha256=student.sha256)
     for asked in (wanted, exactly):
-        assert stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=asked), timeout=10).model == exactly
+        assert stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=asked)).model == exactly
 
 
 def test_a_message_over_the_limit_is_grpcs_own_refusal(start_server: StartServer) -> None:
     server = start_server("--max-message-bytes", "4096")
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
-    error = refused(lambda: stub.Score(pb.ScoreRequest(query="a", titles=["x" * 5000]), timeout=10))
+    error = refused(lambda: stub.Score(pb.ScoreRequest(query="a", titles=["x" * 5000])))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_health_is_serving_for_the_server_and_the_service(server: ServerProcess) -> None:
     health = health_pb2_grpc.HealthStub(server.channel())
     for name in ("", "relevance.v1.RelevanceService"):
-        answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
+        answer = health.Check(health_pb2.HealthCheckRequest(service=name))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_texts_stay_out_of_the_log(start_server: StartServer) -> None:
     server = start_server("--log-level", "DEBUG")
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
-    stub.Score(pb.ScoreRequest(query="privatequery", titles=["privatetitle", ""]), timeout=10)
+    stub.Score(pb.ScoreRequest(query="privatequery", titles=["privatetitle", ""]))
     wanted = pb.ModelVersion(name="other")
     request = pb.ScoreRequest(query="privatequery", titles=["privatetitle"], model=wanted)
-    refused(lambda: stub.Score(request, timeout=10, metadata=[("x-request-id", "night-7")]))
+    refused(lambda: stub.Score(request, metadata=[("x-request-id", "night-7")]))
     server.process.send_signal(signal.SIGTERM)
     assert server.finish() == 0
     assert "private" not in str(server.events)
@@ -168,7 +168,7 @@ def test_a_signal_finishes_what_was_accepted_and_exits_0(start_server: StartServ
         server.wait_for("work accepted")
     server.process.send_signal(signum)
     assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    assert [len(call.result(timeout=60).scores) for call in calls] == [4096] * 4
+    assert [len(call.result().scores) for call in calls] == [4096] * 4
     assert server.finish() == 0
     assert [event["msg"] for event in server.events if event["level"] == "INFO"][-2:] == ["draining", "stopped"]
 
@@ -181,7 +181,7 @@ def test_new_work_is_taken_in_until_those_who_watch_have_heard(start_server: Sta
     server.process.send_signal(signal.SIGTERM)
     assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
     stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
-    assert stub.Score(pb.ScoreRequest(query="a", titles=["b"]), timeout=10).results
+    assert stub.Score(pb.ScoreRequest(query="a", titles=["b"])).results
     server.process.kill()
 
 
@@ -194,7 +194,7 @@ def test_a_closed_stdin_ends_the_server_that_was_asked_to_watch_it(start_server:
 
 def failed_start(*flags: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "grpc_server", "--log-format", "text", *flags]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Traceback" not in result.stdout + result.stderr
     return result
 

@@ -47,11 +47,11 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
     with ServerProcess("--max-queued-tokens", "200", "--auth-token-file", str(token_file)) as server:
         credentials = grpc.composite_channel_credentials(grpc.local_channel_credentials(), bearer)
         stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel(credentials))
-        stub.GetModel(pb.GetModelRequest(), timeout=60)
-        stub.Score(pb.ScoreRequest(query="red shoes", titles=["Red shoes", ""]), timeout=60)
-        stub.ScoreBatch(pb.ScoreBatchRequest(queries=["usb"] * 100, titles=["USB cable"] * 100), timeout=60)
+        stub.GetModel(pb.GetModelRequest())
+        stub.Score(pb.ScoreRequest(query="red shoes", titles=["Red shoes", ""]))
+        stub.ScoreBatch(pb.ScoreBatchRequest(queries=["usb"] * 100, titles=["USB cable"] * 100))
         with pytest.raises(grpc.RpcError):
-            stub.Score(pb.ScoreRequest(query="no titles"), timeout=60)
+            stub.Score(pb.ScoreRequest(query="no titles"))
         yield read_metrics(server.metrics_address)
 
 

@@ -37,7 +37,7 @@ def test_a_server_that_is_killed_is_noticed_and_one_that_was_stopped_is_not() ->
         with pytest.raises(TimeoutError, match=r"was not serving within 0\.001 s"):
             server.wait_until_serving(0.001)
         server.process.kill()
-        assert server.join(60) == -signal.SIGKILL
+        assert server.join() == -signal.SIGKILL
         end = server.untimely_end()
         assert end is not None
         assert not end.refused
@@ -50,7 +50,7 @@ def test_a_server_ends_when_its_standard_input_closes() -> None:
         server.wait_until_serving()
         assert server.process.stdin is not None
         server.process.stdin.close()
-        assert server.join(60) == 0
+        assert server.join() == 0
 
 
 def test_a_wait_ends_when_the_server_is_stopped() -> None:

@@ -17,7 +17,7 @@ from spark_jobs.lifecycle.session import job_settings, machine_settings, open_se
 from tests.support.scripted_server import ScriptedServer
 
 Text = str | bytes | None
-QUICK = RetryPolicy(budget_seconds=20, initial_backoff_seconds=0.01, max_backoff_seconds=0.05)
+QUICK = RetryPolicy(budget_seconds=600, initial_backoff_seconds=0.01, max_backoff_seconds=0.05)
 
 
 @pytest.fixture(scope="session")

@@ -51,17 +51,17 @@ class KeptAlive:
         with self._changed:
             self._ending = True
         self.kill()
-        self._thread.join(60)
+        self._thread.join()
 
     def kill(self) -> None:
         """Kill the process that runs now, as `kill -9` does."""
         with self._changed:
             self.server.process.kill()  # type: ignore[attr-defined]
 
-    def wait_for_start(self, number: int, timeout: float = 60) -> None:
+    def wait_for_start(self, number: int) -> None:
         """Wait until it has been started so often, and serves."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.starts >= number, timeout)
+            assert self._changed.wait_for(lambda: self.starts >= number)
 
     def _keep(self) -> None:
         while True:

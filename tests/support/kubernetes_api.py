@@ -128,14 +128,14 @@ class KubernetesApi:
     def cut_streams(self, after: int = 0) -> None:
         """End all watches, once the event of version `after` was sent."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._sent >= after, 30)
+            assert self._changed.wait_for(lambda: self._sent >= after)
             self._generation += 1
             self._changed.notify_all()
 
-    def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 30) -> None:
+    def wait_for(self, method: str, path: str, count: int = 1) -> None:
         """Wait until there were so many requests whose path and query hold `path`."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.count(method, path) >= count, timeout), self.requests
+            assert self._changed.wait_for(lambda: self.count(method, path) >= count), self.requests
 
     def count(self, method: str, path: str) -> int:
         return sum(1 for verb, url, _ in self.requests if verb == method and path in url)

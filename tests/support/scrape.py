@@ -35,7 +35,7 @@ class Scrape:
 
 def read_metrics(address: str | None) -> Scrape:
     """Scrape `http://{address}/metrics`."""
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as response:
+    with urllib.request.urlopen(f"http://{address}/metrics") as response:
         return parse(response.read().decode())
 
 

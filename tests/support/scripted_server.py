@@ -64,11 +64,10 @@ class ScriptedServer:
         for line in self.process.stdout:
             self._calls.put(json.loads(line))
 
-    def next_call(self, method: str = "ScoreBatch", timeout: float = 60) -> dict[str, Any]:
+    def next_call(self, method: str = "ScoreBatch") -> dict[str, Any]:
         """Wait for the next call of `method` that the server saw."""
-        until = time.monotonic() + timeout
         while True:
-            call = self._calls.get(timeout=max(0.0, until - time.monotonic()))
+            call = self._calls.get()
             if call["method"] == method:
                 return call
 
@@ -83,8 +82,8 @@ class ScriptedServer:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=30)
-        self._reader.join(timeout=30)
+        self.process.wait()
+        self._reader.join()
 
     def __exit__(self, *_: object) -> None:
         self.stop()

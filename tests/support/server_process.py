@@ -10,6 +10,9 @@ import grpc
 
 from qtr_runtime.server_process import ServerProcess as Process
 
+# How often a wait looks whether the process has ended.
+_POLL_SECONDS = 0.5
+
 
 class ServerProcess:
     """Start on entry, wait until it serves, stop on exit; it may open `max_files` at a time."""
@@ -37,14 +40,20 @@ class ServerProcess:
         self.wait_for("serving")
         return self
 
-    def wait_for(self, message: str, timeout_seconds: float = 60) -> dict[str, Any]:
+    def wait_for(self, message: str) -> dict[str, Any]:
         """Return the first event with this `message` after the one that was waited for last."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: self._find(message) is not None, timeout_seconds), self.events
-            found = self._find(message)
-            assert found is not None
-            self._read = found + 1
-            return self.events[found]
+        ended = False
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._find(message) is not None, _POLL_SECONDS)
+                found = self._find(message)
+                if found is not None:
+                    self._read = found + 1
+                    return self.events[found]
+            assert not ended, f"the server ended without {message!r}: {self.events}"
+            if self.process.poll() is not None:
+                self._server.join()  # its last events are read now
+                ended = True
 
     def channel(self, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
         options = [("grpc.use_local_subchannel_pool", 1)]
@@ -52,9 +61,9 @@ class ServerProcess:
             return grpc.insecure_channel(self.address, options=options)
         return grpc.secure_channel(self.address, credentials, options=options)
 
-    def finish(self, timeout_seconds: float = 30) -> int:
+    def finish(self) -> int:
         """Wait until it has ended and all its events are read; return the exit status."""
-        return self._server.join(timeout_seconds)
+        return self._server.join()
 
     def __exit__(self, *_: object) -> None:
         self._server.stop()

@@ -18,7 +18,6 @@ from tests.support.job_process import words
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent
-PATIENCE_SECONDS = 60
 
 
 class StandaloneCluster:
@@ -104,7 +103,7 @@ class _Daemon:
             return bool(found) or not self._reader.is_alive()
 
         with self._news:
-            assert self._news.wait_for(seen, PATIENCE_SECONDS) and found, "".join(self._lines)
+            assert self._news.wait_for(seen) and found, "".join(self._lines)
         return found[0]
 
     def stop(self) -> None:
@@ -113,7 +112,7 @@ class _Daemon:
             member.terminate()
         for member in psutil.wait_procs(family, timeout=20)[1]:
             member.kill()
-        self._reader.join(PATIENCE_SECONDS)
+        self._reader.join()
         self.process.stderr.close()
         self.process.wait()
 

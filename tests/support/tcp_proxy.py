@@ -35,10 +35,10 @@ class TcpProxy:
         self._listener.close()
         self._break_all()
 
-    def reset(self, timeout: float = 60) -> None:
+    def reset(self) -> None:
         """Break every connection with RST, as soon as there is one."""
         with self._connected:
-            assert self._connected.wait_for(lambda: self._sockets, timeout), f"nobody connected within {timeout} s"
+            self._connected.wait_for(lambda: self._sockets)
         self._break_all()
 
     def _break_all(self) -> None:
@@ -70,7 +70,7 @@ class TcpProxy:
     def _connect(self, near: socket.socket) -> None:
         self._passing.wait()
         try:
-            far = socket.create_connection(self._upstream, timeout=30)
+            far = socket.create_connection(self._upstream)
         except OSError:
             near.close()
             return

@@ -31,7 +31,7 @@ async def observe(module: Any, address: str, model: str) -> dict[str, Any]:
 
     async def infer(queries: list[str], titles: list[str], shape: list[int], name: str = model, **more: Any) -> Any:
         inputs = [tensor("query", queries, shape if len(queries) > 1 else [1]), tensor("title", titles, shape)]
-        return await call("infer", name, inputs, client_timeout=30, **more)
+        return await call("infer", name, inputs, **more)
 
     async def refused(*args: Any, **more: Any) -> list[str]:
         try:

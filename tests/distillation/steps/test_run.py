@@ -21,7 +21,6 @@ from tests.support.learning import learnt
 from tests.support.server_process import ServerProcess
 from tests.support.small_shop import KINDS, small_shop, title_of, write_encoder, write_wands
 
-pytestmark = pytest.mark.timeout(600)
 CHANCE = 0.5
 
 
@@ -160,7 +159,6 @@ def test_qtr_serve_serves_it(run: Run, strangers: tuple[list[str], list[str], np
             relevance_pb2.ScoreBatchRequest(
                 queries=queries, titles=titles, query_index=[0] * len(titles), title_index=range(len(titles))
             ),
-            timeout=30,
         )
     expected = Scorer(Bundle.load(run.bundle)).score_texts(queries, titles, [0] * len(titles)).scores
     np.testing.assert_allclose(answer.scores, expected, atol=1e-6)

@@ -45,18 +45,18 @@ def test_a_repeated_call_goes_before_those_that_came_later() -> None:
     ready = threading.Barrier(3)
 
     def wait(name: str, ticket: int) -> None:
-        ready.wait(10)
+        ready.wait()
         with limiter.permit(ticket, NEVER):
             order.append(name)
 
     with ThreadPoolExecutor(2) as pool:
         with limiter.permit(limiter.ticket(), NEVER):
             waiting = [pool.submit(wait, "new", limiter.ticket()), pool.submit(wait, "old", old)]
-            ready.wait(10)
+            ready.wait()
             while len(limiter._waiting) < 2:
                 threading.Event().wait(0.001)
         for each in waiting:
-            each.result(10)
+            each.result()
     assert order == ["old", "new"]
 
 
@@ -72,6 +72,6 @@ def test_stopping_ends_the_wait() -> None:
         waiting = pool.submit(wait)
         stop.set()
         with pytest.raises(ClientClosedError):
-            waiting.result(10)
+            waiting.result()
     with limiter.permit(limiter.ticket(), NEVER):  # whoever gave up does not stand in the way
         pass

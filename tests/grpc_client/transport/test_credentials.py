@@ -143,10 +143,10 @@ def test_a_person_scores_through_tls_with_a_token(secured: Secured) -> None:
     command = [sys.executable, "-m", "qtr", "score", "--query", "red shoes", "--title", "Red sneakers", "--json"]
     command += ["--target", secured.target, "--tls-ca", secured.ca, "--token-file", str(secured.token)]
     identity = ["--tls-cert", own, "--tls-key", own_key]
-    result = subprocess.run([*command, *identity], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run([*command, *identity], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert '"score"' in result.stdout
-    half = subprocess.run([*command, *identity[:2]], capture_output=True, text=True, timeout=60, check=False)
+    half = subprocess.run([*command, *identity[:2]], capture_output=True, text=True, check=False)
     assert half.returncode == 2
     assert half.stderr.strip() == "qtr score: a client certificate and its key are given together, or neither"
 

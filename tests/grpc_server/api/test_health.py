@@ -44,7 +44,7 @@ def health_of(server: ServerProcess) -> Iterator[health_pb2_grpc.HealthStub]:
 
 def check(server: ServerProcess, service: str = "") -> int:
     with health_of(server) as health:
-        return health.Check(health_pb2.HealthCheckRequest(service=service), timeout=30).status
+        return health.Check(health_pb2.HealthCheckRequest(service=service)).status
 
 
 def stuck_watch(server: ServerProcess) -> RawPeer:
@@ -67,7 +67,7 @@ def test_a_watcher_that_reads_nothing_holds_up_neither_other_watchers_nor_the_en
         for _ in range(3):
             stack.enter_context(stuck_watch(server))
         health = stack.enter_context(health_of(server))
-        watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == SERVING
         server.process.send_signal(signal.SIGTERM)
         # Told of the end even where no time is given for it, and then let go.
@@ -89,7 +89,7 @@ def test_watches_have_a_bound_on_each_connection_and_leave_room_for_checks_and_f
         for service in ("", "liveness"):
             assert check(server, service) == SERVING
         with health_of(server) as health:
-            assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status == SERVING
+            assert next(health.Watch(health_pb2.HealthCheckRequest())).status == SERVING
 
 
 def test_checks_that_are_never_sent_leave_room_for_those_that_are(start_server: StartServer) -> None:
@@ -102,7 +102,7 @@ def test_checks_that_are_never_sent_leave_room_for_those_that_are(start_server: 
                     peer.send(stream, HALF_A_MESSAGE)
         assert [check(server) for _ in range(3)] == [SERVING] * 3
         with health_of(server) as health:
-            assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status == SERVING
+            assert next(health.Watch(health_pb2.HealthCheckRequest())).status == SERVING
 
 
 @pytest.mark.parametrize("method", [CHECK, WATCH])
@@ -176,8 +176,8 @@ def test_a_peer_that_leaves_and_a_method_that_is_not_served_are_no_error_of_the_
 
 def test_a_health_watch_tells_of_a_service_that_is_unknown(server: ServerProcess) -> None:
     with health_of(server) as health:
-        watch = health.Watch(health_pb2.HealthCheckRequest(service="other"), timeout=30)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service="other"))
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         with pytest.raises(grpc.RpcError) as error:
-            health.Check(health_pb2.HealthCheckRequest(service="other"), timeout=30)
+            health.Check(health_pb2.HealthCheckRequest(service="other"))
     assert error.value.code() is grpc.StatusCode.NOT_FOUND

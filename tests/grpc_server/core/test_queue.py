@@ -225,7 +225,7 @@ def test_a_taker_that_waits_is_woken_by_close() -> None:
     taker = threading.Thread(target=lambda: taken.append(setup.queue.take()))
     taker.start()
     setup.queue.close()
-    taker.join(10)
+    taker.join()
     assert taken == [[]]
 
 
@@ -288,7 +288,7 @@ def test_little_work_may_be_taken_past_a_thread_that_waits() -> None:
     assert queue.take_inline(10) == [lone]
     assert queue.take_inline(10) == []
     queue.offer([job := work()])
-    thread.join(60)
+    thread.join()
     assert taken == [[job]]
 
 
@@ -297,7 +297,7 @@ def test_what_is_not_little_goes_to_the_thread_that_waits() -> None:
     thread, taken = taking(queue)
     queue.offer([much := person(tokens=11)], hold=True)
     assert queue.take_inline(10) == []
-    thread.join(60)
+    thread.join()
     assert taken == [[much]]
 
 
@@ -318,7 +318,7 @@ def test_little_work_that_is_of_no_use_is_dropped_as_any_other() -> None:
     assert setup.queue.take_inline(10) == [lone]
     assert setup.dropped == [(gone, Dropped.CANCELLED)]
     setup.queue.close()
-    thread.join(60)
+    thread.join()
 
 
 def test_a_closed_queue_holds_nothing_back() -> None:

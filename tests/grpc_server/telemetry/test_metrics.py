@@ -50,19 +50,16 @@ def test_a_server_counts_what_its_callers_saw(start_server: StartServer, student
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
     titles = ["Red canvas sneakers", "USB cable 2 m", ""]
     for _ in range(2):
-        stub.Score(pb.ScoreRequest(query="green boots", titles=titles), timeout=30)
+        stub.Score(pb.ScoreRequest(query="green boots", titles=titles))
     stub.ScoreBatch(
         pb.ScoreBatchRequest(queries=["usb"] * 3, titles=["USB cable"] * 3),
-        timeout=30,
         metadata=[("x-priority", "bulk")],
     )
     wrong = pb.ScoreRequest(query="a", titles=["b"], model=pb.ModelVersion(name="other"))
-    assert refused(lambda: stub.Score(wrong, timeout=30)) is grpc.StatusCode.NOT_FOUND
-    assert refused(lambda: stub.Score(pb.ScoreRequest(), timeout=30)) is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused(lambda: stub.Score(wrong)) is grpc.StatusCode.NOT_FOUND
+    assert refused(lambda: stub.Score(pb.ScoreRequest())) is grpc.StatusCode.INVALID_ARGUMENT
     health = health_pb2_grpc.HealthStub(server.channel())
-    assert refused(lambda: health.Check(health_pb2.HealthCheckRequest(service="no"), timeout=30)) is (
-        grpc.StatusCode.NOT_FOUND
-    )
+    assert refused(lambda: health.Check(health_pb2.HealthCheckRequest(service="no"))) is (grpc.StatusCode.NOT_FOUND)
     seen = read_metrics(server.metrics_address)
 
     score = {"grpc_service": SERVICE, "grpc_method": "Score", "grpc_type": "unary"}
@@ -100,7 +97,7 @@ def test_a_server_that_keeps_scores_counts_their_use(start_server: StartServer) 
     server = start_server("--score-cache-bytes", "1000000")
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
     request = pb.ScoreRequest(query="green boots", titles=["Red canvas sneakers", "USB cable 2 m"])
-    first, again = (stub.Score(request, timeout=30) for _ in range(2))
+    first, again = (stub.Score(request) for _ in range(2))
     assert list(first.results) == list(again.results)
     seen = read_metrics(server.metrics_address)
     assert seen.value("qtr_score_cache_misses_total") == seen.value("qtr_score_cache_hits_total") == 2
@@ -198,7 +195,7 @@ def test_a_draining_server_still_says_so(start_server: StartServer) -> None:
     server.wait_for("draining")
     seen = read_metrics(server.metrics_address)
     assert seen.value("qtr_serving") == 0
-    assert [len(call.result(timeout=60).scores) for call in calls] == [4096] * 16
+    assert [len(call.result().scores) for call in calls] == [4096] * 16
     assert server.finish() == 0
 
 
@@ -206,14 +203,14 @@ def test_metrics_can_be_switched_off(start_server: StartServer) -> None:
     server = start_server("--no-metrics")
     assert server.metrics_address is None
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
-    assert len(stub.Score(pb.ScoreRequest(query="a", titles=["b"]), timeout=30).results) == 1
+    assert len(stub.Score(pb.ScoreRequest(query="a", titles=["b"])).results) == 1
 
 
 def test_a_taken_metrics_port_stops_the_start_with_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "grpc_server", "--log-format", "text", "--port", "0", "--metrics-port", port]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port} for metrics" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr

@@ -58,7 +58,7 @@ class Service:
         stub = relevance_pb2_grpc.RelevanceServiceStub(self.channel)
         request = pb.ScoreRequest(query="secret shoes", titles=[title] if title else [])
         try:
-            await stub.Score(request, timeout=60, metadata=metadata)
+            await stub.Score(request, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             return error.code().name
         return "OK"
@@ -164,7 +164,7 @@ async def test_a_failed_request_says_why(
 
 
 async def test_probes_make_no_spans(service: Service) -> None:
-    await health_pb2_grpc.HealthStub(service.channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
+    await health_pb2_grpc.HealthStub(service.channel).Check(health_pb2.HealthCheckRequest())
     assert service.spans.get_finished_spans() == ()
 
 
@@ -230,7 +230,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 def ask_once(server: ServerProcess) -> int:
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
-    stub.Score(pb.ScoreRequest(query="a", titles=["b"]), timeout=60, metadata=[traceparent(0xABC)])
+    stub.Score(pb.ScoreRequest(query="a", titles=["b"]), metadata=[traceparent(0xABC)])
     server.process.send_signal(signal.SIGTERM)
     return server.finish()
 

@@ -71,7 +71,7 @@ def test_messages_that_dawdle_do_not_keep_others_out(start_server: StartServer) 
         with server.channel() as channel:
             stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
             for _ in range(3):
-                assert stub.Score(pb.ScoreRequest(query="a", titles=["b"]), timeout=20).results
+                assert stub.Score(pb.ScoreRequest(query="a", titles=["b"])).results
         assert peer.status(streams[0], 10) == LATE
 
 
@@ -82,10 +82,10 @@ def test_requests_over_the_byte_budget_are_told_to_come_back_and_probes_are_not(
         assert peer.status(streams[-1], 10) == UNAVAILABLE
         with server.channel() as channel:
             health = health_pb2_grpc.HealthStub(channel)
-            assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == 1
+            assert health.Check(health_pb2.HealthCheckRequest()).status == 1
             stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
             with pytest.raises(grpc.RpcError) as error:
-                stub.Score(pb.ScoreRequest(query="a", titles=["b"]), timeout=10)
+                stub.Score(pb.ScoreRequest(query="a", titles=["b"]))
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE
     assert dict(error.value.trailing_metadata())["grpc-retry-pushback-ms"] == "500"
 
@@ -184,7 +184,7 @@ def test_answers_that_are_not_read_keep_their_room(start_server: StartServer) ->
         with server.channel() as channel:
             stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
             with pytest.raises(grpc.RpcError) as error:
-                stub.Score(request, timeout=10)
+                stub.Score(request)
             assert error.value.code() is grpc.StatusCode.UNAVAILABLE
             peer.socket.close()
             while not answers(stub, request):
@@ -200,7 +200,7 @@ def test_headers_are_charged_by_their_number(start_server: StartServer) -> None:
 
 def answers(stub: relevance_pb2_grpc.RelevanceServiceStub, request: pb.ScoreRequest) -> bool:
     try:
-        return bool(stub.Score(request, timeout=10).results)
+        return bool(stub.Score(request).results)
     except grpc.RpcError as error:
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         return False

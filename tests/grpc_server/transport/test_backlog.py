@@ -78,7 +78,7 @@ def _caller(port: int, service: str, calls: int) -> list[str]:
 import grpc
 with grpc.insecure_channel("127.0.0.1:{port}", options=[("grpc.enable_retries", 0)]) as channel:
     method = channel.unary_unary("/{service}/one")
-    for call in [method.future(b"", timeout=100) for _ in range({calls})]:
+    for call in [method.future(b"") for _ in range({calls})]:
         pushback = dict(call.trailing_metadata() or ()).get("grpc-retry-pushback-ms", "none")
         print(call.code().name, pushback)
 """

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import psutil
-import pytest
 
 from tests.support.good_caller import GoodCaller
 from tests.support.hostile_peers import PEERS, attack, silent_connections
@@ -27,7 +26,6 @@ SILENT_CONNECTIONS = 200
 MOST_GROWTH = 256 * MIB
 
 
-@pytest.mark.timeout(120)
 def test_hostile_peers_harm_nobody(start_server: StartServer) -> None:
     server = start_server("--arrival-seconds", "3")
     host, port = server.address.rsplit(":", 1)

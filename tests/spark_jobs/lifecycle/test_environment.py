@@ -68,7 +68,7 @@ def test_a_run_takes_nothing_from_the_shell_that_is_not_meant_for_it(
 @pytest.mark.parametrize("words", [["-m", "qtr", "label"], ["-m", "spark_jobs.label_pairs"]])
 def test_a_module_in_the_working_folder_is_not_taken_for_another(littered: Path, words: list[str]) -> None:
     result = subprocess.run(
-        [sys.executable, *words, "--help"], cwd=littered, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *words, "--help"], cwd=littered, capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
 
@@ -80,7 +80,6 @@ def test_a_module_that_pythonpath_puts_in_the_place_of_another_is_named(tmp_path
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
     assert result.returncode == 2
@@ -199,7 +198,6 @@ def test_too_few_descriptors_are_told_at_once(tmp_path: Path) -> None:
         ["bash", "-c", 'ulimit -n 64; exec "$@"', "bash", *words],
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
     assert result.returncode == 2
@@ -212,6 +210,6 @@ def test_a_soft_limit_is_raised() -> None:
         "soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE); assert soft == hard"
     )
     command = ["bash", "-c", 'ulimit -S -n 64; exec "$@"', "bash", sys.executable, "-c", code]
-    assert subprocess.run(command, timeout=60, check=False).returncode == 0
+    assert subprocess.run(command, check=False).returncode == 0
     with pytest.raises(SetupError, match="may open"):
         require_descriptors(resource.getrlimit(resource.RLIMIT_NOFILE)[1] + 1)

@@ -20,7 +20,7 @@ from spark_jobs.errors import ServerLostError, SetupError
 from spark_jobs.lifecycle.java import java_home
 from spark_jobs.lifecycle.local_servers import LocalServers
 from tests.spark_jobs.conftest import write_pairs
-from tests.support.job_process import MODULE, PATIENCE_SECONDS, ROOT, Job, until
+from tests.support.job_process import MODULE, ROOT, Job, until
 from tests.support.stuck_pipe import StuckPipe
 
 
@@ -156,7 +156,7 @@ def test_servers_end_with_their_run_even_if_it_is_killed() -> None:
         assert parent.stdout is not None
         server = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    assert psutil.wait_procs([server], timeout=PATIENCE_SECONDS)[0] == [server]
+    assert psutil.wait_procs([server])[0] == [server]
 
 
 def test_embedded_servers_share_a_target_and_stop_on_request() -> None:
