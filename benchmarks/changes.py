@@ -1,7 +1,7 @@
-"""What callers notice of a change under load: a rolling restart, another bundle, another certificate.
+"""Effects of a change under load on callers: a rolling restart, another bundle, another certificate.
 
-The callers use a channel as `grpc_client` documents and opens it, and nothing else: no retry of their own. Each has one
-call in flight at a time; the change is made again and again while they call.
+The callers use a channel as `grpc_client` opens it, without retries of their own. Each has one call in flight; the
+change is repeated while they call.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ READY_SECONDS = 3.0
 
 
 def rolling_restart(pairs: list[Pair], seconds: float) -> None:
-    """Two replicas; one after the other is told to end, drains, and is started anew on its port."""
+    """Restart two replicas in turn: each drains, ends and starts again on its port."""
     ports = [_free_port(), _free_port()]
     with ExitStack() as stack:
         replicas = [ExitStack() for _ in ports]
@@ -54,7 +54,7 @@ def rolling_restart(pairs: list[Pair], seconds: float) -> None:
 
 
 def bundle_swap(pairs: list[Pair], seconds: float) -> None:
-    """One server that watches its bundle; a link is moved between two versions."""
+    """Move the link to the bundle that a server watches between two versions."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         versions = [folder / "one", folder / "two"]
@@ -75,7 +75,7 @@ def bundle_swap(pairs: list[Pair], seconds: float) -> None:
 
 
 def certificate_reload(pairs: list[Pair], seconds: float) -> None:
-    """One server with TLS, whose certificate is renewed and whose connections come anew every second."""
+    """Renew the certificate of a server with TLS, whose connections are closed every second."""
     authority = Authority()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -93,14 +93,14 @@ def certificate_reload(pairs: list[Pair], seconds: float) -> None:
 
 @dataclass
 class _Callers:
-    """Callers, each on a thread, with one call in flight at a time."""
+    """Callers, one thread and one call in flight each."""
 
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     slowest: float = 0.0
     done: bool = False
 
     def call(self, channel: grpc.Channel, requests: list[pb.ScoreBatchRequest], number: int) -> None:
-        """Call until it is done."""
+        """Call until `done` is set."""
         stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
         while not self.done:
             number += CALLERS

@@ -1,9 +1,9 @@
-"""Make a night of (pair_id, query, title) rows out of the bundled sample, for machines that have no real one.
+"""Generate (pair_id, query, title) rows from the bundled sample, where there are no real ones.
 
-python -m benchmarks.make_dataset --rows 1000000 --output out/night
+python -m benchmarks.make_dataset --rows 1000000 --output out/data
 
-Texts are the sample's, varied by exchanged words and numbers; their frequencies follow what search logs show: queries
-by a Zipf law, each with titles of its own kind and titles at random, and some pairs more than once.
+Texts are those of the sample with exchanged words and numbers. Frequencies resemble search logs: queries follow a Zipf
+law, each has titles of its own kind and random titles, and some pairs occur more than once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROWS_PER_DISTINCT_QUERY = 27
 ROWS_PER_DISTINCT_TITLE = 7
 SHARE_OF_OWN_KIND = 0.7
 ROWS_PER_FILE = 250_000
-MOST_BYTES = 300
+MAX_CHARACTERS = 300
 
 
 def read_sample() -> dict[str, list[str]]:
@@ -32,13 +32,13 @@ def read_sample() -> dict[str, list[str]]:
     for line in SAMPLE.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         texts = [row["query"], row["title"]]
-        if all(text and text.strip() and text.isprintable() and len(text) < MOST_BYTES for text in texts):
+        if all(text and text.strip() and text.isprintable() and len(text) < MAX_CHARACTERS for text in texts):
             titles.setdefault(row["query"], []).append(row["title"])
     return titles
 
 
 def vary(text: str, words: list[str], rng: random.Random) -> str:
-    """Return `text` with other numbers and, now and then, another word."""
+    """Return `text` with other numbers and, in 60 % of the cases, another word."""
     parts = [re.sub(r"\d+", lambda _: str(rng.randint(1, 999)), part) for part in text.split()]
     if rng.random() < 0.6:
         parts[rng.randrange(len(parts))] = rng.choice(words)
@@ -62,7 +62,7 @@ def make_texts(rows: int, rng: random.Random) -> tuple[list[str], list[str], lis
 
 
 def make_rows(rows: int, seed: int) -> pa.Table:
-    """Return the night's table."""
+    """Return the table of rows."""
     queries, titles, query_kinds, title_kinds = make_texts(rows, random.Random(seed))
     rng = np.random.default_rng(seed)
     weights = 1.0 / np.arange(1, len(queries) + 1) ** 0.8
@@ -83,7 +83,7 @@ def make_rows(rows: int, seed: int) -> pa.Table:
 
 
 def main() -> None:
-    """Write the night as Parquet files."""
+    """Write the rows as Parquet files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,9 +1,9 @@
-"""A load generator that costs next to nothing: gRPC's frames, made once and sent over a plain socket.
+"""A load generator that needs little CPU: prepared HTTP/2 frames, sent over a plain socket.
 
-gRPC's Python client takes a core for some 4,000 calls a second, one of the two that client and server share. Here a
-call is two frames that lie ready but for their stream number (RFC 9113), without compression of headers (RFC 7541), and
-an answer is looked at only as far as its end. The last answer is kept, and the server's own count tells whether all
-were answers.
+gRPC's Python client takes a core for some 4,000 calls a second, one of the two cores that client and server share. Here
+a call is two prepared frames that lack only their stream number (RFC 9113), with uncompressed headers (RFC 7541). Of an
+answer only the end of the stream is read. The last answer is kept, and the server's metrics tell how many calls
+succeeded.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from time import perf_counter
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GO_AWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _ACK = _END_STREAM = 1
 _END_HEADERS = 4
-_MOST_WINDOW = (1 << 31) - 1
+_MAX_WINDOW = (1 << 31) - 1
 _FIRST_WINDOW = (1 << 16) - 1
 _INITIAL_WINDOW_SIZE = 4
-_HEAD = 9
+_HEADER_BYTES = 9
 
 
 @dataclass
 class Calls:
-    """What came back: a latency for each call, in seconds, the bytes of the last answer, and the time it all took."""
+    """Latency of each call in seconds, the message of the last answer, and the total time."""
 
     latencies: list[float] = field(default_factory=list)
     last: bytes = b""
@@ -34,7 +34,7 @@ class Calls:
 
 
 def call(address: str, path: str, messages: Sequence[bytes], *, in_flight: int, seconds: float) -> Calls:
-    """Keep `in_flight` calls open on one connection for so many `seconds`, with one message after the other.
+    """Keep `in_flight` calls open on one connection for `seconds`, using the messages in turn.
 
     Raises
     ------
@@ -62,14 +62,14 @@ def call(address: str, path: str, messages: Sequence[bytes], *, in_flight: int, 
         stream, body = next(streams), next(bodies)
         room -= len(body)
         if room < 0:
-            raise ConnectionError("the server does not take more bytes")
+            raise ConnectionError("the server's flow-control window is used up")
         began[stream] = perf_counter()
         return _frame(_HEADERS, _END_HEADERS, stream, headers) + _frame(_DATA, _END_STREAM, stream, body)
 
     with socket.create_connection((host, int(port))) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        windows = _frame(_SETTINGS, 0, 0, struct.pack(">HI", _INITIAL_WINDOW_SIZE, _MOST_WINDOW))
-        windows += _frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", _MOST_WINDOW - _FIRST_WINDOW))
+        windows = _frame(_SETTINGS, 0, 0, struct.pack(">HI", _INITIAL_WINDOW_SIZE, _MAX_WINDOW))
+        windows += _frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", _MAX_WINDOW - _FIRST_WINDOW))
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + windows)
         start = perf_counter()
         connection.sendall(b"".join(request() for _ in range(in_flight)))
@@ -77,12 +77,15 @@ def call(address: str, path: str, messages: Sequence[bytes], *, in_flight: int, 
         while began:
             received += connection.recv(1 << 18)
             now, at, replies = perf_counter(), 0, []
-            while len(received) - at >= _HEAD:
-                end = at + _HEAD + int.from_bytes(received[at : at + 3], "big")
+            while len(received) - at >= _HEADER_BYTES:
+                end = at + _HEADER_BYTES + int.from_bytes(received[at : at + 3], "big")
                 if end > len(received):
                     break
                 kind, flags = received[at + 3], received[at + 4]
-                stream, payload = int.from_bytes(received[at + 5 : at + _HEAD], "big"), received[at + _HEAD : end]
+                stream, payload = (
+                    int.from_bytes(received[at + 5 : at + _HEADER_BYTES], "big"),
+                    received[at + _HEADER_BYTES : end],
+                )
                 at = end
                 if kind == _HEADERS and flags & _END_STREAM:
                     calls.latencies.append(now - began.pop(stream))
@@ -95,7 +98,7 @@ def call(address: str, path: str, messages: Sequence[bytes], *, in_flight: int, 
                 elif kind in {_SETTINGS, _PING} and not flags & _ACK:
                     replies.append(_frame(kind, _ACK, 0, payload if kind == _PING else b""))
                 elif kind in {_RESET, _GO_AWAY}:
-                    raise ConnectionError("the server gave a call up")
+                    raise ConnectionError("the server reset a call or closed the connection")
             received = received[at:]
             if replies:
                 connection.sendall(b"".join(replies))

@@ -1,11 +1,11 @@
-"""A night from command to published table: seconds by step, CPU seconds by program, memory over time.
+"""A run from command to published table: seconds by step, CPU seconds by program, memory over time.
 
-python -m benchmarks.nightly run NIGHT [--output out/bench] [--cores 2] [--json FILE] [-- FLAGS OF qtr label]
+python -m benchmarks.nightly run DATA [--output out/bench] [--cores 2] [--json FILE] [-- FLAGS OF qtr label]
 python -m benchmarks.nightly flat --rows 20000000 [--output out/flat]
 
-`run` labels a folder of Parquet files twice: into an output that is empty, and again, with every pair known. `flat`
-makes a night of a million rows at a time, labels it and says how the memory of the driver and of the workers went.
-`benchmarks.nightly_breakdown` says where each microsecond of a row goes.
+`run` labels a folder of Parquet files twice: into an empty output, and again with every pair known. `flat` generates a
+large input, labels it, and prints the memory of each program over the scoring time. `benchmarks.nightly_breakdown`
+measures the CPU time of each step.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ROWS_AT_A_TIME = 1_000_000
 
 
 def label(
-    night: Path, output: Path, date: str, flags: list[str]
+    data: Path, output: Path, date: str, flags: list[str]
 ) -> tuple[dict[str, Any], ProcessTree, dict[str, float]]:
-    """Run `qtr label` once; give its last event, what was sampled, and when it said what."""
-    command = [sys.executable, "-m", "spark_jobs.label_pairs", "--input", str(night), "--output", str(output)]
+    """Run `qtr label` once; return its last event, the samples, and the time of each event."""
+    command = [sys.executable, "-m", "spark_jobs.label_pairs", "--input", str(data), "--output", str(output)]
     command += ["--run-date", date, "--log-format", "json", *flags]
     moments: dict[str, float] = {}
     with (
@@ -79,7 +79,7 @@ def describe(title: str, event: dict[str, Any], tree: ProcessTree, moments: dict
 
 
 def flatness(tree: ProcessTree, moments: dict[str, float]) -> None:
-    """Print how memory went while scoring: the median of each fifth of the time."""
+    """Print the median memory in each fifth of the scoring time."""
     start, end = moments["scoring"], moments["publishing"]
     for group in GROUPS:
         fifths = []
@@ -91,8 +91,8 @@ def flatness(tree: ProcessTree, moments: dict[str, float]) -> None:
         print(f"  memory while scoring by fifths, {group}: " + ", ".join(f"{value:,.0f}" for value in fifths) + " MB")
 
 
-def make_flat_night(folder: Path, rows: int) -> None:
-    """Write a night of any size, a file for each million rows."""
+def make_flat_data(folder: Path, rows: int) -> None:
+    """Write generated rows, a file for each million."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, start in enumerate(range(0, rows, ROWS_AT_A_TIME)):
         file = folder / f"part-{part:03d}.parquet"
@@ -104,7 +104,7 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=["run", "flat"])
-    parser.add_argument("night", type=Path, nargs="?")
+    parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--output", type=Path, default=Path("out/bench"))
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--cores", type=int, default=2, help="cores that everything shares")
@@ -115,16 +115,16 @@ def main() -> None:
     output: Path = arguments.output
     shutil.rmtree(output / "run", ignore_errors=True)
     if arguments.mode == "run":
-        if arguments.night is None:
-            parser.error("run needs a night: a folder of Parquet files")
+        if arguments.data is None:
+            parser.error("run needs DATA: a folder of Parquet files")
         figures = []
         for title in ("an empty output", "again, everything known"):
-            figures += describe(title, *label(arguments.night, output / "run", "2026-11-01", arguments.flags))
+            figures += describe(title, *label(arguments.data, output / "run", "2026-11-01", arguments.flags))
         write_result(arguments.json, "A run from command to published table", figures)
         return
-    night = output / f"night-{arguments.rows}"
-    make_flat_night(night, arguments.rows)
-    outcome = label(night, output / "run", "2026-11-01", arguments.flags)
+    data = output / f"data-{arguments.rows}"
+    make_flat_data(data, arguments.rows)
+    outcome = label(data, output / "run", "2026-11-01", arguments.flags)
     figures = describe(f"{arguments.rows:,} rows", *outcome)
     flatness(*outcome[1:])
     write_result(arguments.json, f"A run over {arguments.rows:,} generated rows", figures)

@@ -1,10 +1,10 @@
-"""Where each microsecond of a row goes, and `mapInArrow` against `rdd.mapPartitions`, in one Spark session.
+"""CPU time of each step of a run, and `mapInArrow` compared with `rdd.mapPartitions`, in one Spark session.
 
-python -m benchmarks.nightly_breakdown NIGHT [--cores 2]
+python -m benchmarks.nightly_breakdown DATA [--cores 2]
 
-Each step is run to its end and thrown away, after a warm-up; its CPU time, of Spark's process, of the Python workers
-and of the servers, is read from the system, and the step before it is taken off. Encoding and inference are measured in
-the scorer itself, so that what remains of the servers' time is transport: the wire, protobuf and the queue.
+Each step is run after a warm-up, and its result discarded. Its CPU time (Spark's process, Python workers, servers) is
+read from the system, less that of the step before. Encoding and inference are measured in the scorer itself; the rest
+of the servers' time is transport: network, protobuf and the queue.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Cost(NamedTuple):
         return sum(self.cpu.values())
 
 
-def measured(tree: ProcessTree, action: Callable[[], object], runs: int = 2) -> Cost:
-    """Run an action; the last of its runs counts."""
+def measure(tree: ProcessTree, action: Callable[[], object], runs: int = 2) -> Cost:
+    """Run an action `runs` times, and return the cost of the last run."""
     for _ in range(runs):
         tree.sample()
         before, started = tree.samples[-1].cpu, time.monotonic()
@@ -62,18 +62,18 @@ def measured(tree: ProcessTree, action: Callable[[], object], runs: int = 2) -> 
 
 
 def discard(frame: DataFrame) -> Callable[[], None]:
-    """Return the action that computes a frame and keeps nothing."""
+    """Return an action that computes a frame and discards it."""
     return lambda: frame.write.format("noop").mode("overwrite").save()
 
 
 def through(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Return back of Arrow batches what the job keeps."""
+    """Yield the columns of Arrow batches that the job keeps."""
     for batch in batches:
         yield batch.select(list(KEYS))
 
 
 def scorer_cost(pairs: list[tuple[str, str]], servers: int) -> tuple[float, float]:
-    """Seconds of encoding and of inference, in scorers like the servers' that get the calls in turn."""
+    """Return the seconds of encoding and of inference, in scorers like those of the servers, used in turn."""
     scorers = [
         Scorer(
             Bundle.default(),
@@ -91,34 +91,32 @@ def scorer_cost(pairs: list[tuple[str, str]], servers: int) -> tuple[float, floa
 
 
 def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, config: ClientConfig) -> DataFrame:
-    """Print the table of steps; give the pairs."""
+    """Print the table of steps; return the pairs."""
     with RelevanceClient(config) as client:
         info = client.model()
     frame = spark.read.parquet(*settings.input)
     rows = frame.count()
     partitions = scoring_partitions(spark, settings.partitions, rows)
-    night = InputRows(frame, "query", "title", info)
-    new = night.new_pairs(None, partitions)
+    input_rows = InputRows(frame, "query", "title", info)
+    new = input_rows.new_pairs(None, partitions)
     to = settings.output
-    scoring = measured(
-        tree, lambda: score_pairs(new, config, keep=KEYS).write.mode("overwrite").parquet(f"{to}/scored")
-    )
+    scoring = measure(tree, lambda: score_pairs(new, config, keep=KEYS).write.mode("overwrite").parquet(f"{to}/scored"))
     scores = spark.read.parquet(f"{to}/scored")
     count = scores.count()
     stored = scores.withColumn("run_id", F.lit("x")).select(*ROW.names)
-    joined = night.labelled(scores, "x")
-    read = measured(tree, discard(frame.select("query", "title"))).total()
-    wide = measured(tree, discard(frame)).total()
-    load = measured(tree, discard(stored)).total()
-    dedupe = measured(tree, discard(new)).total()
-    arrow = measured(tree, discard(_map_in_arrow(new, through, new.select(*KEYS).schema)))
-    write = measured(tree, lambda: stored.write.mode("overwrite").parquet(f"{to}/written")).total()
-    join = measured(tree, discard(joined)).total()
-    publish = measured(tree, lambda: joined.write.mode("overwrite").parquet(f"{to}/published")).total()
-    # A semi-join does the anti-join's work and hands on the same rows as before.
-    distinct = night.pairs().repartition(partitions, KEYS[0]).distinct()
+    joined = input_rows.labelled(scores, "x")
+    read = measure(tree, discard(frame.select("query", "title"))).total()
+    wide = measure(tree, discard(frame)).total()
+    load = measure(tree, discard(stored)).total()
+    dedupe = measure(tree, discard(new)).total()
+    arrow = measure(tree, discard(_map_in_arrow(new, through, new.select(*KEYS).schema)))
+    write = measure(tree, lambda: stored.write.mode("overwrite").parquet(f"{to}/written")).total()
+    join = measure(tree, discard(joined)).total()
+    publish = measure(tree, lambda: joined.write.mode("overwrite").parquet(f"{to}/published")).total()
+    # A semi-join costs as much as the anti-join, and keeps the rows.
+    distinct = input_rows.pairs().repartition(partitions, KEYS[0]).distinct()
     known = distinct.join(scores.select(*KEYS), list(KEYS), "left_semi").sortWithinPartitions(*KEYS)
-    anti = measured(tree, discard(known)).total()
+    anti = measure(tree, discard(known)).total()
     pairs = [(row.query, row.title) for row in new.select("query", "title").collect()]
     encode, infer = scorer_cost(pairs, settings.servers or available_cpus())
     table = {
@@ -126,7 +124,7 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
         "dedupe: hash, shuffle, distinct, sort": dedupe - read,
         "anti-join, where pairs are known": anti - dedupe,
         "Arrow, there and back": arrow.total() - dedupe,
-        "client: fold, cut, protobuf, gRPC": scoring.cpu[WORKERS] - arrow.cpu[WORKERS],
+        "client: encode columns, split, protobuf, gRPC": scoring.cpu[WORKERS] - arrow.cpu[WORKERS],
         "servers: transport and queue": scoring.cpu[SERVERS] - encode - infer,
         "servers: encode": encode,
         "servers: infer": infer,
@@ -134,7 +132,7 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
         "join": join - wide - load,
         "write labels": publish - join,
     }
-    print(f"{rows:,} rows, {count:,} distinct pairs; µs of CPU a row of the night")
+    print(f"{rows:,} rows, {count:,} distinct pairs; µs of CPU per row of the input")
     for name, seconds in table.items():
         print(f"  {name:<38} {seconds / rows * 1e6:7.2f}")
     others = 1 - scoring.cpu[SERVERS] / scoring.total()
@@ -142,17 +140,17 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
     return new
 
 
-def ways_in(tree: ProcessTree, pairs: DataFrame, config: ClientConfig) -> None:
-    """Print `mapInArrow` beside `rdd.mapPartitions`, over the same pairs and servers."""
+def compare_apis(tree: ProcessTree, pairs: DataFrame, config: ClientConfig) -> None:
+    """Compare `mapInArrow` and `rdd.mapPartitions` on the same pairs and servers."""
     pairs = pairs.cache()
     count = pairs.count()
-    print(f"{count:,} pairs by both ways in")
-    ways = {
+    print(f"{count:,} pairs by both APIs")
+    apis = {
         "mapInArrow": discard(score_pairs(pairs, config)),
         "rdd.mapPartitions": lambda: pairs.rdd.map(tuple).mapPartitions(score_rows(config)).count(),
     }
-    for name, action in ways.items():
-        cost = measured(tree, action)
+    for name, action in apis.items():
+        cost = measure(tree, action)
         own = (cost.cpu[JVM] + cost.cpu[WORKERS]) / count * 1e6
         print(f"  {name:<18} {count / cost.wall:9,.0f} pairs/s; Spark and Python {own:6.2f} µs of CPU a pair")
 
@@ -160,7 +158,7 @@ def ways_in(tree: ProcessTree, pairs: DataFrame, config: ClientConfig) -> None:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("night", type=Path, help="folder of Parquet files with columns query and title")
+    parser.add_argument("data", type=Path, help="folder of Parquet files with columns query and title")
     parser.add_argument("--cores", type=int, default=2, help="cores that everything shares")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
@@ -169,12 +167,12 @@ def main() -> None:
         LocalServers(arguments.cores) as servers,
         ProcessTree(os.getpid()) as tree,
     ):
-        settings = LabelSettings(input=[str(arguments.night)], output=folder)
+        settings = LabelSettings(input=[str(arguments.data)], output=folder)
         spark = open_session(settings.input, arrow_batch_rows=settings.arrow_batch_rows)
         config = ClientConfig(servers.target(), in_flight=settings.in_flight, max_rows_per_rpc=settings.rows_per_rpc)
         pairs = stages(tree, spark, settings, config)
         few = pairs.select("query", "title").limit(_SAMPLE).repartition(2 * arguments.cores)
-        ways_in(tree, few, config)
+        compare_apis(tree, few, config)
         spark.stop()
 
 

@@ -1,9 +1,9 @@
 """The same model behind other servers: CPU for 100,000 nightly pairs, and the latency of a single pair.
 
-python -m benchmarks.other_servers NIGHT_FOLDER --python VENV/bin/python [--pairs 100000] [--runs 3]
+python -m benchmarks.other_servers DATA --python VENV/bin/python [--pairs 100000] [--runs 3]
 
 `VENV` is an environment with mosec, litserve or mlserver and what the model needs (numpy, onnxruntime, tokenizers,
-pydantic), and without this project: it is put on the path. Those three do not get on with each other's dependencies;
+pydantic), but not this project, which is added to its path. The dependencies of those three conflict with each other;
 `--servers` measures some of them at a time. Each server runs the same graphs on one thread; see `benchmarks/others/`.
 Bulk is 256 pairs a call and 8 in flight, a title's pairs together; single pairs come one at a time on one connection.
 CPU is that of the server and all its processes.
@@ -97,7 +97,7 @@ class _Http:
         self._connection = HTTPConnection(host, int(port), timeout=60)
 
     def body(self, pairs: Sequence[Pair]) -> bytes:
-        """Write a request."""
+        """Return the body of a request."""
         columns = {"queries": [query for query, _ in pairs], "titles": [title for _, title in pairs]}
         if self._kind != "mlserver":
             return json.dumps(columns).encode()
@@ -118,12 +118,12 @@ class _Http:
         return len(answer["outputs"][0]["data"] if self._kind == "mlserver" else answer["scores"])
 
     def ask(self, pairs: Sequence[Pair]) -> int:
-        """Write and send."""
+        """Send a request for the pairs; return the number of scores."""
         return self.send(self.body(pairs))
 
 
 def bulk_over_http(kind: str, address: str, calls: Sequence[Sequence[Pair]]) -> None:
-    """Send all calls, so many at a time."""
+    """Send all calls, `IN_FLIGHT` at a time."""
     todo = iter([_Http(kind, address).body(call) for call in calls])
     lock, scored = threading.Lock(), [0] * IN_FLIGHT
 
@@ -146,7 +146,7 @@ def bulk_over_http(kind: str, address: str, calls: Sequence[Sequence[Pair]]) -> 
 
 
 def bulk(kind: str, one: Server, calls: Sequence[Sequence[Pair]]) -> tuple[float, float]:
-    """Send all calls; return the CPU seconds that the server needed, and the seconds it took."""
+    """Send all calls; return the CPU seconds of the server, and the elapsed seconds."""
     before, started = one.cpu(), perf_counter()
     if kind in PATHS:
         bulk_over_http(kind, one.address, calls)
@@ -166,7 +166,7 @@ def single(kind: str, one: Server, pairs: Sequence[Pair]) -> list[float]:
 
 
 def _columns(kind: str, call: Sequence[Pair]) -> pb.ScoreBatchRequest:
-    """Write a call row by row or, for this project's server, as its client does."""
+    """Return a request: dictionary-encoded for this project's server, as its client does, else row by row."""
     if kind == OURS:
         return batch_request(call)
     return pb.ScoreBatchRequest(queries=[query for query, _ in call], titles=[title for _, title in call])
@@ -184,7 +184,7 @@ def _timed(ask: Callable[[Any], object], requests: Sequence[object]) -> list[flo
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("night", type=Path, help="folder of Parquet files with columns query and title")
+    parser.add_argument("data", type=Path, help="folder of Parquet files with columns query and title")
     parser.add_argument("--python", required=True, help="interpreter of the environment that holds the other servers")
     parser.add_argument("--pairs", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=3)
@@ -193,7 +193,7 @@ def main() -> None:
     arguments = parser.parse_args()
     figures = []
     # A title's pairs together, as the job sends them.
-    pairs = sorted(read_pairs(arguments.night, arguments.pairs), key=lambda pair: (crc32(pair[1].encode()), pair))
+    pairs = sorted(read_pairs(arguments.data, arguments.pairs), key=lambda pair: (crc32(pair[1].encode()), pair))
     calls = [pairs[start : start + CALL_ROWS] for start in range(0, len(pairs), CALL_ROWS)]
     print("server         CPU s/100,000 pairs  (least-most)  pairs/CPU s   pairs/s  single p50 ms   p99 ms")
     for kind in arguments.servers:

@@ -1,4 +1,4 @@
-"""CPU time and memory of a program and all its children, by what they are."""
+"""CPU time and memory of a program and all its children, by kind of process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MB = 1 << 20
 
 @dataclass(frozen=True)
 class Sample:
-    """What was seen at one moment: seconds since the start, CPU seconds and resident MB by group."""
+    """One sample: seconds since the start, CPU seconds and resident MB by group."""
 
     at: float
     cpu: dict[str, float]
@@ -24,7 +24,7 @@ class Sample:
 
 
 class ProcessTree:
-    """Samples a process tree on a thread until it is left; CPU time of processes that have ended is kept."""
+    """Samples a process tree on a thread until the block ends; CPU time of ended processes is kept."""
 
     def __init__(self, root: int, every_seconds: float = 0.25) -> None:
         self._root = psutil.Process(root)
@@ -45,11 +45,11 @@ class ProcessTree:
         self._thread.join()
 
     def now(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return time.monotonic() - self._started
 
     def between(self, start: float, end: float) -> dict[str, float]:
-        """CPU seconds by group between two moments."""
+        """Return the CPU seconds by group between two moments."""
         first = max((one for one in self.samples if one.at <= start), key=lambda one: one.at, default=None)
         last = max((one for one in self.samples if one.at <= end), key=lambda one: one.at)
         return {group: last.cpu.get(group, 0.0) - (first.cpu.get(group, 0.0) if first else 0.0) for group in GROUPS}
@@ -59,7 +59,7 @@ class ProcessTree:
             self.sample()
 
     def sample(self) -> None:
-        """Look once."""
+        """Take one sample."""
         rss: defaultdict[str, float] = defaultdict(float)
         try:
             tree = [self._root, *self._root.children(recursive=True)]

@@ -1,9 +1,9 @@
-"""How fast the bundle scores in one process: single pairs, and a night's pairs in bulk.
+"""How fast the bundle scores in one process: single pairs, and pairs in bulk.
 
-python -m benchmarks.scorer_speed NIGHT_FOLDER [--pairs 100000] [--runs 5] [--bundle FOLDER] [--json FILE]
+python -m benchmarks.scorer_speed DATA [--pairs 100000] [--runs 5] [--bundle FOLDER] [--json FILE]
 
 Single pair: both texts are new to the cache, so the figure holds tokenisation, the text graphs and the pair graph.
-Bulk: all distinct pairs of some of the night's titles, a title's together as the job sends them, 2,048 a call, starting
+Bulk: all distinct pairs of some of the titles, a title's together as the job sends them, 2,048 a call, starting
 with an empty cache.
 """
 
@@ -25,17 +25,17 @@ CALL_ROWS = 2048
 WARM_UP_CALLS = 200
 
 
-def read_pairs(night: Path, count: int) -> list[tuple[str, str]]:
-    """Return `count` distinct pairs of the night, in a fixed random order."""
-    table = pq.read_table(night, columns=["query", "title"]).group_by(["query", "title"]).aggregate([])
+def read_pairs(data: Path, count: int) -> list[tuple[str, str]]:
+    """Return `count` distinct pairs of the data, in a fixed random order."""
+    table = pq.read_table(data, columns=["query", "title"]).group_by(["query", "title"]).aggregate([])
     order = np.random.default_rng(0).permutation(table.num_rows)[:count]
     taken = table.take(order)
     return list(zip(taken["query"].to_pylist(), taken["title"].to_pylist(), strict=True))
 
 
-def read_titles_pairs(night: Path, count: int) -> list[tuple[str, str]]:
-    """Return about `count` distinct pairs of the night: all those of titles picked by their hash, title by title."""
-    table = pq.read_table(night, columns=["query", "title"]).group_by(["query", "title"]).aggregate([])
+def read_titles_pairs(data: Path, count: int) -> list[tuple[str, str]]:
+    """Return about `count` distinct pairs of the data: all those of titles picked by their hash, title by title."""
+    table = pq.read_table(data, columns=["query", "title"]).group_by(["query", "title"]).aggregate([])
     pairs = list(zip(table["query"].to_pylist(), table["title"].to_pylist(), strict=True))
     most = (1 << 32) * min(1.0, count / len(pairs))
     return sorted(
@@ -44,7 +44,7 @@ def read_titles_pairs(night: Path, count: int) -> list[tuple[str, str]]:
 
 
 def as_columns(pairs: list[tuple[str, str]]) -> Pairs:
-    """Dictionary-encode `pairs`."""
+    """Return the pairs, dictionary-encoded."""
     queries = {query: i for i, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
     titles = {title: i for i, title in enumerate(dict.fromkeys(title for _, title in pairs))}
     return Pairs.from_columns(
@@ -52,7 +52,7 @@ def as_columns(pairs: list[tuple[str, str]]) -> Pairs:
     )
 
 
-def strangers(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def first_occurrences(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the pairs whose query and title both occur for the first time."""
     seen: set[str] = set()
     fresh = []
@@ -64,10 +64,10 @@ def strangers(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def single(bundle: Bundle, pairs: list[tuple[str, str]]) -> np.ndarray:
-    """Return the time of each single pair, in microseconds; no text is known from the cache."""
+    """Return the time of each single pair in microseconds; no text is in the cache."""
     scorer = Scorer(bundle, threads=1)
     times = []
-    for query, title in strangers(pairs):
+    for query, title in first_occurrences(pairs):
         one = Pairs.from_columns([query], [title])
         started = perf_counter()
         scorer.score(one)
@@ -76,7 +76,7 @@ def single(bundle: Bundle, pairs: list[tuple[str, str]]) -> np.ndarray:
 
 
 def bulk(bundle: Bundle, calls: list[Pairs], rows: int) -> dict[str, float]:
-    """Return microseconds a pair: in all, in tokenisation, in the graphs."""
+    """Return the microseconds per pair: in all, in tokenisation, in the graphs."""
     scorer = Scorer(bundle, threads=1)
     encode = infer = 0.0
     started = perf_counter()
@@ -91,7 +91,7 @@ def bulk(bundle: Bundle, calls: list[Pairs], rows: int) -> dict[str, float]:
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("night", type=Path, help="folder of Parquet files with columns query and title")
+    parser.add_argument("data", type=Path, help="folder of Parquet files with columns query and title")
     parser.add_argument("--pairs", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--bundle", type=Path, default=default_bundle_path())
@@ -99,13 +99,13 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = Bundle.load(arguments.bundle)
     print(f"bundle {bundle.manifest.name} {bundle.manifest.version}, one thread")
-    pairs = read_pairs(arguments.night, arguments.pairs)
+    pairs = read_pairs(arguments.data, arguments.pairs)
     alone = single(bundle, pairs)
     print(
         f"single pair, µs: p50 {np.percentile(alone, 50):.0f}, p99 {np.percentile(alone, 99):.0f}"
         f" ({len(alone):,} pairs)"
     )
-    pairs = read_titles_pairs(arguments.night, arguments.pairs)
+    pairs = read_titles_pairs(arguments.data, arguments.pairs)
     print(f"bulk: {len(pairs):,} pairs, {len({t for _, t in pairs}):,} titles, {len({q for q, _ in pairs}):,} queries")
     calls = [as_columns(pairs[start : start + CALL_ROWS]) for start in range(0, len(pairs), CALL_ROWS)]
     runs = [bulk(bundle, calls, len(pairs)) for _ in range(arguments.runs)]

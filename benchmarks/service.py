@@ -1,8 +1,8 @@
-"""What the service does with two cores: bulk cost, single pairs, a person beside a nightly run, overload, changes.
+"""The service on two cores: bulk cost, single pairs, interactive calls during a nightly run, overload, changes.
 
-python -m benchmarks.service NIGHT_FOLDER [start|bulk|single|crowd|mixed|overload|…] [--seconds 10] [--json FILE]
+python -m benchmarks.service DATA [start|bulk|single|concurrent|mixed|overload|…] [--seconds 10] [--json FILE]
 
-The load comes from this process, the server is another one. Without names, all scenes are played in turn.
+The load comes from this process, the server is another one. Without names, all scenarios are run in turn.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 ROUNDS = 3
 BULK_PAIRS = 100_000
 CALL_ROWS = 256
-OVERLOAD_DEADLINE = 1.0
+OVERLOAD_DEADLINE_SECONDS = 1.0
 _SCORE = "/relevance.v1.RelevanceService/Score"
 
 
 def bulk(pairs: list[Pair], seconds: float) -> list[Figure]:  # noqa: ARG001
-    """Compare the server's CPU per 100,000 pairs with the in-process scorer's, on the same pairs in turn."""
+    """Compare the CPU time per 100,000 pairs of the server with that of the in-process scorer, on the same pairs."""
     pairs = pairs[:BULK_PAIRS]
     calls = [pairs[start : start + CALL_ROWS] for start in range(0, len(pairs), CALL_ROWS)]
     columns = [as_columns(call) for call in calls]
@@ -70,7 +70,7 @@ def bulk(pairs: list[Pair], seconds: float) -> list[Figure]:  # noqa: ARG001
 
 
 async def send_all(address: str, requests: list[pb.ScoreBatchRequest], in_flight: int = 8) -> None:
-    """Send all requests by gRPC, so many at a time."""
+    """Send all requests by gRPC, `in_flight` at a time."""
     todo = iter(requests)
     async with grpc.aio.insecure_channel(address) as channel:
         stub: relevance_pb2_grpc.RelevanceServiceAsyncStub = relevance_pb2_grpc.RelevanceServiceStub(channel)
@@ -103,13 +103,13 @@ def single(pairs: list[Pair], seconds: float) -> list[Figure]:
     return _interactive("single", pairs, seconds, callers=1)
 
 
-def crowd(pairs: list[Pair], seconds: float) -> list[Figure]:
+def concurrent(pairs: list[Pair], seconds: float) -> list[Figure]:
     """Run 32 callers at once, one pair a call."""
-    return _interactive("crowd of 32", pairs, seconds, callers=32)
+    return _interactive("32 callers", pairs, seconds, callers=32)
 
 
 def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> list[Figure]:
-    """Call by gRPC's Python client, which needs a core for itself in a crowd, and by a generator that needs little."""
+    """Call by gRPC's Python client, which takes a whole core for many callers, and by the minimal client."""
     messages = [pb.ScoreRequest(query=query, titles=[title]).SerializeToString() for query, title in pairs]
     with server() as one:
         figures = _latency(
@@ -123,15 +123,15 @@ def _interactive(name: str, pairs: list[Pair], seconds: float, callers: int) -> 
     sent = len(calls.latencies)
     p50, p99 = (percentile(calls.latencies, share) for share in (0.5, 0.99))
     print(
-        f"{name}, lean caller: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {sent / calls.seconds:,.0f} calls/s; "
+        f"{name}, minimal client: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {sent / calls.seconds:,.0f} calls/s; "
         f"by the server's count {answered:,} of {sent:,} answered, the last {result.score:.3f} {result.label}; "
         f"server {cpu / sent * 1e6:.0f} CPU µs a call"
     )
-    return figures + _percentiles(f"{name}, lean caller", p50, p99)
+    return figures + _percentiles(f"{name}, minimal client", p50, p99)
 
 
 def mixed(pairs: list[Pair], seconds: float) -> list[Figure]:
-    """Let a person ask while a nightly run saturates the server."""
+    """Send interactive calls while bulk calls saturate the server, as in a nightly run."""
     with server() as one:
         load = Load(bulk_callers=8, rows=CALL_ROWS, interactive_callers=1, pause_seconds=0.02, seconds=seconds)
         return _latency("person beside a nightly run", run(one.address, pairs, load))
@@ -139,7 +139,7 @@ def mixed(pairs: list[Pair], seconds: float) -> list[Figure]:
 
 @dataclass
 class Offered:
-    """What became of calls that were sent at a fixed rate."""
+    """Outcomes of calls that were sent at a fixed rate."""
 
     codes: Counter[str] = field(default_factory=Counter)
     refusal_latencies: list[float] = field(default_factory=list)
@@ -147,7 +147,7 @@ class Offered:
 
 
 def overload(pairs: list[Pair], seconds: float) -> list[Figure]:
-    """Offer ten times the capacity, whatever comes back; then look at goodput, refusals, memory and recovery."""
+    """Offer ten times the capacity in an open loop; measure goodput, refusals, memory and recovery."""
     flags = ("--max-queued-tokens", "65536")
     with server(*flags) as one:
         peak = run(one.address, pairs, Load(bulk_callers=8, rows=CALL_ROWS, seconds=5)).pairs_per_second
@@ -194,14 +194,14 @@ async def _offer(address: str, pairs: list[Pair], rate: float, seconds: float) -
             started = perf_counter()
             code = "OK"
             try:
-                await stub.ScoreBatch(requests[number % len(requests)], timeout=OVERLOAD_DEADLINE)
+                await stub.ScoreBatch(requests[number % len(requests)], timeout=OVERLOAD_DEADLINE_SECONDS)
             except grpc.aio.AioRpcError as error:
                 code = error.code().name
             took = perf_counter() - started
             offered.codes[code] += 1
             if code == "UNAVAILABLE":
                 offered.refusal_latencies.append(took)
-            offered.late += code == "OK" and took > OVERLOAD_DEADLINE
+            offered.late += code == "OK" and took > OVERLOAD_DEADLINE_SECONDS
 
         begin = perf_counter()
         sent = 0
@@ -217,7 +217,7 @@ async def _offer(address: str, pairs: list[Pair], rate: float, seconds: float) -
 
 
 def start(pairs: list[Pair], seconds: float) -> list[Figure]:
-    """Time from exec to serving, and memory before and after a bulk load."""
+    """Measure the time from exec to serving, and the memory before and after a bulk load."""
     startups, memory = [], []
     for _ in range(ROUNDS):
         with server() as one:
@@ -236,24 +236,24 @@ def start(pairs: list[Pair], seconds: float) -> list[Figure]:
     ]
 
 
-SCENES: dict[str, Callable[[list[Pair], float], list[Figure] | None]] = {
-    scene.__name__: scene
-    for scene in (start, bulk, single, crowd, mixed, overload, rolling_restart, bundle_swap, certificate_reload)
+SCENARIOS: dict[str, Callable[[list[Pair], float], list[Figure] | None]] = {
+    scenario.__name__: scenario
+    for scenario in (start, bulk, single, concurrent, mixed, overload, rolling_restart, bundle_swap, certificate_reload)
 }
 
 
 def main() -> None:
-    """Play the scenes."""
+    """Run the scenarios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("night", type=Path, help="folder of Parquet files with columns query and title")
-    parser.add_argument("scenes", nargs="*", choices=[[], *SCENES], help="what to play; all if none is named")
+    parser.add_argument("data", type=Path, help="folder of Parquet files with columns query and title")
+    parser.add_argument("scenarios", nargs="*", choices=[[], *SCENARIOS], help="all if none is named")
     parser.add_argument("--seconds", type=float, default=10.0)
     add_json_flag(parser)
     arguments = parser.parse_args()
-    pairs = read_pairs(arguments.night, 200_000)
+    pairs = read_pairs(arguments.data, 200_000)
     figures: list[Figure] = []
-    for name in arguments.scenes or SCENES:
-        figures += SCENES[name](pairs, arguments.seconds) or []
+    for name in arguments.scenarios or SCENARIOS:
+        figures += SCENARIOS[name](pairs, arguments.seconds) or []
     write_result(arguments.json, "The service on two cores", figures)
 
 

@@ -13,7 +13,7 @@ from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 
 
 class Servicer(relevance_pb2_grpc.RelevanceServiceServicer):
-    """Answers what the benchmark asks."""
+    """The methods that the benchmark calls."""
 
     def __init__(self) -> None:
         self._model = Model()
@@ -31,7 +31,7 @@ class Servicer(relevance_pb2_grpc.RelevanceServiceServicer):
         return pb.ScoreBatchResponse(scores=answer["scores"])
 
     async def GetModel(self, request: pb.GetModelRequest, _: Any) -> pb.GetModelResponse:  # noqa: ARG002, N802
-        """Say nothing."""
+        """Return an empty answer."""
         return pb.GetModelResponse()
 
 

@@ -1,8 +1,8 @@
-"""What each of the other servers serves: the same model, scored pair by pair as such servers do.
+"""The model behind the other servers: the same bundle, scored pair by pair as such servers do.
 
-Every text of a batch is tokenised and passed through its graph, whether or not it occurs twice, and nothing is kept for
-the next batch. Apart from that it is done well: one call of the tokeniser for a batch, micro-batches of rows of like
-length, one thread, and frameworks that can may join up to eight requests into one batch.
+Each text of a batch is tokenised and passed through its graph, repeated or not, and nothing is cached. Otherwise the
+best practice: one call of the tokeniser per batch, micro-batches of rows of similar length, one thread, and frameworks
+with dynamic batching may join up to eight requests.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def port() -> int:
 
 
 class Model:
-    """Scores requests of the form `{"queries": […], "titles": […]}`, together."""
+    """Scores requests `{"queries": […], "titles": […]}` as one batch."""
 
     def __init__(self) -> None:
         bundle = Bundle.load(os.environ["BENCHMARK_BUNDLE"])
@@ -57,7 +57,7 @@ class Model:
         }
 
     def answer(self, requests: list[Columns]) -> list[Answer]:
-        """Return `{"scores": […]}` for each."""
+        """Return `{"scores": […]}` for each request."""
         queries = [text for request in requests for text in request["queries"]]
         titles = [text for request in requests for text in request["titles"]]
         scores = iter(self._score(queries, titles).tolist())

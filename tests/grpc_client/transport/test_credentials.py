@@ -152,7 +152,7 @@ def test_a_person_scores_through_tls_with_a_token(secured: Secured) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "accepted"), [("relevance.search.svc", True), ("relevance.other.svc", False)], ids=["service", "stranger"]
+    ("name", "accepted"), [("relevance.search.svc", True), ("relevance.other.svc", False)], ids=["service", "another"]
 )
 def test_addresses_by_kubernetes_are_trusted_by_the_services_name(
     start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, accepted: bool
@@ -164,7 +164,8 @@ def test_addresses_by_kubernetes_are_trusted_by_the_services_name(
     with KubernetesApi() as api:
         monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path)))
         api.set_endpoints([server.address])
-        config = ClientConfig("k8s:///search/relevance:grpc", tls=TlsFiles(ca))
+        retry = RetryPolicy() if accepted else QUICK
+        config = ClientConfig("k8s:///search/relevance:grpc", tls=TlsFiles(ca), retry=retry)
         with RelevanceClient(config) as client:
             if accepted:
                 assert client.model().labels
