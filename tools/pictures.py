@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 COLUMNS, ROWS = 110, 40
 COMMAND = ("qtr", "label", "--input", "examples/sample/pairs.jsonl", "--output", "out", "--run-date", "2026-11-01")
-PAGE_WIDTH, PAGE_HEIGHT = 1200, 900
+PAGE_WIDTH, PAGE_HEIGHT = 1200, 785
 # The picture would load its font from a host on the internet; without, it takes the reader's monospaced one.
 FONT_FACES = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 CONTROL = re.compile(r"(\r?\n|\r|\x1b\[1?A|\x1b\[2K|\x1b\[\?25[lh])")
@@ -47,6 +47,7 @@ def main() -> None:
         (IMAGES / "terminal.svg").write_text(svg, encoding="utf-8")
         report = work / "out" / "reports" / "run_date=2026-11-01" / "report.html"
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+        flags += ["--run-all-compositor-stages-before-draw", "--virtual-time-budget=10000"]
         flags += ["--disable-background-networking", f"--user-data-dir={work / 'profile'}"]
         flags += [f"--window-size={PAGE_WIDTH},{PAGE_HEIGHT}", f"--screenshot={IMAGES / 'report.png'}"]
         subprocess.run([browser, *flags, report.as_uri()], check=True, capture_output=True)
