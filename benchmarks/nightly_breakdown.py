@@ -28,8 +28,9 @@ from qtr_runtime.resources import available_cpus
 from relevance_model import Bundle, Scorer
 from spark_jobs.lifecycle.local_servers import TITLE_CACHE_SHARE, LocalServers, cache_bytes
 from spark_jobs.lifecycle.session import open_session, scoring_partitions
-from spark_jobs.scoring.api import _map_in_arrow, score_pairs, score_rows
+from spark_jobs.scoring.api import score_pairs, score_rows
 from spark_jobs.settings import LabelSettings
+from spark_jobs.spark_compat import map_in_arrow
 from spark_jobs.storage.input_rows import InputRows
 from spark_jobs.storage.pair_keys import KEYS
 from spark_jobs.storage.score_store import ROW
@@ -109,7 +110,7 @@ def stages(tree: ProcessTree, spark: SparkSession, settings: LabelSettings, conf
     wide = measure(tree, discard(frame)).total()
     load = measure(tree, discard(stored)).total()
     dedupe = measure(tree, discard(new)).total()
-    arrow = measure(tree, discard(_map_in_arrow(new, through, new.select(*KEYS).schema)))
+    arrow = measure(tree, discard(map_in_arrow(new, through, new.select(*KEYS).schema)))
     write = measure(tree, lambda: stored.write.mode("overwrite").parquet(f"{to}/written")).total()
     join = measure(tree, discard(joined)).total()
     publish = measure(tree, lambda: joined.write.mode("overwrite").parquet(f"{to}/published")).total()

@@ -84,14 +84,13 @@ def _end(settings: LabelSettings, error: JobError) -> int:
 
 def _run(settings: LabelSettings, signals: Signals) -> RunReport:
     begun = time.monotonic()
-    from pyspark import SparkContext
-
     from spark_jobs.lifecycle.local_servers import LocalServers
     from spark_jobs.lifecycle.scale_up import ScaleUp
     from spark_jobs.lifecycle.session import open_session, require_names, require_target
     from spark_jobs.lifecycle.supervisor import supervised
     from spark_jobs.progress.tracker import Progress
     from spark_jobs.run import LabelRun
+    from spark_jobs.spark_compat import context_is_active
     from spark_jobs.storage.run_ids import new_run_id
 
     with ExitStack() as stack:
@@ -106,7 +105,7 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
             if settings.scale
             else None
         )
-        ours = SparkContext._active_spark_context is None
+        ours = not context_is_active()
         spark = open_session(settings.input, arrow_batch_rows=settings.arrow_batch_rows, debug=settings.debug)
         if ours:
             stack.callback(_unless_gone, spark.stop)

@@ -76,21 +76,27 @@ class LabelRun:
         self._target = target
         self._scored = scored
         self._progress = progress
-        self._storage = HadoopFileSystem(spark)
+        self._filesystem = HadoopFileSystem(spark)
         self._output = settings.output.rstrip("/") or "/"
         self._date = f"run_date={settings.run_date}"
-        self._waiting = f"{self._output}/_scored/{self._date}"
+        self._pending_dir = f"{self._output}/_scored/{self._date}"
         self._store = Table(settings.store or f"{self._output}/scores", settings.format)
         self._labels = Table((settings.labels or f"{self._output}/labels").rstrip("/"), settings.format)
         aside = self._labels.name if settings.labels and self._labels.plain_files else self._output
         self._publication = Publication(
-            spark, self._labels, f"{aside}/_staging/{self._date}", settings.run_date, run_id
+            spark,
+            self._filesystem,
+            self._labels,
+            staging=f"{aside}/_staging/{self._date}",
+            run_date=settings.run_date,
+            run_id=run_id,
         )
         # Outputs may share a folder of labels, whose partitions are renamed: who publishes there holds its lock, too.
         locked = dict.fromkeys([self._output, *([] if self._labels.named else [self._labels.name])])
         day = self._date.replace("=", " ")
         self._locks = [
-            RunLock(self._storage, f"{folder}/_locks/{self._date}", run_id, f"{day} of {folder}") for folder in locked
+            RunLock(self._filesystem, f"{folder}/_locks/{self._date}", run_id, f"{day} of {folder}")
+            for folder in locked
         ]
 
     def trouble(self) -> JobError | None:
@@ -115,7 +121,7 @@ class LabelRun:
         outer = [self._store.name] if self._store.plain_files else []
         outer += [] if self._labels.named else [self._labels.name]
         outer += [self._output]
-        made_here = [folder for folder in outer if not self._storage.exists(folder)]
+        made_here = [folder for folder in outer if not self._filesystem.exists(folder)]
         try:
             with ExitStack() as held:
                 for lock in self._locks:
@@ -124,19 +130,19 @@ class LabelRun:
                 try:
                     return self._label()
                 finally:
-                    self._storage.wait_for_writers()
+                    self._filesystem.wait_for_writers()
                     # Once more: the Java of a driver that was killed lives on for a moment, and may have gone on
                     # writing.
                     self._clean()
         finally:
             for folder in made_here:
-                self._storage.delete_if_empty(folder)
+                self._filesystem.delete_if_empty(folder)
 
     def _clean(self) -> None:
         """Delete what this run, and the dead ones whose date it took over, left half done."""
         runs = list(dict.fromkeys([*(run_id for lock in self._locks for run_id in lock.dead), self.run_id]))
         self._publication.clean(runs)
-        discard_unfinished(self._storage, batches_root(self._store, self._waiting), runs)
+        discard_unfinished(self._filesystem, batches_root(self._store, self._pending_dir), runs)
 
     def _check_locks(self) -> None:
         for lock in self._locks:
@@ -145,24 +151,26 @@ class LabelRun:
     def _label(self) -> RunReport:
         settings, step = self.settings, self._progress.step
         with step("read"):
-            opened = read_input(self.spark, self._storage, settings.input_options())
+            opened = read_input(self.spark, self._filesystem, settings.input_options())
             frame, rows_in = opened.frame, opened.count()
             if not rows_in:
                 raise InputError(f"the input {', '.join(settings.input)} has no rows")
             self._store.require(self.spark, "--store", STORE_COLUMNS)
-            require_keys(self.spark, self._store, self._waiting)
+            require_keys(self.spark, self._filesystem, self._store, self._pending_dir)
             self._labels.require(self.spark, "--labels", [*frame.columns, *OUTPUT_COLUMNS], PARTITIONS)
         with step("start"):
             config, info = self._connect()
         log.info("scoring", extra={"run_id": self.run_id, "model": str(info.ref), "target": config.target})
         night = InputRows(frame, settings.query_column, settings.title_column, info)
-        store = ScoreStore(self.spark, self._store, self._waiting, info, self.run_id)
+        store = ScoreStore(
+            self.spark, self._filesystem, self._store, pending_dir=self._pending_dir, info=info, run_id=self.run_id
+        )
         with step("score"):
             known, added = self._score(
                 night, store, config, scoring_partitions(self.spark, settings.partitions, rows_in)
             )
         self._scored()
-        log.info("publishing", extra={"run_id": self.run_id, "output": self._publication.place})
+        log.info("publishing", extra={"run_id": self.run_id, "output": self._publication.location})
         with step("join"):
             try:
                 staged = self._staged(night, store, rows_in)
@@ -175,7 +183,14 @@ class LabelRun:
             # Read back from the files: what a task counted may have been counted twice.
             new_pairs, failed = store.count(added)
             distinct = new_pairs if known is None else night.count_pairs()
-            reporter = Reporter(self.spark, settings, self.run_id, self._progress, self._publication.place)
+            reporter = Reporter(
+                self.spark,
+                self._filesystem,
+                settings,
+                run_id=self.run_id,
+                progress=self._progress,
+                output=self._publication.location,
+            )
             counts = PairCounts(distinct, new_pairs, failed)
             replaced = self._publication.labelled_before()
             judged = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info, replaced=replaced)
@@ -227,8 +242,8 @@ class LabelRun:
             with self._progress.step("compact"):
                 store.compact()
         except (Py4JError, PySparkException, OSError) as error:
-            place = self._publication.place
-            raise RunFailedError(f"{place} is published, but the store could not be compacted: {error}") from error
+            location = self._publication.location
+            raise RunFailedError(f"{location} is published, but the store could not be compacted: {error}") from error
 
     def _staged(self, night: InputRows, store: ScoreStore, rows_in: int) -> DataFrame:
         """Write the labelled rows aside, and make sure that they are as many as the input has."""

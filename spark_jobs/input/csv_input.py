@@ -12,12 +12,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import StringType, StructField, StructType
 
+from spark_jobs.columns import unused_names
 from spark_jobs.errors import InputError
 from spark_jobs.input import text_input
 from spark_jobs.input.csv_scan import check_csv
 from spark_jobs.input.input_files import HEAD_BYTES, Files, InputFile
 from spark_jobs.input.text_input import Encoding
-from spark_jobs.storage.input_rows import unused_names
 
 _DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 

@@ -8,12 +8,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import StringType, StructField, StructType
 
+from spark_jobs.columns import unused_names
 from spark_jobs.errors import InputError
 from spark_jobs.input import text_input
 from spark_jobs.input.input_files import Files, InputFile
 from spark_jobs.input.json_scan import check_json
 from spark_jobs.input.text_input import Encoding
-from spark_jobs.storage.input_rows import unused_names
 
 # Valid JSON has no control characters but blanks and line ends.
 _NEVER_IN_JSON = "\x01"

@@ -15,14 +15,15 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import StructField, StructType
 
+from spark_jobs.columns import column
 from spark_jobs.errors import InputError
 from spark_jobs.input import text_input
 from spark_jobs.input.input_files import Files, InputFile, shown
+from spark_jobs.spark_compat import has_java_class
 
 log = logging.getLogger("spark_jobs")
 
@@ -90,7 +91,7 @@ class ParquetInput:
                 continue
             rows = self._open(schema, files)
             for name in names:
-                finer = rows.where(_column(rows, name) % 1000 != 0).select(F.input_file_name()).head()
+                finer = rows.where(column(rows, name) % 1000 != 0).select(F.input_file_name()).head()
                 if finer is not None:
                     raise InputError(
                         f"column '{name}' of {shown(unquote(finer[0]))} has timestamps finer than "
@@ -109,7 +110,7 @@ class ParquetInput:
                 for field in schema
                 if not pa.types.is_null(field.type) or not self._typed(field.name)
             ]
-            kept += [_column(rows, name) for name in files[0].partitions]
+            kept += [column(rows, name) for name in files[0].partitions]
             part = rows.select(*kept) if len(kept) < len(rows.columns) or _has_nanoseconds(schema) else rows
             frame = part if frame is None else frame.unionByName(part, allowMissingColumns=True)
         assert frame is not None, "there are files"
@@ -142,21 +143,14 @@ class ParquetInput:
         return text_input.load(self._spark, files, "parquet", _nullable(found), {})
 
     def _check_codecs(self) -> None:
-        loader = self._spark._jvm.java.lang.Class  # type: ignore[union-attr]
-        missing: dict[str, bool] = {}
+        used = frozenset[str]().union(*(footer.codecs for footer in self._footers))
+        missing = {codec for codec in used & _CODECS.keys() if not has_java_class(self._spark, _CODECS[codec])}
         for footer in self._footers:
-            for codec in footer.codecs & _CODECS.keys():
-                if codec not in missing:
-                    try:
-                        loader.forName(_CODECS[codec])
-                        missing[codec] = False
-                    except Py4JError:
-                        missing[codec] = True
-                if missing[codec]:
-                    raise InputError(
-                        f"cannot read {footer.file.shown}: its columns are compressed with {codec}, which this Spark "
-                        "lacks; write it with snappy or zstd"
-                    )
+            for codec in footer.codecs & missing:
+                raise InputError(
+                    f"cannot read {footer.file.shown}: its columns are compressed with {codec}, which this Spark "
+                    "lacks; write it with snappy or zstd"
+                )
 
     def _check_across(self, texts: tuple[str, str]) -> None:
         seen: dict[str, tuple[pa.Field, InputFile]] = {}
@@ -180,7 +174,7 @@ class ParquetInput:
             for name in texts:
                 if name.lower() in partial:
                     has = seen[name.lower()][1]
-                    found = ", ".join(f"'{column}'" for column in footer.schema.names)
+                    found = ", ".join(f"'{other}'" for other in footer.schema.names)
                     raise InputError(
                         f"{footer.file.shown} has no column '{name}', which {has.shown} has; its columns are {found}"
                     )
@@ -283,16 +277,12 @@ def _has_nanoseconds(schema: pa.Schema) -> bool:
     return any(_is_nanoseconds(field.type) for field in schema)
 
 
-def _column(rows: DataFrame, name: str) -> Column:
-    return rows[f"`{name.replace('`', '``')}`"]
-
-
 def _microseconds(rows: DataFrame, field: pa.Field) -> Column:
     """Return a column, with its nanoseconds as a timestamp of Spark's."""
-    column = _column(rows, field.name)
+    values = column(rows, field.name)
     if not _is_nanoseconds(field.type):
-        return column
-    instant = F.timestamp_micros(F.call_function("div", column, F.lit(1000)))
+        return values
+    instant = F.timestamp_micros(F.call_function("div", values, F.lit(1000)))
     return (instant if field.type.tz else instant.cast("timestamp_ntz")).alias(field.name)
 
 

@@ -15,6 +15,7 @@ from spark_jobs.errors import InputError
 from spark_jobs.input.input_files import DECOMPRESSION_ERRORS, HEAD_BYTES, Files, InputFile, open_text
 from spark_jobs.input.text_lines import Fault, lines_of
 from spark_jobs.scoring.schema import OUTPUT_COLUMNS
+from spark_jobs.spark_compat import java_charset
 
 SCANNED_BYTES = 8 << 20
 """Files that together are no larger are read whole by the driver, which costs less than a Spark job."""
@@ -48,10 +49,10 @@ class Encoding:
             b"".decode(python)
         except LookupError:
             raise InputError(f"--encoding: unknown encoding '{name}'; try UTF-8, UTF-16 or windows-1252") from None
-        charset = spark._jvm.java.nio.charset.Charset  # type: ignore[union-attr]
         for java in (name.removesuffix("-sig"), python):
-            if all(letter.isalnum() or letter in "-+.:_" for letter in java) and charset.isSupported(java):
-                return cls(python, str(charset.forName(java).name()))
+            legal = all(letter.isalnum() or letter in "-+.:_" for letter in java)
+            if legal and (found := java_charset(spark, java)) is not None:
+                return cls(python, found)
         raise InputError(f"--encoding: Spark's Java does not know the encoding '{name}'")
 
     @property

@@ -6,9 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkConf
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
@@ -17,6 +16,7 @@ from qtr_runtime.resources import available_cpus
 from spark_jobs.errors import SetupError, UsageError
 from spark_jobs.lifecycle.environment import prepare_environment, submitted
 from spark_jobs.lifecycle.java import options_for
+from spark_jobs.spark_compat import java_is_running, java_property, load_submitted_configuration
 
 _ROWS_PER_TASK = 100_000
 _SHUFFLE_PARTITIONS = 64
@@ -45,8 +45,8 @@ def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = 
         If Spark does not start.
     """
     if submitted():
-        SparkContext._ensure_initialized()  # spark-submit's configuration is on the Java side
-    elif SparkContext._gateway is None:  # Spark does not run yet
+        load_submitted_configuration()
+    elif not java_is_running():
         prepare_environment()
     given = SparkConf()
     local = is_local(given.get("spark.master", "local") or "local")
@@ -102,8 +102,7 @@ def require_names(spark: SparkSession, names: Iterable[str]) -> None:
     UsageError
         If Spark was started where the locale has no such characters.
     """
-    system: Any = spark._jvm
-    encoding = str(system.System.getProperty("sun.jnu.encoding"))
+    encoding = java_property(spark, "sun.jnu.encoding")
     for name in names:
         if not name.isascii() and "://" not in name and encoding.upper() not in {"UTF-8", "UTF8"}:
             raise UsageError(f"Java cannot name {name} in this locale ({encoding}); start Spark with LC_ALL=C.UTF-8")

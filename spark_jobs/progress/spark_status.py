@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.sql import SparkSession
 
+from spark_jobs.spark_compat import sql_status_store, stage_task_count, stage_tasks
+
 _NODE, _METRIC = "MapInArrow", "number of output rows"
 _NEWEST = 4
 _SHOWN_TASKS = 6
@@ -57,15 +59,15 @@ class SparkStatus:
     """
 
     def __init__(self, spark: SparkSession) -> None:
-        self._context: Any = spark.sparkContext
-        self._executions: Any = spark._jsparkSession.sharedState().statusStore()
+        self._spark = spark
+        self._executions: Any = sql_status_store(spark)
         self._metric: int | None = None
         self._begun_before = {self._id(number) for number in self._newest()}
 
     def tasks(self) -> Tasks:
         """Count the tasks of the stages that run now."""
         with suppress(Py4JError, OSError, AttributeError):
-            tracker = self._context.statusTracker()
+            tracker = self._spark.sparkContext.statusTracker()
             stages = filter(None, map(tracker.getStageInfo, tracker.getActiveStageIds()))
             counts = [(stage.numCompletedTasks, stage.numTasks) for stage in stages]
             return Tasks(sum(done for done, _ in counts), sum(total for _, total in counts))
@@ -123,14 +125,11 @@ class SparkStatus:
         return None
 
     def _tasks_of(self, stage: int) -> Partitions | None:
-        store, java = self._context._jsc.sc().statusStore(), self._context._jvm
-        order, any_status = java.org.apache.spark.status.api.v1.TaskSorting, java.java.util.ArrayList()
-        count = int(store.taskCount(stage, 0))
+        count = stage_task_count(self._spark, stage)
         if not count:
             return None
-        middle = store.taskList(stage, 0, count // 2, 1, order.INCREASING_RUNTIME, any_status).apply(0)
-        slowest = store.taskList(stage, 0, 0, _SHOWN_TASKS, order.DECREASING_RUNTIME, any_status)
-        tasks = [slowest.apply(number) for number in range(slowest.size())]
+        [middle] = stage_tasks(self._spark, stage, first=count // 2, most=1, slowest_first=False)
+        slowest = stage_tasks(self._spark, stage, first=0, most=_SHOWN_TASKS, slowest_first=True)
         times = (
             TaskTime(
                 partition=task.partitionId(),
@@ -138,6 +137,6 @@ class SparkStatus:
                 seconds=task.taskMetrics().get().executorRunTime() / 1000,
                 rows=task.taskMetrics().get().outputMetrics().recordsWritten(),
             )
-            for task in tasks
+            for task in slowest
         )
         return Partitions(count, middle.taskMetrics().get().executorRunTime() / 1000, tuple(times))

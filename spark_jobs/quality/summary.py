@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F  # noqa: N812
 
+from spark_jobs.columns import column
 from spark_jobs.scoring.schema import INVALID_ARGUMENT, OK
-from spark_jobs.storage.input_rows import column
 
 BINS = 20
 """Bins of equal width that scores, 0 to 1, are counted in; the last one holds 1."""

@@ -31,6 +31,7 @@ from spark_jobs.quality.summary import Summary, samples, summarise
 from spark_jobs.report.page import page
 from spark_jobs.report.run_report import Assessment, PairCounts, RunReport
 from spark_jobs.settings import LabelSettings
+from spark_jobs.spark_compat import java_property
 from spark_jobs.storage.filesystem import HadoopFileSystem
 
 log = logging.getLogger("spark_jobs")
@@ -46,7 +47,9 @@ class Reporter:
 
     Parameters
     ----------
-    spark, settings, run_id
+    spark, storage
+        The session, and its file system.
+    settings, run_id
         The run.
     progress
         Its steps.
@@ -55,14 +58,21 @@ class Reporter:
     """
 
     def __init__(
-        self, spark: SparkSession, settings: LabelSettings, run_id: str, progress: Progress, output: str
+        self,
+        spark: SparkSession,
+        storage: HadoopFileSystem,
+        settings: LabelSettings,
+        *,
+        run_id: str,
+        progress: Progress,
+        output: str,
     ) -> None:
         self._spark = spark
         self._settings = settings
         self._run_id = run_id
         self._progress = progress
         self._output = output
-        self._storage = HadoopFileSystem(spark)
+        self._storage = storage
         self._reports = f"{settings.output.rstrip('/')}/reports"
         self._folder = f"{self._reports}/run_date={settings.run_date}"
 
@@ -184,12 +194,11 @@ class Reporter:
         return report
 
     def _versions(self) -> dict[str, str]:
-        java: Any = self._spark._jvm
         return {
             "qtr": _own_version(),
             "spark": self._spark.version,
             "python": platform.python_version(),
-            "java": str(java.System.getProperty("java.version")),
+            "java": java_property(self._spark, "java.version"),
             "grpc": grpc.__version__,
         }
 

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
-from pyspark.sql.udf import UserDefinedFunction
-from pyspark.util import PythonEvalType
 
 from grpc_client import BatchScores, ClientConfig, ModelInfo, ordered_window, shared_client
 from spark_jobs.scoring.pending_batch import PendingBatch, RpcSlice
 from spark_jobs.scoring.schema import RESULT_ARROW, RESULT_SPARK, ScoredPair
+from spark_jobs.spark_compat import map_in_arrow
 
 if TYPE_CHECKING:
     from grpc_client import RelevanceClient
@@ -173,7 +172,7 @@ def score_pairs(
         keep=keep,
         meter=meter,
     )
-    return _map_in_arrow(df, score, StructType([*kept, *RESULT_SPARK.fields]))
+    return map_in_arrow(df, score, StructType([*kept, *RESULT_SPARK.fields]))
 
 
 def score_rows(config: ClientConfig) -> Callable[[Iterable[object]], Iterator[ScoredPair]]:
@@ -214,14 +213,3 @@ def _texts(values: list[object]) -> pa.StringArray:
         # "surrogatepass" keeps a lone surrogate as bytes that are not UTF-8, which the check of the core then names.
         encoded = [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else None for text in values]
         return pa.array(encoded, pa.binary()).view(pa.string())
-
-
-def _map_in_arrow(
-    df: DataFrame, function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType
-) -> DataFrame:
-    # What DataFrame.mapInArrow does, less its check that pandas is installed: pandas is not used on this path, and the
-    # versions of it that PySpark accepts are old.
-    udf = UserDefinedFunction(function, schema, "score_pairs", PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
-    columns = udf(*[df[f"`{name.replace('`', '``')}`"] for name in df.columns])
-    mapped = df._jdf.mapInArrow(columns._jc, False, None)
-    return DataFrame(mapped, df.sparkSession)

@@ -16,6 +16,7 @@ from typing import IO, Any
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.sql import SparkSession
 
+from spark_jobs.spark_compat import hadoop_configuration, java_array, jvm, running_tasks
 from spark_jobs.storage.hadoop_stream import HadoopStream
 
 _HIDDEN = ("_", ".")
@@ -34,8 +35,7 @@ class HadoopFileSystem:
     """
 
     def __init__(self, spark: SparkSession) -> None:
-        self._context = spark.sparkContext
-        self._jvm: Any = self._context._jvm
+        self._spark = spark
         # Under spark-submit Spark's process is our parent.
         self._parent = os.getppid() if "PYSPARK_GATEWAY_PORT" in os.environ else None
 
@@ -137,8 +137,9 @@ class HadoopFileSystem:
 
     def replace_text(self, path: str, text: str) -> None:
         """Write a small file that readers see whole, the old one or the new one; folders above it are made."""
-        files: Any = self._jvm.org.apache.hadoop.fs
-        configuration = self._jvm.org.apache.hadoop.conf.Configuration(self._context._jsc.hadoopConfiguration())
+        hadoop: Any = jvm(self._spark).org.apache.hadoop
+        files = hadoop.fs
+        configuration = hadoop.conf.Configuration(hadoop_configuration(self._spark))
         # No .crc file beside it: who mends a file by hand could not have it read any more.
         configuration.set("fs.AbstractFileSystem.file.impl", "org.apache.hadoop.fs.local.RawLocalFs")
         target, fs = self._open(path)
@@ -153,8 +154,7 @@ class HadoopFileSystem:
             return
         draft = files.Path(target.getParent(), f".{target.getName()}-{uuid.uuid4().hex}")
         rename = getattr(files, "Options$Rename")
-        options = self._context._gateway.new_array(rename, 1)  # type: ignore[union-attr]
-        options[0] = rename.OVERWRITE
+        options = java_array(self._spark, rename, rename.OVERWRITE)
         try:
             stream = context.create(draft).overwrite(True).recursive().build()
             try:
@@ -236,11 +236,9 @@ class HadoopFileSystem:
         until = time.monotonic() + patience_seconds
         stopped = True
         with suppress(Py4JError, OSError):
-            context = self._context._jsc.sc()
-            running = context.statusTracker().getExecutorInfos
-            while time.monotonic() < until and any(executor.numRunningTasks() for executor in running()):
+            while (running := running_tasks(self._spark)) and time.monotonic() < until:
                 time.sleep(_POLL_SECONDS)
-            stopped = context.isStopped()
+            stopped = running is None
         if stopped and self._parent is not None:
             # Somebody ended spark-submit, by Ctrl-C for example. Its tasks may write until its process is gone.
             while time.monotonic() < until and os.getppid() == self._parent:
@@ -250,8 +248,8 @@ class HadoopFileSystem:
         if _COLON_IN_NAME.match(path):
             # Hadoop would take what stands before the colon for a scheme.
             path = str(Path(path).absolute())
-        hadoop_path = self._jvm.org.apache.hadoop.fs.Path(path)
-        return hadoop_path, hadoop_path.getFileSystem(self._context._jsc.hadoopConfiguration())
+        hadoop_path = jvm(self._spark).org.apache.hadoop.fs.Path(path)
+        return hadoop_path, hadoop_path.getFileSystem(hadoop_configuration(self._spark))
 
 
 class OutsideError(ValueError):

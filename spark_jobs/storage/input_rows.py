@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from grpc_client import ModelInfo
+from spark_jobs.columns import column, unused_names
 from spark_jobs.scoring.schema import INVALID_ARGUMENT, RESULT_SPARK
 from spark_jobs.scoring.validation import refusal_column
 from spark_jobs.storage.pair_keys import KEYS, key_columns
@@ -114,16 +113,3 @@ class InputRows:
         return joined.select(
             *kept, *(value.alias(name) for name, value in results.items()), F.lit(run_id).alias("run_id")
         )
-
-
-def unused_names(columns: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
-    """Return, for each wanted name, one like it that no column has; Spark does not tell upper from lower case."""
-    taken = {name.lower() for name in columns}
-    return {
-        name: next(free for number in count() if (free := f"__qtr_{name}_{number}") not in taken) for name in wanted
-    }
-
-
-def column(frame: DataFrame, name: str) -> Column:
-    """Return a column by its name, whatever characters that has."""
-    return frame[f"`{name.replace('`', '``')}`"]

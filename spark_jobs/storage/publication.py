@@ -36,8 +36,8 @@ class Publication:
 
     Parameters
     ----------
-    spark
-        The session.
+    spark, filesystem
+        The session, and its file system.
     labels
         Where they go.
     staging
@@ -48,9 +48,18 @@ class Publication:
         Names the run's own folder in `staging`.
     """
 
-    def __init__(self, spark: SparkSession, labels: Table, staging: str, run_date: date, run_id: str) -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        filesystem: HadoopFileSystem,
+        labels: Table,
+        *,
+        staging: str,
+        run_date: date,
+        run_id: str,
+    ) -> None:
         self._spark = spark
-        self._storage = HadoopFileSystem(spark)
+        self._filesystem = filesystem
         self._labels = labels
         self._staging = staging
         self._staged = f"{staging}/{run_id}/labels"
@@ -59,7 +68,7 @@ class Publication:
         self._partition = f"{labels.name}/run_date={run_date}"
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the partition is, or will be."""
         return f"{self._labels.name} where run_date = {self._run_date}" if self._labels.named else self._partition
 
@@ -69,7 +78,9 @@ class Publication:
         What is published and damaged must not keep a new attempt from replacing it.
         """
         plain = self._labels.plain_files
-        if not (self._storage.exists(self._partition) if plain else self._labels.exists(self._spark)):
+        if not (
+            self._filesystem.exists(self._partition) if plain else self._labels.exists(self._spark, self._filesystem)
+        ):
             return None
         try:
             if plain:  # one folder, not a listing of every night
@@ -87,25 +98,25 @@ class Publication:
         labelled.write.mode("overwrite").parquet(self._staged)
         return self._spark.read.parquet(literal(self._staged)).withColumn("run_date", F.lit(self._run_date))
 
-    def commit(self, staged: DataFrame, still_ours: Callable[[], None]) -> None:
+    def commit(self, staged: DataFrame, check_lock: Callable[[], None]) -> None:
         """Put what `stage` wrote in its place.
 
         Parameters
         ----------
         staged
             What `stage` gave.
-        still_ours
+        check_lock
             Called just before; raises if the run has lost its right to publish.
         """
         if not self._labels.plain_files:
-            still_ours()
+            check_lock()
             self._labels.overwrite_partitions(staged, PARTITIONS)
             return
-        old = self._storage.exists(self._partition)
-        still_ours()
+        old = self._filesystem.exists(self._partition)
+        check_lock()
         if old:
-            self._storage.rename(self._partition, self._replaced)
-        self._storage.rename(self._staged, self._partition)
+            self._filesystem.rename(self._partition, self._replaced)
+        self._filesystem.rename(self._staged, self._partition)
 
     def clean(self, run_ids: Iterable[str]) -> None:
         """Put back what runs had moved aside without putting something in its place, and delete what they have aside.
@@ -116,12 +127,12 @@ class Publication:
             folder = f"{self._staging}/{run_id}"
             require_below(folder, self._staging)
             try:
-                if self._storage.exists(f"{folder}/replaced") and not self._storage.exists(self._partition):
-                    self._storage.rename(f"{folder}/replaced", self._partition)
-                self._storage.delete(folder, below=self._staging)
+                if self._filesystem.exists(f"{folder}/replaced") and not self._filesystem.exists(self._partition):
+                    self._filesystem.rename(f"{folder}/replaced", self._partition)
+                self._filesystem.delete(folder, below=self._staging)
             except (Py4JError, OSError):
                 # Spark's process is gone. What may be somebody's published night stays where it is, for the next run.
-                self._storage.delete(f"{folder}/labels", below=self._staging)
-                self._storage.delete_if_empty(folder)
-        self._storage.delete_if_empty(self._staging)
-        self._storage.delete_if_empty(self._staging.rsplit("/", 1)[0])
+                self._filesystem.delete(f"{folder}/labels", below=self._staging)
+                self._filesystem.delete_if_empty(folder)
+        self._filesystem.delete_if_empty(self._staging)
+        self._filesystem.delete_if_empty(self._staging.rsplit("/", 1)[0])

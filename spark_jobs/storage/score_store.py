@@ -46,6 +46,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from grpc_client import ModelInfo
 from spark_jobs.errors import UsageError
 from spark_jobs.scoring.schema import RESULT_SPARK, SETTLED
+from spark_jobs.spark_compat import partition_folder
 from spark_jobs.storage.filesystem import HadoopFileSystem, literal
 from spark_jobs.storage.pair_keys import KEY_SCHEME, KEY_TYPES, KEYS, TITLE_KEY
 from spark_jobs.storage.tables import Table
@@ -92,25 +93,23 @@ class ParquetScores:
 
     Parameters
     ----------
-    spark, root
-        Where; the folder need not exist.
+    spark, filesystem
+        The session, and its file system.
+    root
+        The folder; it need not exist.
     model
         Whose scores.
     """
 
-    def __init__(self, spark: SparkSession, root: str, model: ModelKey) -> None:
+    def __init__(self, spark: SparkSession, filesystem: HadoopFileSystem, root: str, model: ModelKey) -> None:
         self._spark = spark
-        self._storage = HadoopFileSystem(spark)
-        # Spark's own way to write a value into a path.
-        escaped = spark._jvm.org.apache.spark.sql.catalyst.catalog.ExternalCatalogUtils  # type: ignore[union-attr]
-        parts = [
-            escaped.getPartitionPathString(*item) for item in zip(_MODEL, (model.name, model.version), strict=True)
-        ]
-        self.folder = "/".join([root, _KEYS_FOLDER, *parts])
+        self._filesystem = filesystem
+        names = [partition_folder(spark, *item) for item in zip(_MODEL, (model.name, model.version), strict=True)]
+        self.folder = "/".join([root, _KEYS_FOLDER, *names])
 
     def batches(self) -> list[str]:
         """List the ids of the runs that have committed something here, and of compactions."""
-        names = self._storage.names(self.folder)
+        names = self._filesystem.names(self.folder)
         return [name.removeprefix("batch=") for name in names if name.startswith("batch=")]
 
     def batch(self, batch: str) -> str:
@@ -133,8 +132,8 @@ class ParquetScores:
         """
         for batch in self.batches():
             folder = self.batch(batch)
-            if name in self._storage.names(folder):
-                self._storage.rename(f"{folder}/{name}", f"{folder}/_damaged-{name}")
+            if name in self._filesystem.names(folder):
+                self._filesystem.rename(f"{folder}/{name}", f"{folder}/_damaged-{name}")
                 return f"{folder}/{name}"
         return None
 
@@ -153,9 +152,9 @@ class ParquetScores:
         # By title and sorted, as runs write them: equal titles lie side by side, which Parquet folds.
         rows = _latest(rows.where(_settled())).repartition(files, TITLE_KEY).sortWithinPartitions(*KEYS)
         rows.select(*ROW.names).write.mode("overwrite").parquet(draft)
-        self._storage.rename(draft, self.batch(batch))
+        self._filesystem.rename(draft, self.batch(batch))
         for name in old:
-            self._storage.delete(self.batch(name), below=self.folder)
+            self._filesystem.delete(self.batch(name), below=self.folder)
 
 
 class ScoreStore:
@@ -163,11 +162,11 @@ class ScoreStore:
 
     Parameters
     ----------
-    spark
-        The session.
+    spark, filesystem
+        The session, and its file system.
     table
         The store.
-    waiting
+    pending_dir
         Folder for the scores of the run's date until they are added to a store that is not plain Parquet files; nobody
         else may use it at the time.
     info
@@ -176,14 +175,22 @@ class ScoreStore:
         The run.
     """
 
-    def __init__(self, spark: SparkSession, table: Table, waiting: str, info: ModelInfo, run_id: str) -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        filesystem: HadoopFileSystem,
+        table: Table,
+        *,
+        pending_dir: str,
+        info: ModelInfo,
+        run_id: str,
+    ) -> None:
         self._spark = spark
-        self._storage = HadoopFileSystem(spark)
+        self._filesystem = filesystem
         self._run_id = run_id
         self._model = ModelKey.of(info)
-        self._waiting = waiting
         self._table = None if table.plain_files else table
-        self._files = ParquetScores(spark, batches_root(table, waiting), self._model)
+        self._files = ParquetScores(spark, filesystem, batches_root(table, pending_dir), self._model)
 
     def known(self) -> DataFrame | None:
         """Return the keys of the pairs that need not be scored; `None` if there are none."""
@@ -229,11 +236,11 @@ class ScoreStore:
             rows = rows.join(there.select(*KEYS), list(KEYS), "left_anti")
         self._table.append(rows.select(*STORE_COLUMNS), _MODEL)
         for batch in batches:
-            self._storage.delete(self._files.batch(batch), below=self._files.folder)
+            self._filesystem.delete(self._files.batch(batch), below=self._files.folder)
         # Upwards: version, model, keys, date, and the folder of all dates. Other models' scores wait for their own.
         folder = self._files.folder
         for _ in range(5):
-            self._storage.delete_if_empty(folder)
+            self._filesystem.delete_if_empty(folder)
             folder = folder.rsplit("/", 1)[0]
 
     def set_aside(self, name: str) -> str | None:
@@ -250,19 +257,19 @@ class ScoreStore:
         return parts[0].unionByName(parts[1]) if len(parts) == 2 else next(iter(parts), None)
 
     def _in_table(self) -> DataFrame | None:
-        if self._table is None or not self._table.exists(self._spark):
+        if self._table is None or not self._table.exists(self._spark, self._filesystem):
             return None
         rows = self._table.read(self._spark)
         of_model = (F.col("model_name") == self._model.name) & (F.col("model_version") == self._model.version)
         return rows.where(of_model).select(*ROW.names)
 
 
-def batches_root(table: Table, waiting: str) -> str:
+def batches_root(table: Table, pending_dir: str) -> str:
     """Return the folder that runs write their batches into."""
-    return table.name if table.plain_files else waiting
+    return table.name if table.plain_files else pending_dir
 
 
-def require_keys(spark: SparkSession, table: Table, waiting: str) -> None:
+def require_keys(spark: SparkSession, filesystem: HadoopFileSystem, table: Table, pending_dir: str) -> None:
     """Make sure that a store's keys are of the kind that this version makes; for Parquet files, tell of older ones.
 
     Scores under other keys in a folder of Parquet files lie beside ours and are not read: their pairs are scored anew.
@@ -273,11 +280,11 @@ def require_keys(spark: SparkSession, table: Table, waiting: str) -> None:
     UsageError
         If the store is a table, or a folder in another format, and its keys are of another type.
     """
-    storage = HadoopFileSystem(spark)
-    old = [root for root in {batches_root(table, waiting), waiting} if _folders(storage, root, "model_name=")]
+    roots = {batches_root(table, pending_dir), pending_dir}
+    old = [root for root in roots if _folders(filesystem, root, "model_name=")]
     for root in old:
         log.warning("scores under keys of an older version are not used, delete them", extra={"folder": root})
-    if table.plain_files or not table.exists(spark):
+    if table.plain_files or not table.exists(spark, filesystem):
         return
     types = {field.name: field.dataType for field in table.read(spark).schema if field.name in KEYS}
     if types != KEY_TYPES:
@@ -291,23 +298,23 @@ def require_keys(spark: SparkSession, table: Table, waiting: str) -> None:
         )
 
 
-def discard_unfinished(storage: HadoopFileSystem, root: str, run_ids: Iterable[str]) -> None:
+def discard_unfinished(filesystem: HadoopFileSystem, root: str, run_ids: Iterable[str]) -> None:
     """Delete what tasks of ended runs had begun to write, for whatever model, and their folders that are empty then."""
     batches = {f"batch={run_id}" for run_id in run_ids}
-    for model in _folders(storage, f"{root}/{_KEYS_FOLDER}", "model_name="):
-        for version in _folders(storage, model, "model_version="):
-            if not (begun := batches.intersection(storage.names(version))):
+    for model in _folders(filesystem, f"{root}/{_KEYS_FOLDER}", "model_name="):
+        for version in _folders(filesystem, model, "model_version="):
+            if not (begun := batches.intersection(filesystem.names(version))):
                 continue
             for batch in begun:
-                storage.delete(f"{version}/{batch}/_temporary", below=root)
-                storage.delete_if_empty(f"{version}/{batch}")
-            storage.delete_if_empty(version)
-            storage.delete_if_empty(model)
-    storage.delete_if_empty(f"{root}/{_KEYS_FOLDER}")
+                filesystem.delete(f"{version}/{batch}/_temporary", below=root)
+                filesystem.delete_if_empty(f"{version}/{batch}")
+            filesystem.delete_if_empty(version)
+            filesystem.delete_if_empty(model)
+    filesystem.delete_if_empty(f"{root}/{_KEYS_FOLDER}")
 
 
-def _folders(storage: HadoopFileSystem, folder: str, prefix: str) -> list[str]:
-    return [f"{folder}/{name}" for name in storage.names(folder) if name.startswith(prefix)]
+def _folders(filesystem: HadoopFileSystem, folder: str, prefix: str) -> list[str]:
+    return [f"{folder}/{name}" for name in filesystem.names(folder) if name.startswith(prefix)]
 
 
 def _latest(rows: DataFrame) -> DataFrame:

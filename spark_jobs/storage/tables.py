@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_jobs.columns import quoted
 from spark_jobs.errors import UsageError
+from spark_jobs.spark_compat import has_format
 from spark_jobs.storage.filesystem import HadoopFileSystem
 
 _TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}")
@@ -88,12 +88,11 @@ class Table:
         """Whether it is a folder of Parquet files: those we may add, rename and delete by ourselves."""
         return not self.named and self.format == PARQUET
 
-    def exists(self, spark: SparkSession) -> bool:
+    def exists(self, spark: SparkSession, filesystem: HadoopFileSystem) -> bool:
         """Whether there is something to read."""
         if self.named:
             return table_exists(spark, self.name)
-        storage = HadoopFileSystem(spark)
-        return storage.exists(self.name) and storage.first_file(self.name) is not None
+        return filesystem.exists(self.name) and filesystem.first_file(self.name) is not None
 
     def require(
         self, spark: SparkSession, flag: str, columns: Sequence[str], partition_by: tuple[str, ...] | None = None
@@ -150,14 +149,8 @@ class Table:
             )
 
     def _require_format(self, spark: SparkSession) -> None:
-        try:
-            conf = spark._jsparkSession.sessionState().conf()
-            jvm: Any = spark._jvm
-            jvm.org.apache.spark.sql.execution.datasources.DataSource.lookupDataSource(self.format, conf)
-        except (PySparkException, Py4JJavaError):
-            raise UsageError(
-                f"--format: Spark does not know {self.format}; give spark-submit its package (--packages)"
-            ) from None
+        if not has_format(spark, self.format):
+            raise UsageError(f"--format: Spark does not know {self.format}; give spark-submit its package (--packages)")
 
     def read(self, spark: SparkSession) -> DataFrame:
         """Open it; it must exist."""
@@ -177,7 +170,7 @@ class Table:
             writer.partitionBy(*partition_by).save(self.name)
         elif table_exists(rows.sparkSession, self.name):
             # By position, as SQL's INSERT does: saveAsTable would replace the whole table.
-            order = [f"`{name}`" for name in rows.sparkSession.table(self.name).columns]
+            order = [quoted(name) for name in rows.sparkSession.table(self.name).columns]
             rows.select(*order).write.mode(mode).insertInto(self.name, overwrite=mode == "overwrite")
         else:
             # Not to overwrite: a run of another date may have made the table in this moment, and would lose its night.

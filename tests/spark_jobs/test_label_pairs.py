@@ -17,11 +17,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from grpc_client import ClientConfig, RelevanceClient
+from spark_jobs.columns import column
 from spark_jobs.label_pairs import main
 from spark_jobs.lifecycle.error_translation import to_job_error
 from spark_jobs.scoring.api import score_pairs
 from spark_jobs.scoring.schema import OUTPUT_COLUMNS
-from spark_jobs.storage.input_rows import InputRows, column
+from spark_jobs.storage.input_rows import InputRows
 from spark_jobs.storage.pair_keys import KEYS, key_columns
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer

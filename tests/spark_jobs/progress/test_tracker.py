@@ -21,7 +21,8 @@ from spark_jobs.progress.rate import RateSnapshot
 from spark_jobs.progress.spark_status import SparkStatus, Tasks
 from spark_jobs.progress.task_metrics import TaskTotals
 from spark_jobs.progress.tracker import Progress, StepMonitor
-from spark_jobs.scoring.api import _map_in_arrow, score_pairs
+from spark_jobs.scoring.api import score_pairs
+from spark_jobs.spark_compat import map_in_arrow
 
 
 class Scripted:
@@ -169,7 +170,7 @@ def test_sparks_own_count_of_rows(spark: SparkSession, tmp_path: Path) -> None:
     frame, status = spark.range(1234), SparkStatus(spark)
     spark.sparkContext.setJobDescription("score: a test")
     try:
-        _map_in_arrow(frame, same, frame.schema).write.parquet(str(tmp_path / "same"))
+        map_in_arrow(frame, same, frame.schema).write.parquet(str(tmp_path / "same"))
     finally:
         spark.sparkContext.setJobDescription("")
     assert status.rows_scored("score") == 1234

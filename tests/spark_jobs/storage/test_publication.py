@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.errors import DateTakenError
-from spark_jobs.storage.filesystem import OutsideError, require_below
+from spark_jobs.storage.filesystem import HadoopFileSystem, OutsideError, require_below
 from spark_jobs.storage.publication import Publication
 from spark_jobs.storage.tables import Table
 
@@ -18,7 +18,14 @@ DAY = date(2026, 11, 1)
 
 
 def of_run(spark: SparkSession, folder: Path, run_id: str) -> Publication:
-    return Publication(spark, Table(str(folder / "labels")), str(folder / "_staging" / "day"), DAY, run_id)
+    return Publication(
+        spark,
+        HadoopFileSystem(spark),
+        Table(str(folder / "labels")),
+        staging=str(folder / "_staging" / "day"),
+        run_date=DAY,
+        run_id=run_id,
+    )
 
 
 @pytest.fixture

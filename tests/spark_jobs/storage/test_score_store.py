@@ -417,7 +417,14 @@ def test_what_failed_for_a_moment_is_published_and_tried_again(
         return pairs.withColumns(results)
 
     def store(run_id: str) -> ScoreStore:
-        return ScoreStore(spark, Table(str(tmp_path / "scores")), str(tmp_path / "waiting"), info, run_id)
+        return ScoreStore(
+            spark,
+            HadoopFileSystem(spark),
+            Table(str(tmp_path / "scores")),
+            pending_dir=str(tmp_path / "pending"),
+            info=info,
+            run_id=run_id,
+        )
 
     first = store("first")
     assert first.known() is None
@@ -442,7 +449,14 @@ def test_a_model_with_an_unusual_name_has_a_folder(spark: SparkSession, tmp_path
         | {"scored_at": F.current_timestamp()}
     )
     for model, known in ((strange, 1), (info, None)):
-        store = ScoreStore(spark, Table(str(tmp_path / "scores")), "unused", model, "id")
+        store = ScoreStore(
+            spark,
+            HadoopFileSystem(spark),
+            Table(str(tmp_path / "scores")),
+            pending_dir="unused",
+            info=model,
+            run_id="id",
+        )
         if model is strange:
             store.append(rows.withColumn("score", F.col("score").cast("float")))
         keys = store.known()
