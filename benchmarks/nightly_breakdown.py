@@ -33,7 +33,7 @@ from spark_jobs.settings import LabelSettings
 from spark_jobs.spark_compat import map_in_arrow
 from spark_jobs.storage.input_rows import InputRows
 from spark_jobs.storage.pair_keys import KEYS
-from spark_jobs.storage.score_store import ROW
+from spark_jobs.storage.parquet_scores import ROW
 
 CALL_ROWS = 2048
 _SAMPLE = 100_000

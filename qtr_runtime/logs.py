@@ -39,6 +39,12 @@ def write(text: str) -> None:
         writer.write(text)
 
 
+def flush() -> None:
+    """Wait until the events so far are written; at most two seconds, in case the reader is stuck."""
+    for writer in _writers():
+        writer.flush()
+
+
 def set_stream(stream: TextIO) -> None:
     """Write events to `stream` from here on."""
     for writer in _writers():

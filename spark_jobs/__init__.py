@@ -1,6 +1,6 @@
 """The nightly run: read, validate, deduplicate, score, publish, report.
 
-`score_pairs` and `score_rows` score Spark data of your own; `python -m spark_jobs.label_pairs` is the whole run.
+`python -m spark_jobs.label_pairs` is the whole run. `score_pairs` and `score_rows` only score a DataFrame or an RDD.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["score_pairs", "score_record_batches", "score_rows"]
 
 
 def __getattr__(name: str) -> Any:
-    # Spark is imported when it is asked for, so that `--help` and `spark_jobs.lifecycle.java` answer at once.
+    # Spark is imported on first use, so that `--help` and `spark_jobs.lifecycle.java` start at once.
     if name in __all__:
         from spark_jobs.scoring import api
 

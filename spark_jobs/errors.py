@@ -1,20 +1,20 @@
-"""What can go wrong in a run, as one tree.
+"""The errors of a run, as one tree.
 
 ::
 
-    JobError                    its text is one sentence; `exit_code` is the command's exit status
-    ├── UsageError        (2)   a flag, a variable or the configuration is wrong
-    ├── InputError        (2)   the input is missing, empty, unreadable or lacks a column
-    ├── SetupError        (2)   the machine, a permission or the disk stands in the way
-    │   └── JavaMissingError   (2)   Spark needs Java 17 or later and none was found
-    ├── GatesFailedError       (3)   a data-quality gate held the night back
-    ├── DateTakenError         (4)   another run works on the same date of the same output
-    ├── ServerLostError        (1)   an embedded server died, or was too slow to start
-    ├── RunFailedError         (1)   scoring or publishing failed
-    └── RunInterruptedError     (130)   somebody pressed Ctrl-C, or the process was asked to end (143)
+    JobError                      its text is one sentence; `exit_code` is the command's exit status
+    ├── UsageError          (2)     a flag, a variable or the configuration is wrong
+    ├── InputError          (2)     the input is missing, empty, unreadable or lacks a column
+    ├── SetupError          (2)     the machine, a permission or the disk prevents the run
+    │   └── JavaMissingError (2)    Spark needs Java 17 or later and none was found
+    ├── GatesFailedError    (3)     a data-quality gate failed, so nothing was published
+    ├── DateTakenError      (4)     another run works on the same date of the same output
+    ├── ServerLostError     (1)     an embedded server died, or was too slow to start
+    ├── RunFailedError      (1)     scoring or publishing failed
+    └── RunInterruptedError (130)   Ctrl-C; or a termination signal (143)
 
-After 1 the same command may simply be started again: what went wrong may have passed. After 2 it would end the same
-way, until somebody has mended the input, the command or the machine.
+After 1 the same command may succeed if it is started again. After 2 it ends the same way until the input, the command
+or the machine is corrected.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class InputError(JobError):
 
 
 class SetupError(JobError):
-    """The machine, a permission, a limit or the disk stands in the way."""
+    """The machine, a permission, a limit or the disk prevents the run."""
 
     exit_code = 2
 
@@ -49,7 +49,7 @@ class JavaMissingError(SetupError):
 
 
 class GatesFailedError(JobError):
-    """A data-quality gate held the night back: everything is scored, nothing was published."""
+    """A data-quality gate failed: all pairs are scored, nothing was published."""
 
     exit_code = 3
 
@@ -69,12 +69,12 @@ class RunFailedError(JobError):
 
 
 class RunInterruptedError(JobError):
-    """The run was asked to end: Ctrl-C, or a termination signal.
+    """The run was interrupted by Ctrl-C or a termination signal.
 
     Parameters
     ----------
     signal_number
-        The signal that asked; the exit status is 128 plus this, as shells have it.
+        The signal; the exit status is 128 plus its number, as in shells.
     """
 
     def __init__(self, signal_number: int) -> None:

@@ -1,9 +1,9 @@
 """`qtr label`, also `python -P -m spark_jobs.label_pairs` and `spark-submit spark_jobs/label_pairs.py`.
 
-Labels every row of the input and publishes the labels as one partition. Exit status: 0 published, 1 the run failed and
-may be started again, 2 the input, a flag or the machine has to be mended first, 3 a quality gate held the night back, 4
-another run works on the date, 130 or 143 interrupted. Unless it is 0, nothing was published (what was scored is kept,
-and not scored again); or the message names the partition that was, and what is wrong with it.
+Labels every row of the input and publishes the labels as one partition. Exit status: 0 published; 1 the run failed and
+may be started again; 2 the input, a flag or the machine has to be corrected first; 3 a quality gate failed; 4 another
+run works on the date; 130 or 143 interrupted. Unless it is 0, nothing was published, except where the message names the
+published partition and a later error. Scores are always kept, and not computed again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__" and __package__ and not sys.flags.safe_path:
-    # With -m, the working folder comes first, where a file queue.py would be taken for the module of that name.
+    # With -m, the working folder comes first: a file queue.py there would shadow the standard module.
     sys.path.append(sys.path.pop(0))
 
 import logging
@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):
-    # spark-submit runs this file by its path and puts this folder first, where `schema` and others would be found as if
-    # they were packages of their own.
+    # spark-submit runs this file by its path and puts this folder first, where `input` and others would be found as
+    # top-level packages.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from qtr_runtime import logs, standard_streams
@@ -44,17 +44,17 @@ log = logging.getLogger("spark_jobs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run once; return the exit status."""
+    """Run once and return the exit status."""
     standard_streams.make_safe()
     settings = LabelSettings.parse(sys.argv[1:] if argv is None else argv)
     logs.configure(settings.log_format, "INFO")
     try:
-        # Before Spark or a server starts, and before another program may wait for a pipe that never ends.
+        # Before Spark or a server starts, and before reading a pipe that may never end.
         require_descriptors()
         check_places(settings)
     except JobError as error:
         return _end(settings, error)
-    # Spark and gRPC are imported only now: --help and a mistyped flag are answered at once.
+    # Spark and gRPC are imported only now, so that --help and a wrong flag are answered at once.
     from spark_jobs.lifecycle.error_translation import to_job_error
     from spark_jobs.lifecycle.supervisor import Signals
 
@@ -71,13 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.info("run finished", extra=report.event())
     else:
         _show(report)
+    logs.flush()
     return 0
 
 
 def _end(settings: LabelSettings, error: JobError) -> int:
-    """Tell why the run ended, and give the exit status."""
+    """Write why the run ended, and return the exit status."""
     if logs.as_json(settings.log_format):
         log.error("run failed", extra={"error": str(error), "exit_code": error.exit_code})
+    logs.flush()
     print(f"{settings.prog}: {error}", file=sys.stderr)
     return error.exit_code
 
@@ -96,10 +98,10 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
     with ExitStack() as stack:
         servers = None
         if settings.target is None:
-            # They load while Spark starts.
+            # The servers load while Spark starts.
             servers = stack.enter_context(LocalServers(settings.servers, settings.bundle))
         run_id = new_run_id()
-        # Their pods start while Spark starts, too.
+        # The pods start while Spark starts.
         raised = (
             stack.enter_context(ScaleUp.of(settings.scale, settings.replicas, settings.target, run_id))
             if settings.scale
@@ -122,22 +124,22 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
             settings=settings,
             run_id=run_id,
             target=servers.target if servers else lambda: str(settings.target),
-            scored=servers.stop if servers else raised.restore if raised else lambda: None,
+            on_scored=servers.stop if servers else raised.restore if raised else lambda: None,
             progress=progress,
         )
-        troubles = [signals.trouble, run.trouble, *([servers.failure] if servers else [])]
+        troubles = [signals.trouble, run.failure, *([servers.failure] if servers else [])]
 
         def cancel() -> None:
             _unless_gone(spark.sparkContext.cancelAllJobs)
-            run.break_off()
+            run.cancel()
             if servers is not None:
-                servers.stop()  # ends the wait until they serve, too
+                servers.stop()  # also ends the wait until they serve
 
         return supervised(run, troubles, cancel, run.published.is_set)
 
 
 def _show(report: RunReport) -> None:
-    """Write the report as the log is written: after it, and without waiting for a reader who is stuck or gone."""
+    """Write the report through the log writer: after the log, and without waiting for a stuck reader."""
     from rich.console import Console
 
     console = Console()
@@ -147,7 +149,7 @@ def _show(report: RunReport) -> None:
 
 
 def _unless_gone(call: Callable[[], object]) -> None:
-    """Call into Spark, whose process may have ended before ours: Ctrl-C reaches both under spark-submit."""
+    """Call into Spark, whose process may have ended first: under spark-submit Ctrl-C reaches both."""
     from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 
     with suppress(Py4JError, OSError):

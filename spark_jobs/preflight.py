@@ -1,7 +1,7 @@
-"""What can be said of input and output by their names, before anything is started.
+"""Checks of the paths of input and output, before Spark or a server starts.
 
-A pipe or a device is no input: reading it may never end, and a night reads its input more than once. And a run must not
-read what it writes: the first night would be published, and the second would take the first one's labels for rows.
+A pipe or a device cannot be the input: reading it may never end, and a run reads its input more than once. And a run
+must not read what it writes: the next run would label the rows of the published labels.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _KINDS = (
 _HIDDEN = ("_", ".")
 _READ_ONLY = frozenset({"http", "https"})
 _GLOB = re.compile(r"[*?\[{]")
-# What a run makes in --output; readers pass over the names that begin with "_".
+# What a run writes into --output; readers skip names that begin with "_".
 _RESULTS = ("labels", "scores", "reports")
 
 
 def check_places(settings: LabelSettings) -> None:
-    """Refuse an input that is no file or folder, and an output that a later run would read as its input.
+    """Refuse an input that is no file or folder, and an output that lies within the input.
 
     Raises
     ------
     InputError
         If an input is a pipe, a device or a socket, or a folder that holds one.
     UsageError
-        If the run would read what it writes, or an output is written in a way that names no folder.
+        If the run would read what it writes, or an output does not name a folder.
     SetupError
-        If nothing can be written to an output on this machine.
+        If a local output is not writable.
     """
     for place in (*settings.input, settings.output, settings.labels or "", settings.store or ""):
         if any("\ud800" <= character <= "\udfff" for character in place):
@@ -65,7 +65,7 @@ def check_places(settings: LabelSettings) -> None:
 
 
 def _check_output(flag: str, folder: str) -> None:
-    """Refuse what names no folder, or one on this machine in which nothing can be made."""
+    """Refuse an output that does not name a folder, or a local folder that is not writable."""
     if not folder.strip() or not folder.isprintable():
         raise UsageError(f"{flag} {folder!r}: expected the name of a folder")
     scheme, colon, rest = folder.partition(":")
@@ -76,17 +76,17 @@ def _check_output(flag: str, folder: str) -> None:
     if folder.startswith("file://") and urlsplit(folder).netloc:
         raise UsageError(f"{flag} {folder}: a file address has three slashes, file:///folder")
     local = _local(folder)
-    if local is None or os.environ.get("HADOOP_CONF_DIR"):  # which may say that plain names are on a cluster
+    if local is None or os.environ.get("HADOOP_CONF_DIR"):  # then a path without a scheme may be on a cluster
         return
-    there = next(path for path in (local.absolute(), *local.absolute().parents) if _exists(path))
-    if not there.is_dir():
-        raise UsageError(f"{flag} {folder}: {there} is a file, expected a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise SetupError(f"{flag} {folder}: nothing can be written to {there}: no permission, or it is read-only")
+    nearest = next(path for path in (local.absolute(), *local.absolute().parents) if _exists(path))
+    if not nearest.is_dir():
+        raise UsageError(f"{flag} {folder}: {nearest} is a file, expected a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise SetupError(f"{flag} {folder}: nothing can be written to {nearest}: no permission, or it is read-only")
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is something of that name; also if one may not look: who may not look cannot write either."""
+    """Return whether a path exists; `False` if that cannot be read."""
     try:
         return path.exists()
     except OSError:
@@ -102,11 +102,11 @@ def _check_kind(given: str, path: Path) -> None:
 
 
 def _special_files(path: Path) -> Iterator[Path]:
-    """Return what is neither a file nor a folder, at or below a path; links are followed, hidden names are not read."""
+    """Yield pipes, devices and sockets at or below a path; links are followed, hidden names are skipped."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
-        return  # Spark says what is missing
+        return  # reading the input reports that it is missing
     if any(test(mode) for test, _ in _KINDS):
         yield path
     elif stat.S_ISDIR(mode):
@@ -118,13 +118,17 @@ def _special_files(path: Path) -> Iterator[Path]:
 
 
 def _check_apart(source: str, flag: str, place: str, named: str) -> None:
-    if is_table_name(source) and not Path(source).exists():
+    local = _local(source)
+    exists = local is not None and _exists(local)
+    if is_table_name(source) and not exists:
         return
     read, written = _parts(source), _parts(place)
     if read[0] != written[0]:
         return
-    below = written[1][len(read[1]) :]
-    if _matches(read[1], written[1][: len(read[1])]) and not any(name.startswith(_HIDDEN) for name in below):
+    start, below = written[1][: len(read[1])], written[1][len(read[1]) :]
+    # As `HadoopFileSystem.matches` does: a path that exists is literal.
+    within = read[1] == start if exists else _matches(read[1], start)
+    if within and not any(name.startswith(_HIDDEN) for name in below):
         raise UsageError(
             f"{flag} {named}: what is written there lies within the input {source}, and the next run would read it; "
             "name a folder outside the input"
@@ -134,7 +138,7 @@ def _check_apart(source: str, flag: str, place: str, named: str) -> None:
 
 
 def _matches(pattern: tuple[str, ...], names: tuple[str, ...]) -> bool:
-    """Whether each name fits its part of a glob, or is it word for word."""
+    """Return whether each name equals its part of a path, or matches it as a glob."""
     return len(pattern) == len(names) and all(
         part == name or (_GLOB.search(part) and any(fnmatch.fnmatchcase(name, each) for each in _alternatives(part)))
         for part, name in zip(pattern, names, strict=True)
@@ -142,7 +146,13 @@ def _matches(pattern: tuple[str, ...], names: tuple[str, ...]) -> bool:
 
 
 def _alternatives(part: str) -> list[str]:
-    """Write `{a,b}` out, which Hadoop's globs have and Python's have not."""
+    """Return the globs that `{a,b}` stands for, which Hadoop has and Python has not.
+
+    Examples
+    --------
+    >>> _alternatives("{a,b}-{1,2}")
+    ['a-1', 'a-2', 'b-1', 'b-2']
+    """
     found = re.search(r"\{([^{}]*)\}", part)
     if found is None:
         return [part]
@@ -154,7 +164,7 @@ def _alternatives(part: str) -> list[str]:
 
 
 def _parts(path: str) -> tuple[str, tuple[str, ...]]:
-    """Return where a path begins (empty on this machine, or scheme and host) and the names below it."""
+    """Return scheme and host of a path (empty if it is local), and the names below."""
     local = _local(path)
     if local is not None:
         return "", PurePosixPath(os.path.realpath(local)).parts
@@ -163,7 +173,7 @@ def _parts(path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _local(path: str) -> Path | None:
-    """Return the path on this machine; `None` if its scheme is of another storage."""
+    """Return a local path; `None` if its scheme is of another storage."""
     if path.startswith("file:"):
         return Path(unquote(urlsplit(path).path))
     return None if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) else Path(path)

@@ -28,34 +28,35 @@ from spark_jobs.settings import LabelSettings
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from spark_jobs.storage.input_rows import InputRows
 from spark_jobs.storage.pair_keys import KEYS
+from spark_jobs.storage.parquet_scores import STORE_COLUMNS, discard_unfinished
 from spark_jobs.storage.publication import PARTITIONS, Publication
 from spark_jobs.storage.run_lock import RunLock
-from spark_jobs.storage.score_store import STORE_COLUMNS, ScoreStore, batches_root, discard_unfinished, require_keys
+from spark_jobs.storage.score_store import ScoreStore, batches_root, require_keys
 from spark_jobs.storage.tables import Table
 
 log = logging.getLogger("spark_jobs")
 
 
 class LabelRun:
-    """One run.
+    """One run; calling it labels the input and publishes the labels.
 
     Parameters
     ----------
     spark, settings
-        Where and how.
+        The session and the settings.
     run_id
-        Names the run in every row that it scores or publishes.
+        The id of the run, written into every row that it scores or publishes.
     target
-        Gives the gRPC target; may have to wait for it.
-    scored
-        Called when the last pair is scored: the servers are not needed any more.
+        Returns the gRPC target; may wait until its servers are ready.
+    on_scored
+        Called when the last pair is scored and the servers are no longer needed.
     progress
-        Told about every step.
+        Shows and times the steps.
 
     Attributes
     ----------
     published
-        Set when the partition is there: what goes wrong afterwards cannot take it back.
+        Set once the partition is published: later errors do not undo that.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class LabelRun:
         run_id: str,
         *,
         target: Callable[[], str],
-        scored: Callable[[], None],
+        on_scored: Callable[[], None],
         progress: Progress,
     ) -> None:
         self.spark = spark
@@ -74,7 +75,7 @@ class LabelRun:
         self.published = Event()
         self._first_contact: RelevanceClient | None = None
         self._target = target
-        self._scored = scored
+        self._on_scored = on_scored
         self._progress = progress
         self._filesystem = HadoopFileSystem(spark)
         self._output = settings.output.rstrip("/") or "/"
@@ -82,16 +83,16 @@ class LabelRun:
         self._pending_dir = f"{self._output}/_scored/{self._date}"
         self._store = Table(settings.store or f"{self._output}/scores", settings.format)
         self._labels = Table((settings.labels or f"{self._output}/labels").rstrip("/"), settings.format)
-        aside = self._labels.name if settings.labels and self._labels.plain_files else self._output
+        staging_root = self._labels.name if settings.labels and self._labels.plain_files else self._output
         self._publication = Publication(
             spark,
             self._filesystem,
             self._labels,
-            staging=f"{aside}/_staging/{self._date}",
+            staging=f"{staging_root}/_staging/{self._date}",
             run_date=settings.run_date,
             run_id=run_id,
         )
-        # Outputs may share a folder of labels, whose partitions are renamed: who publishes there holds its lock, too.
+        # Outputs may share a folder of labels, so a run that publishes there holds the lock of that folder too.
         locked = dict.fromkeys([self._output, *([] if self._labels.named else [self._labels.name])])
         day = self._date.replace("=", " ")
         self._locks = [
@@ -99,29 +100,29 @@ class LabelRun:
             for folder in locked
         ]
 
-    def trouble(self) -> JobError | None:
-        """Return the reason to break off a run that has lost a lock."""
-        return next((trouble for lock in self._locks if (trouble := lock.trouble()) is not None), None)
+    def failure(self) -> JobError | None:
+        """Return the error that ends the run once a lock is lost, else `None`."""
+        return next((failure for lock in self._locks if (failure := lock.failure()) is not None), None)
 
-    def break_off(self) -> None:
-        """End a wait for another run, or for the service's first answer; may be called at any time, from any thread."""
+    def cancel(self) -> None:
+        """End a wait for another run, or for the first answer of the service; may be called from any thread."""
         for lock in self._locks:
-            lock.give_up()
+            lock.cancel()
         if self._first_contact is not None:
             self._first_contact.close()
 
     def __call__(self) -> RunReport:
-        """Label the input and publish it; on any failure nothing of it is published, and what was scored is kept.
+        """Label the input and publish the labels. If anything fails, nothing is published, and the scores are kept.
 
         Raises
         ------
         JobError, grpc_client.ClientError, pyspark.errors.PySparkException, py4j.protocol.Py4JError
-            Whatever went wrong; `spark_jobs.lifecycle.error_translation` makes a sentence of it.
+            Any error; `spark_jobs.lifecycle.error_translation` turns it into one sentence.
         """
         outer = [self._store.name] if self._store.plain_files else []
         outer += [] if self._labels.named else [self._labels.name]
         outer += [self._output]
-        made_here = [folder for folder in outer if not self._filesystem.exists(folder)]
+        new_folders = [folder for folder in outer if not self._filesystem.exists(folder)]
         try:
             with ExitStack() as held:
                 for lock in self._locks:
@@ -131,16 +132,15 @@ class LabelRun:
                     return self._label()
                 finally:
                     self._filesystem.wait_for_writers()
-                    # Once more: the Java of a driver that was killed lives on for a moment, and may have gone on
-                    # writing.
+                    # A second time: the Java process of a killed driver may have written for a moment longer.
                     self._clean()
         finally:
-            for folder in made_here:
+            for folder in new_folders:
                 self._filesystem.delete_if_empty(folder)
 
     def _clean(self) -> None:
-        """Delete what this run, and the dead ones whose date it took over, left half done."""
-        runs = list(dict.fromkeys([*(run_id for lock in self._locks for run_id in lock.dead), self.run_id]))
+        """Delete unfinished files of this run, and of the dead runs that it took over from."""
+        runs = list(dict.fromkeys([*(run_id for lock in self._locks for run_id in lock.dead_runs), self.run_id]))
         self._publication.clean(runs)
         discard_unfinished(self._filesystem, batches_root(self._store, self._pending_dir), runs)
 
@@ -161,28 +161,28 @@ class LabelRun:
         with step("start"):
             config, info = self._connect()
         log.info("scoring", extra={"run_id": self.run_id, "model": str(info.ref), "target": config.target})
-        night = InputRows(frame, settings.query_column, settings.title_column, info)
+        rows = InputRows(frame, settings.query_column, settings.title_column, info)
         store = ScoreStore(
             self.spark, self._filesystem, self._store, pending_dir=self._pending_dir, info=info, run_id=self.run_id
         )
         with step("score"):
             known, added = self._score(
-                night, store, config, scoring_partitions(self.spark, settings.partitions, rows_in)
+                rows, store, config, scoring_partitions(self.spark, settings.partitions, rows_in)
             )
-        self._scored()
+        self._on_scored()
         log.info("publishing", extra={"run_id": self.run_id, "output": self._publication.location})
         with step("join"):
             try:
-                staged = self._staged(night, store, rows_in)
+                staged = self._stage(rows, store, rows_in)
             except (PySparkException, Py4JError) as error:
                 if (damaged := self._set_aside_damaged(store, error)) is None:
                     raise
                 # The servers of this run are gone; the next one scores the pairs of that file.
                 raise RunFailedError(f"{damaged} was damaged and is set aside; start the run again") from error
         with step("report"):
-            # Read back from the files: what a task counted may have been counted twice.
+            # Counted in the files: the counters of tasks count a repeated task twice.
             new_pairs, failed = store.count(added)
-            distinct = new_pairs if known is None else night.count_pairs()
+            distinct = new_pairs if known is None else rows.count_pairs()
             reporter = Reporter(
                 self.spark,
                 self._filesystem,
@@ -196,7 +196,7 @@ class LabelRun:
             judged = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info, replaced=replaced)
         if judged.held:
             held = reporter.hold(judged)
-            # The scores are right, whatever the night is: other dates need not score these pairs again.
+            # The scores are correct even if the labels are not published; other dates use them.
             self._check_locks()
             store.finish()
             raise held
@@ -211,23 +211,23 @@ class LabelRun:
         return report
 
     def _score(
-        self, night: InputRows, store: ScoreStore, config: ClientConfig, partitions: int
+        self, rows: InputRows, store: ScoreStore, config: ClientConfig, partitions: int
     ) -> tuple[DataFrame | None, DataFrame]:
-        """Score the pairs that the store does not hold; give what it held, and what was added.
+        """Score the pairs that are not in the store; return what it held, and what was added.
 
-        A file of the store that cannot be read is set aside, one at a time: its pairs are scored again.
+        Each file of the store that cannot be read is set aside, and its pairs are scored again.
         """
         while True:
             known = store.known()
-            new = night.new_pairs(known, partitions)
+            new = rows.new_pairs(known, partitions)
             try:
-                return known, store.append(score_pairs(new, config, keep=KEYS, meter=self._progress.meter))
+                return known, store.append(score_pairs(new, config, keep=KEYS, counters=self._progress.counters))
             except (PySparkException, Py4JError) as error:
                 if self._set_aside_damaged(store, error) is None:
                     raise
 
     def _set_aside_damaged(self, store: ScoreStore, error: Exception) -> str | None:
-        """Set the store's file aside that an error says is damaged, if it says so; give the file as it was named."""
+        """Set aside the file of the store that an error names as damaged; return its path, `None` if there is none."""
         name = damaged_file(str(error))
         damaged = None if name is None else store.set_aside(name)
         if damaged is not None:
@@ -245,21 +245,21 @@ class LabelRun:
             location = self._publication.location
             raise RunFailedError(f"{location} is published, but the store could not be compacted: {error}") from error
 
-    def _staged(self, night: InputRows, store: ScoreStore, rows_in: int) -> DataFrame:
-        """Write the labelled rows aside, and make sure that they are as many as the input has."""
+    def _stage(self, rows: InputRows, store: ScoreStore, rows_in: int) -> DataFrame:
+        """Stage the labelled rows, and make sure that they are as many as the input has."""
         rows_out = -1
         for unique in (False, True):
-            staged = self._publication.stage(night.labelled(store.scores(unique=unique), self.run_id))
+            staged = self._publication.stage(rows.labelled(store.scores(unique=unique), self.run_id))
             rows_out = staged.count()
             if rows_out == rows_in:
                 return staged
         raise RunFailedError(f"{rows_in} rows of input became {rows_out} labelled rows; nothing was published")
 
     def _connect(self) -> tuple[ClientConfig, ModelInfo]:
-        """Ask which model is served, and pin it with its limit on texts.
+        """Return the client's configuration, pinned to the served model and its limit on texts, and that model.
 
-        An answer by another model fails the run instead of mixing versions. A row that a server refuses by a lower
-        limit of its own is `FAILED`, which is never taken for the model's word.
+        An answer of another model fails the run, so that versions are never mixed. A row that exceeds a lower limit of
+        one server is `FAILED`, not `INVALID_ARGUMENT`, and so is scored again by the next run.
         """
         settings = self.settings
         config = ClientConfig(
@@ -270,13 +270,13 @@ class LabelRun:
             max_rows_per_rpc=settings.rows_per_rpc,
             retry=RetryPolicy(budget_seconds=settings.retry_budget_seconds),
             max_failed_ratio=failures_allowed(with_changes(settings.gate), publish_anyway=settings.publish_anyway),
-            # The servers of the run itself listen on loopback, in plain text.
+            # Servers that the run starts listen on loopback without TLS.
             tls=settings.tls_files() if settings.target else None,
             token_file=settings.token_file_name() if settings.target else None,
         )
         first_call = config
         if sys.stdout.isatty():
-            # Somebody waits: a wrong address shows within seconds, not after the budget of a nightly call.
+            # In a terminal a wrong address is reported within seconds, not after the retry budget.
             first_call = replace(config, retry=RetryPolicy(budget_seconds=min(settings.retry_budget_seconds, 15.0)))
         with RelevanceClient(first_call) as client:
             self._first_contact = client

@@ -50,13 +50,13 @@ class LabelSettings(ClientSettings):
     store: str | None = Field(
         default=None,
         min_length=1,
-        description="Table, or folder (with a / in it), of every pair that was ever scored: what it holds is not "
-        "scored again. Outputs may share one. OUTPUT/scores if absent.",
+        description="Table, or folder (with a / in it), of every pair that was ever scored; these are not scored "
+        "again. Outputs may share one. OUTPUT/scores if absent.",
     )
     format: str = Field(
         default="parquet",
         min_length=1,
-        description="Format of labels and store: any that Spark knows, such as delta or iceberg.",
+        description="Format of labels and store: any that Spark has, such as delta or iceberg.",
     )
     compact: bool = Field(
         default=False,
@@ -77,7 +77,7 @@ class LabelSettings(ClientSettings):
     target: str | None = Field(
         default=None,
         description="A running service, such as localhost:8001, dns:///relevance:8001 or "
-        "k8s:///NAMESPACE/SERVICE:PORT; if absent, servers are started on this machine for the time of the run.",
+        "k8s:///NAMESPACE/SERVICE:PORT; if absent, the run starts servers on this machine and stops them again.",
     )
     servers: int = Field(
         default_factory=available_cpus,
@@ -92,15 +92,15 @@ class LabelSettings(ClientSettings):
         default=4,
         ge=1,
         le=256,
-        description="Calls that one Spark task keeps running, at most; how many the service bears is found out. More "
-        "hides latency, and fills the servers' queues.",
+        description="Upper bound of the calls in flight of one Spark task; the concurrency limit adapts below it. A "
+        "higher bound hides latency, and fills the servers' queues.",
     )
     channels: int = Field(
         default=1,
         ge=1,
         le=64,
-        description="Channels of each Python worker, with connections of their own. More only help behind a balancer "
-        "that spreads connections instead of calls.",
+        description="Channels of each Python worker, each with its own connection. More than one only helps behind a "
+        "balancer that spreads connections instead of calls.",
     )
     rows_per_rpc: int = Field(
         default=1024,
@@ -110,7 +110,7 @@ class LabelSettings(ClientSettings):
     arrow_batch_rows: int = Field(
         default=8192,
         ge=1,
-        description="Rows that Spark hands to Python at a time; pairs are sorted and folded within it.",
+        description="Rows that Spark passes to Python at a time; pairs are sorted and deduplicated within them.",
     )
     partitions: int | None = Field(
         default=None,
@@ -120,16 +120,18 @@ class LabelSettings(ClientSettings):
     )
     deadline_seconds: float = Field(default=30.0, gt=0, description="Seconds that one attempt of a call may take.")
     retry_budget_seconds: float = Field(
-        default=120.0, gt=0, description="Seconds for which a call is repeated before the run gives up."
+        default=120.0, gt=0, description="Seconds for which a call is retried before the run fails."
     )
     scale: str | None = Field(
         default=None,
-        description="deployment/NAMESPACE/NAME to give more replicas for the time of the run: its autoscaler's floor "
-        "is raised, or its own number if it has none, and put back at the end.",
+        description="deployment/NAMESPACE/NAME to scale up for the time of the run: the minimum of its autoscaler, or "
+        "its own replicas if it has none, are raised and restored at the end.",
     )
     replicas: int | None = Field(default=None, ge=1, description="Replicas that --scale asks for.")
     scale_timeout_seconds: float = Field(
-        default=600.0, ge=0, description="Seconds to wait for them; then the run goes on with those that are ready."
+        default=600.0,
+        ge=0,
+        description="Seconds to wait for the replicas; then the run continues with those that are ready.",
     )
     gate: list[str] = Field(
         default_factory=list,
@@ -138,20 +140,18 @@ class LabelSettings(ClientSettings):
         + ", ".join(f"{gate.name} ({gate.level}:{gate.bound:g})" for gate in gates.DEFAULTS)
         + ".",
     )
-    publish_anyway: bool = Field(
-        default=False, description="Publish a night that its gates would hold back; the report tells."
-    )
+    publish_anyway: bool = Field(default=False, description="Publish even if a gate fails; the report shows the gate.")
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="One JSON object per event, or readable text; auto is text on a terminal."
     )
     exit_on_stdin_close: bool = Field(
         default=False,
-        description="Break off when standard input closes: a run that belongs to another program ends with it.",
+        description="Stop when standard input closes, so that a run ends with the program that started it.",
     )
     debug: bool = Field(default=False, description="Show Spark's own warnings, and tracebacks instead of one sentence.")
 
     def input_options(self) -> InputOptions:
-        """Return what concerns the input."""
+        """Return the settings of the input."""
         return InputOptions(
             paths=self.input,
             format=self.input_format,
@@ -187,7 +187,7 @@ class LabelSettings(ClientSettings):
     @field_validator("run_date", mode="before")
     @classmethod
     def _iso_date(cls, value: object) -> object:
-        # pydantic also reads numbers as days since 1970, which would turn a typing mistake into a partition.
+        # pydantic reads numbers as days since 1970, so a mistyped date would become a partition.
         if isinstance(value, str):
             try:
                 return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()

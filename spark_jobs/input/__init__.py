@@ -1,1 +1,1 @@
-"""The input: files looked at before the run, read by format, nothing altered or lost in silence."""
+"""Reading the input: each format is checked before the run, so that nothing is altered or lost in silence."""

@@ -1,4 +1,4 @@
-"""CSV files: each one's header, what ends its lines, and Spark's reading of exactly that."""
+"""CSV files: the header and the line end of each file are found, and Spark reads it by exactly these."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from spark_jobs.columns import unused_names
 from spark_jobs.errors import InputError
-from spark_jobs.input import text_input
 from spark_jobs.input.csv_scan import check_csv
-from spark_jobs.input.input_files import HEAD_BYTES, Files, InputFile
-from spark_jobs.input.text_input import Encoding
+from spark_jobs.input.file_formats import Files
+from spark_jobs.input.file_loading import check_partition_names, load_files
+from spark_jobs.input.input_files import InputFile
+from spark_jobs.input.text_encoding import HEAD_BYTES, Encoding, read_head
+from spark_jobs.input.text_input import Lines, raise_line_error, scanned_by_driver, suspicious_files
 
 _DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written.
+    """The syntax of a CSV file.
 
     Attributes
     ----------
     delimiter
-        Between fields.
+        What separates fields.
     line_end
-        LF, CR LF or CR, as after its header.
+        LF, CR LF or CR, as after the header.
     header
-        Names of its columns.
+        Names of the columns.
     """
 
     delimiter: str
@@ -42,20 +44,20 @@ class Dialect:
 
 
 class CsvInput:
-    """The CSV files of an input; made once all of their headers agree.
+    """The CSV files of an input, whose headers must agree.
 
     Parameters
     ----------
     spark, files
-        Where and which.
+        The session, and its file system.
     inputs
-        Of `find_files`.
+        What `find_files` returned.
     delimiter
-        `None` for tabs in files whose names say so, and commas in others.
+        What separates fields; `None` for tabs in files named `.tsv` or `.tab`, and commas in others.
     encoding
-        Of all files.
+        Encoding of all files.
     wanted
-        Columns that must be there, to see which delimiter a file may have instead.
+        Columns that must be there; if they are not, they show which delimiter a file has instead.
 
     Raises
     ------
@@ -81,7 +83,7 @@ class CsvInput:
         first: InputFile | None = None
         for file in inputs:
             own = delimiter or ("\t" if file.tab_separated else ",")
-            dialect = _dialect(text_input.head_of(files, file, encoding), file, own)
+            dialect = _dialect(read_head(files, file, encoding), file, own)
             if dialect is None:  # nothing but blank lines
                 continue
             _check_names(file, dialect, wanted)
@@ -93,31 +95,37 @@ class CsvInput:
         if first is None:
             raise InputError(f"the input {inputs[0].shown} has no rows")
         self.header = self._dialects[first.path].header
-        text_input.check_partition_names(self._inputs, self.header)
+        check_partition_names(self._inputs, self.header)
 
     def check(self) -> None:
-        """Look for what Spark would read in silence, but not as it was meant.
+        """Look for errors that Spark would pass over in silence.
 
         Raises
         ------
         InputError
             Naming file and line.
         """
-        if not self._encoding.utf8 or sum(file.size for file in self._inputs) <= text_input.SCANNED_BYTES:
+        if scanned_by_driver(self._inputs, self._encoding):
             self.locate()
             return
         for dialect, files in self._alike():
             lines = _suspicious(dialect)
-            for file in text_input.suspicious_files(self._spark, files, dialect.line_end, lines):
+            for file in suspicious_files(self._spark, files, dialect.line_end, lines):
                 self._look(file)
 
     def locate(self) -> None:
-        """Raise the sentence about the first line at fault in any file, having read all on the driver until there."""
+        """Read the files on the driver until the first error.
+
+        Raises
+        ------
+        InputError
+            Naming file and line, if there is an error.
+        """
         for file in self._inputs:
             self._look(file)
 
     def frame(self) -> DataFrame:
-        """Open the files: all columns are strings."""
+        """Return the rows; all columns are strings."""
         schema = StructType([StructField(name, StringType()) for name in self.header])
         frame: DataFrame | None = None
         for dialect, files in self._alike():
@@ -127,16 +135,16 @@ class CsvInput:
                 "sep": dialect.delimiter,
                 "lineSep": dialect.line_end,
                 "encoding": self._encoding.java,
-                # RFC 4180: a quote in a quoted field is doubled, and a quoted field may go on in the next line.
+                # RFC 4180: a quote in a quoted field is doubled, and a quoted field may span lines.
                 "escape": '"',
                 "multiLine": "true",
                 "unescapedQuoteHandling": "RAISE_ERROR",
-                # Headers were compared; every line is checked whole, not only the columns that a query needs.
+                # Headers were compared already. Every line is parsed whole, not only the columns that a query needs.
                 "enforceSchema": "true",
                 "columnPruning": "false",
                 "columnNameOfCorruptRecord": unused_names(self.header, ["corrupt"])["corrupt"],
             }
-            part = text_input.load(self._spark, files, "csv", schema, options)
+            part = load_files(self._spark, files, "csv", schema, options)
             frame = part if frame is None else frame.unionByName(part)
         assert frame is not None, "there are files"
         return frame
@@ -150,7 +158,7 @@ class CsvInput:
     def _look(self, file: InputFile) -> None:
         dialect = self._dialects[file.path]
 
-        def check(lines: text_input.Lines) -> None:
+        def check(lines: Lines) -> None:
             check_csv(
                 lines,
                 delimiter=dialect.delimiter.encode(),
@@ -158,7 +166,7 @@ class CsvInput:
                 fields=len(dialect.header),
             )
 
-        text_input.raise_fault(self._files, file, self._encoding, dialect.line_end, check)
+        raise_line_error(self._files, file, self._encoding, dialect.line_end, check)
 
 
 def _dialect(head: str, file: InputFile, delimiter: str) -> Dialect | None:
@@ -223,10 +231,11 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _suspicious(dialect: Dialect) -> Column:
-    """Return the condition that lines of plain records never fulfil; a few others do, and are looked at closely."""
+    """Return the condition that no line of plain records fulfils; files with a line that does are read closely."""
     value = F.col("value")
     delimiter = re.escape(dialect.delimiter)
-    # Without doubled quotes and whole quoted fields no quote is left, unless a field spans lines or a quote is stray.
+    # After doubled quotes and whole quoted fields are removed, a quote is left if a field spans lines or a quote is
+    # stray.
     left = F.regexp_replace(F.replace(value, F.lit('""'), F.lit("")), f'(^|{delimiter})"[^"]*+"(?={delimiter}|$)', "$1")
     found = ~F.is_valid_utf8(value) | (F.contains(value, F.lit('"')) & F.contains(left, F.lit('"')))
     if dialect.line_end == "\n":

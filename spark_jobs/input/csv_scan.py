@@ -1,51 +1,51 @@
-"""Looking for the line at fault in a CSV file, by RFC 4180.
+"""Finding the first line with an error in a CSV file, by RFC 4180.
 
-Spark's parser is fast and forgiving: it takes the end of a file for the end of a quoted field, and its errors do not
-name lines. So this scan judges files that are small, and those in which something is suspicious.
+Spark's parser is fast and lenient: it accepts the end of a file as the end of a quoted field, and its errors do not
+name lines. So small files, and files with suspicious lines, are scanned here.
 
-Beyond the RFC a quote within an unquoted field is a character like any other (`20" wheel`), as everywhere. But not in
-a file that has quoted fields over several lines besides: whoever writes those also quotes fields that hold quotes, so
-one of both is a stray quote that swallowed lines.
+Beyond the RFC, a quote within an unquoted field is an ordinary character (`20" wheel`), as in most parsers. But a file
+that also has quoted fields over several lines is refused: programs that write such fields also quote fields with quotes
+in them, so one of the two is a stray quote that swallowed lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spark_jobs.input.text_lines import Fault
+from spark_jobs.input.text_lines import LineError
 
 _FIELD_BYTES = 1 << 20
 _QUOTE = b'"'
 
 
 def check_csv(lines: Iterable[tuple[int, bytes]], *, delimiter: bytes, line_end: bytes, fields: int) -> None:
-    """Read all lines, the header's too.
+    """Read all lines, including the header.
 
     Parameters
     ----------
     lines
-        Their numbers and texts, as `spark_jobs.input.text_lines.lines_of` gives them.
+        Line numbers and lines, as `spark_jobs.input.text_lines.lines_of` yields them.
     delimiter
-        Between fields, in UTF-8.
+        What separates fields, in UTF-8.
     line_end
-        What `lines` were cut by.
+        What separates lines.
     fields
-        What each record must have.
+        The number of fields that each record must have.
 
     Raises
     ------
-    Fault
+    LineError
         For the first fault.
     """
     record = _Record(delimiter)
     bare = spanning = 0
     for number, line in lines:
         if line_end == b"\n" and line.endswith(b"\r") and not record.open_since:
-            raise Fault(
+            raise LineError(
                 number, "it ends with CR LF, other lines with LF alone; convert the file to one kind of line end"
             )
         if line_end == b"\r\n" and b"\0" in line:
-            raise Fault(number, "it holds a NUL byte, which cannot be read from a file whose lines end with CR LF")
+            raise LineError(number, "it holds a NUL byte, which cannot be read from a file whose lines end with CR LF")
         if _QUOTE not in line and not record.open_since:
             found, begun = (line.count(delimiter) + 1 if line else fields), number
         else:
@@ -56,20 +56,20 @@ def check_csv(lines: Iterable[tuple[int, bytes]], *, delimiter: bytes, line_end:
                 continue
             spanning = spanning or (record.spans and begun)
         if found != fields:
-            raise Fault(begun, f"it has {found} field{'s'[: found != 1]}, the header has {fields}")
+            raise LineError(begun, f"it has {found} field{'s'[: found != 1]}, the header has {fields}")
         if bare and spanning:
-            raise Fault(
+            raise LineError(
                 spanning,
                 f"a quoted field begins here and ends in a later line, while line {bare} has a quote within an "
                 "unquoted field; one of both is a stray quote. Write a field that holds a quote in quotes, and the "
                 "quote twice",
             )
     if record.open_since:
-        raise Fault(record.open_since, "a quoted field begins here and never ends; is this a stray quote?")
+        raise LineError(record.open_since, "a quoted field begins here and never ends; is this a stray quote?")
 
 
 class _Record:
-    """A record that has quotes, line by line."""
+    """A record with quotes, read line by line."""
 
     def __init__(self, delimiter: bytes) -> None:
         self._delimiter = delimiter
@@ -80,7 +80,7 @@ class _Record:
         self.spans = False
 
     def add(self, number: int, line: bytes) -> int:
-        """Return the record's number of fields if it ends with this line, else 0."""
+        """Return the number of fields if the record ends with this line, else 0."""
         position = 0
         if not self.open_since:
             self.begun, self._fields, self.spans = number, 1, False
@@ -88,7 +88,7 @@ class _Record:
             self.spans = True
             self._size += len(line) + 1
             if self._size > _FIELD_BYTES:
-                raise Fault(
+                raise LineError(
                     self.open_since, "a quoted field begins here that is longer than 1 MiB; is this a stray quote?"
                 )
         while True:
@@ -123,7 +123,9 @@ class _Record:
                 position += 1
                 continue
             if position < len(line) and not line.startswith(self._delimiter, position):
-                raise Fault(self.open_since, _after_quote(self.open_since, number, line[quote - 1 : quote] == b"\\"))
+                raise LineError(
+                    self.open_since, _after_quote(self.open_since, number, line[quote - 1 : quote] == b"\\")
+                )
             self.open_since = 0
             return position
 

@@ -10,27 +10,29 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from spark_jobs.columns import unused_names
 from spark_jobs.errors import InputError
-from spark_jobs.input import text_input
-from spark_jobs.input.input_files import Files, InputFile
+from spark_jobs.input.file_formats import Files
+from spark_jobs.input.file_loading import check_partition_names, load_files, path_options
+from spark_jobs.input.input_files import InputFile
 from spark_jobs.input.json_scan import check_json
-from spark_jobs.input.text_input import Encoding
+from spark_jobs.input.text_encoding import Encoding, read_head
+from spark_jobs.input.text_input import raise_line_error, scanned_by_driver, suspicious_files
 
-# Valid JSON has no control characters but blanks and line ends.
+# Valid JSON contains no control characters except white space.
 _NEVER_IN_JSON = "\x01"
 _OPTIONS = {"mode": "FAILFAST", "allowSingleQuotes": "false"}
 
 
 class JsonInput:
-    """The files of JSON lines of an input.
+    """The JSON lines files of an input.
 
     Parameters
     ----------
     spark, files
-        Where and which.
+        The session, and its file system.
     inputs
-        Of `find_files`.
+        What `find_files` returned.
     encoding
-        Of all files.
+        Encoding of all files.
 
     Raises
     ------
@@ -42,41 +44,47 @@ class JsonInput:
         self._spark = spark
         self._files = files
         self._encoding = encoding
-        self._inputs = [file for file in inputs if text_input.head_of(files, file, encoding).strip()]
+        self._inputs = [file for file in inputs if read_head(files, file, encoding).strip()]
         if not self._inputs:
             raise InputError(f"the input {inputs[0].shown} has no rows")
 
     def check(self) -> None:
-        """Look for what Spark would read in silence, but not as it was meant.
+        """Look for errors that Spark would pass over in silence.
 
         Raises
         ------
         InputError
             Naming file and line.
         """
-        if not self._encoding.utf8 or sum(file.size for file in self._inputs) <= text_input.SCANNED_BYTES:
+        if scanned_by_driver(self._inputs, self._encoding):
             self.locate()
             return
-        for file in text_input.suspicious_files(self._spark, self._inputs, None, _suspicious()):
+        for file in suspicious_files(self._spark, self._inputs, None, _suspicious()):
             self._look(file)
 
     def locate(self) -> None:
-        """Raise the sentence about the first line at fault in any file, having read all on the driver until there."""
+        """Read the files on the driver until the first error.
+
+        Raises
+        ------
+        InputError
+            Naming file and line, if there is an error.
+        """
         for file in self._inputs:
             self._look(file)
 
     def frame(self) -> DataFrame:
-        """Open the files; finding out the types of the columns reads all of them."""
+        """Return the rows; to infer the types of the columns, Spark reads all files."""
         options = {**_OPTIONS, "columnNameOfCorruptRecord": unused_names([], ["corrupt"])["corrupt"]}
         if not self._encoding.utf8:
             return self._spark.read.options(**options).json(self._lines())
-        reader = self._spark.read.format("json").options(**options, **text_input.path_options(self._inputs))
+        reader = self._spark.read.format("json").options(**options, **path_options(self._inputs))
         schema = reader.load([file.path for file in self._inputs]).schema
-        text_input.check_partition_names(self._inputs, schema.names)
-        return text_input.load(self._spark, self._inputs, "json", schema, options)
+        check_partition_names(self._inputs, schema.names)
+        return load_files(self._spark, self._inputs, "json", schema, options)
 
     def _lines(self) -> DataFrame:
-        """Return the lines as one column: Spark's JSON source splits no lines in UTF-16, its CSV source does."""
+        """Return the lines as one column: only Spark's CSV source splits lines in UTF-16, its JSON source does not."""
         if (file := next((file for file in self._inputs if file.partitions), None)) is not None:
             raise InputError(
                 f"{file.shown}: JSON in folders named {file.partitions[0]}=… is read only in UTF-8, not with --encoding"
@@ -88,16 +96,14 @@ class JsonInput:
             "multiLine": "true",
             "encoding": self._encoding.java,
         }
-        return text_input.load(
-            self._spark, self._inputs, "csv", StructType([StructField("value", StringType())]), options
-        )
+        return load_files(self._spark, self._inputs, "csv", StructType([StructField("value", StringType())]), options)
 
     def _look(self, file: InputFile) -> None:
-        text_input.raise_fault(self._files, file, self._encoding, "\n", check_json)
+        raise_line_error(self._files, file, self._encoding, "\n", check_json)
 
 
 def _suspicious() -> Column:
-    """Return the condition that lines of plain objects never fulfil; a few others do, and are looked at closely."""
+    """Return the condition that no line of plain objects fulfils; files with a line that does are read closely."""
     value = F.col("value")
 
     def count(brace: str) -> Column:

@@ -1,4 +1,4 @@
-"""What a run says of its input."""
+"""The settings of a run that concern its input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ InputFormat = Literal["auto", "parquet", "csv", "json"]
 
 @dataclass(frozen=True)
 class InputOptions:
-    """What to read, and how.
+    """The input, and how to read it.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class InputOptions:
     query_column, title_column
         The two text columns.
     delimiter
-        Character between the fields of a CSV file; `None` goes by the file's name.
+        What separates the fields of a CSV file; `None` goes by the file's name.
     encoding
         Encoding of text files.
     """

@@ -1,16 +1,15 @@
-"""Parquet files: their footers compared before Spark takes one of them for all.
+"""Parquet files: their footers are compared, and files with different columns are united by name.
 
-Spark reads the schema of one file and gives null for what others have under another name or type. Here files are put
-together by their columns: those of one kind are read as they are, kinds are united by name.
+Spark reads the schema of one file for all, and returns null for columns that others have under another name or type.
+Here files are grouped by their columns; each group is read by its own schema.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -21,24 +20,21 @@ from pyspark.sql.types import StructField, StructType
 
 from spark_jobs.columns import column
 from spark_jobs.errors import InputError
-from spark_jobs.input import text_input
-from spark_jobs.input.input_files import Files, InputFile, shown
+from spark_jobs.input.file_formats import Files
+from spark_jobs.input.file_loading import check_partition_names, load_files, path_options
+from spark_jobs.input.input_files import InputFile
+from spark_jobs.input.parquet_types import is_nanoseconds, readable_instead, type_name
 from spark_jobs.spark_compat import has_java_class
+from spark_jobs.storage.paths import without_file_scheme
 
 log = logging.getLogger("spark_jobs")
 
 _READERS = 8
-# Classes that Spark loads for codecs it does not bring along.
+# Classes that Spark loads for codecs that it does not include.
 _CODECS = {
     "BROTLI": "org.apache.hadoop.io.compress.BrotliCodec",
     "LZO": "com.hadoop.compression.lzo.LzoCodec",
 }
-_UNREADABLE = (
-    (pa.types.is_float16, "float32"),
-    (pa.types.is_time32, "time64('us')"),
-    (pa.types.is_decimal256, "decimal128 of at most 38 digits"),
-    (lambda kind: isinstance(kind, pa.UuidType), "string"),
-)
 
 
 @dataclass(frozen=True)
@@ -54,17 +50,17 @@ class ParquetInput:
     Parameters
     ----------
     spark, files
-        Where and which.
+        The session, and its file system.
     inputs
-        Of `find_files`.
+        What `find_files` returned.
     texts
         The two columns that every file must have.
 
     Raises
     ------
     InputError
-        If a file is damaged, encrypted or of a codec that Spark does not have; if a column's name comes twice, differs
-        between files by case, or has different types; if a text column is not in every file.
+        If a file is damaged, encrypted or compressed with a codec that Spark lacks; if a column is there twice, is
+        spelled differently in upper and lower case, or has different types; if a text column is not in every file.
     """
 
     def __init__(self, spark: SparkSession, files: Files, inputs: Sequence[InputFile], texts: tuple[str, str]) -> None:
@@ -75,10 +71,10 @@ class ParquetInput:
         for footer in self._footers:
             _check_names(footer)
         self._check_across(texts)
-        text_input.check_partition_names(inputs, self._footers[0].schema.names)
+        check_partition_names(inputs, self._footers[0].schema.names)
 
     def check(self) -> None:
-        """Look whether timestamps in nanoseconds are whole microseconds, Spark's unit.
+        """Make sure that timestamps in nanoseconds are whole microseconds, Spark's unit.
 
         Raises
         ------
@@ -86,7 +82,7 @@ class ParquetInput:
             Naming file and column.
         """
         for schema, files in self._alike():
-            names = [field.name for field in schema if _is_nanoseconds(field.type)]
+            names = [field.name for field in schema if is_nanoseconds(field.type)]
             if not names:
                 continue
             rows = self._open(schema, files)
@@ -94,14 +90,14 @@ class ParquetInput:
                 finer = rows.where(column(rows, name) % 1000 != 0).select(F.input_file_name()).head()
                 if finer is not None:
                     raise InputError(
-                        f"column '{name}' of {shown(unquote(finer[0]))} has timestamps finer than "
+                        f"column '{name}' of {without_file_scheme(unquote(finer[0]))} has timestamps finer than "
                         "a microsecond, which Spark cannot hold; round them, for example by "
                         "df.to_parquet(…, coerce_timestamps='us', allow_truncated_timestamps=True)"
                     )
             log.info("timestamps in nanoseconds are kept in microseconds", extra={"columns": names})
 
     def frame(self) -> DataFrame:
-        """Open the files: the union of their columns, by name."""
+        """Return the rows: the union of the files' columns, by name."""
         frame: DataFrame | None = None
         for schema, files in self._alike():
             rows = self._open(schema, files)
@@ -117,30 +113,30 @@ class ParquetInput:
         return frame
 
     def _typed(self, name: str) -> bool:
-        """Whether some file has a type for a column that is all null in others."""
+        """Return whether a file has a type for a column that is all null in others."""
         return any(
             name in footer.schema.names and not pa.types.is_null(footer.schema.field(name).type)
             for footer in self._footers
         )
 
     def _alike(self) -> list[tuple[pa.Schema, list[InputFile]]]:
-        """Return the files by their columns; their order makes no difference."""
+        """Return the files grouped by their columns, in whatever order those are."""
         groups: dict[tuple[tuple[str, str], ...], tuple[pa.Schema, list[InputFile]]] = {}
         for footer in self._footers:
-            kind = tuple(sorted((field.name, _type_name(field.type)) for field in footer.schema))
+            kind = tuple(sorted((field.name, type_name(field.type)) for field in footer.schema))
             groups.setdefault(kind, (footer.schema, []))[1].append(footer.file)
         return list(groups.values())
 
     def _open(self, schema: pa.Schema, files: list[InputFile]) -> DataFrame:
-        options = text_input.path_options(files)
+        options = path_options(files)
         for field in schema:
-            if (instead := _advice(field.type)) is not None:
+            if (instead := readable_instead(field.type)) is not None:
                 raise InputError(
                     f"column '{field.name}' of {files[0].shown} is {field.type}, which Spark cannot read; write it as "
                     f"{instead}, or leave it out"
                 )
         found = self._spark.read.options(**options).parquet(files[0].path).schema
-        return text_input.load(self._spark, files, "parquet", _nullable(found), {})
+        return load_files(self._spark, files, "parquet", _nullable(found), {})
 
     def _check_codecs(self) -> None:
         used = frozenset[str]().union(*(footer.codecs for footer in self._footers))
@@ -164,10 +160,10 @@ class ParquetInput:
                     )
                 if pa.types.is_null(other.type):
                     seen[field.name.lower()] = (field, footer.file)
-                elif not pa.types.is_null(field.type) and _type_name(other.type) != _type_name(field.type):
+                elif not pa.types.is_null(field.type) and type_name(other.type) != type_name(field.type):
                     raise InputError(
-                        f"column '{field.name}' of {footer.file.shown} is {_type_name(field.type)}, but in "
-                        f"{file.shown} it is {_type_name(other.type)}; write both with one type"
+                        f"column '{field.name}' of {footer.file.shown} is {type_name(field.type)}, but in "
+                        f"{file.shown} it is {type_name(other.type)}; write both with one type"
                     )
         for footer in self._footers:
             partial = [name for name, (field, _) in seen.items() if field.name not in footer.schema.names]
@@ -195,7 +191,7 @@ def _footer(files: Files, file: InputFile) -> _Footer:
         if start != b"PAR1":
             raise InputError(f"cannot read {file.shown}: it is not a Parquet file; it does not begin with PAR1")
         if end != b"PAR1":
-            raise InputError(f"cannot read {file.shown}: it is a Parquet file whose end is missing; copy it anew")
+            raise InputError(f"cannot read {file.shown}: it is a Parquet file whose end is missing; copy it again")
         stream.seek(0)
         try:
             parquet = pq.ParquetFile(stream)
@@ -229,58 +225,14 @@ def _check_names(footer: _Footer) -> None:
             raise InputError(f"{footer.file.shown} has the column '{name}' twice; rename one")
 
 
-def _plain(kind: Any) -> Any:
-    """Return a type as Parquet keeps it: how Arrow lays texts out in memory makes no difference."""
-    if pa.types.is_dictionary(kind):
-        return _plain(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        return pa.binary()
-    if pa.types.is_timestamp(kind) and kind.unit == "s":
-        return pa.timestamp("ms", kind.tz)
-    if isinstance(kind, pa.BaseExtensionType):
-        return _plain(kind.storage_type)
-    return kind
-
-
-def _type_name(kind: Any) -> str:
-    kind = _plain(kind)
-    if pa.types.is_timestamp(kind):
-        # The zone's name is a note of the writer's; the values are in UTC.
-        return f"timestamp[{kind.unit}{', UTC' if kind.tz else ''}]"
-    return str(kind).replace("large_list", "list")
-
-
-def _parts(kind: Any) -> Iterator[Any]:
-    yield kind
-    for number in range(kind.num_fields):
-        yield from _parts(kind.field(number).type)
-
-
-def _advice(kind: Any) -> str | None:
-    """Return what a type that Spark cannot read should be instead; `None` if Spark may read it."""
-    for number, part in enumerate(_parts(kind)):
-        for is_one, instead in _UNREADABLE:
-            if is_one(part):
-                return instead
-        if number and _is_nanoseconds(part):
-            return "timestamps in microseconds"
-    return None
-
-
-def _is_nanoseconds(kind: Any) -> bool:
-    return bool(pa.types.is_timestamp(kind) and kind.unit == "ns")
-
-
 def _has_nanoseconds(schema: pa.Schema) -> bool:
-    return any(_is_nanoseconds(field.type) for field in schema)
+    return any(is_nanoseconds(field.type) for field in schema)
 
 
 def _microseconds(rows: DataFrame, field: pa.Field) -> Column:
-    """Return a column, with its nanoseconds as a timestamp of Spark's."""
+    """Return a column; nanoseconds become a timestamp."""
     values = column(rows, field.name)
-    if not _is_nanoseconds(field.type):
+    if not is_nanoseconds(field.type):
         return values
     instant = F.timestamp_micros(F.call_function("div", values, F.lit(1000)))
     return (instant if field.type.tz else instant.cast("timestamp_ntz")).alias(field.name)

@@ -1,7 +1,7 @@
-"""Reading the night's input: Parquet, CSV with a header, JSON lines, or a table.
+"""Reading the input: Parquet, CSV with a header, JSON lines, or a table.
 
-What can be refused is refused here, before anything is scored: `input_files` judges files by name and first bytes, and
-`csv_input`, `json_input` and `parquet_input` look for whatever Spark would alter, unite or leave out in silence.
+Errors in the input are found here, before anything is scored: `input_files` checks names and first bytes; `csv_input`,
+`json_input` and `parquet_input` look for what Spark would alter, unite or drop in silence.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spark_jobs.input.input_files import InputFile, find_files
 from spark_jobs.input.json_input import JsonInput
 from spark_jobs.input.options import InputOptions
 from spark_jobs.input.parquet_input import ParquetInput
-from spark_jobs.input.text_input import Encoding
+from spark_jobs.input.text_encoding import Encoding
 from spark_jobs.scoring.schema import OUTPUT_COLUMNS
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from spark_jobs.storage.tables import is_table_name, table_exists
@@ -28,26 +28,26 @@ from spark_jobs.storage.tables import is_table_name, table_exists
 
 @dataclass(frozen=True)
 class Input:
-    """The night's rows.
+    """The input of a run.
 
     Attributes
     ----------
     frame
         All columns of the input.
     locate
-        Raises an `InputError` that names file and line if there is one at fault.
+        Raises an `InputError` that names file and line if a line has an error.
     """
 
     frame: DataFrame
     locate: Callable[[], None]
 
     def count(self) -> int:
-        """Count the rows, by which every line of text is parsed once.
+        """Return the number of rows; this parses every line of text once.
 
         Raises
         ------
         InputError
-            If a line does not fit the columns.
+            If a line cannot be parsed.
         """
         try:
             return self.frame.count()
@@ -56,22 +56,22 @@ class Input:
             raise
 
 
-def read_input(spark: SparkSession, storage: HadoopFileSystem, options: InputOptions) -> Input:
-    """Open the input and check its files and columns.
+def read_input(spark: SparkSession, filesystem: HadoopFileSystem, options: InputOptions) -> Input:
+    """Return the input, after a check of its files and columns.
 
     Raises
     ------
     InputError
-        If a path or table does not exist or holds no rows; if a file is not what its name says, is damaged, differs
-        from the others, or has something that cannot be carried through unchanged; if a column is missing, not a
-        string, or has the name of a result.
+        If a path or table does not exist or has no rows; if a file has another format than its name says, is damaged,
+        differs from the others, or has values that cannot be passed through unchanged; if a column is missing, is not
+        a string, or has the name of a result.
     """
     if options.query_column == options.title_column:
         raise InputError(f"--query-column and --title-column both name the column '{options.query_column}'")
-    paths = [path for path in options.paths if not _is_table(spark, storage, path)]
+    paths = [path for path in options.paths if not _is_table(spark, filesystem, path)]
     tables = [spark.table(name) for name in options.paths if name not in paths]
-    files = find_files(storage, paths, options.format) if paths else []
-    opened, kind = _open(spark, storage, files, options) if files else (Input(tables.pop(0), lambda: None), "table")
+    files = find_files(filesystem, paths, options.format) if paths else []
+    opened, kind = _open(spark, filesystem, files, options) if files else (Input(tables.pop(0), lambda: None), "table")
     frame = opened.frame
     for table in tables:
         if table.schema.names != frame.schema.names:
@@ -81,25 +81,25 @@ def read_input(spark: SparkSession, storage: HadoopFileSystem, options: InputOpt
     return Input(frame, opened.locate)
 
 
-def _is_table(spark: SparkSession, storage: HadoopFileSystem, name: str) -> bool:
-    return is_table_name(name) and not storage.exists(name) and table_exists(spark, name)
+def _is_table(spark: SparkSession, filesystem: HadoopFileSystem, name: str) -> bool:
+    return is_table_name(name) and not filesystem.exists(name) and table_exists(spark, name)
 
 
 def _open(
-    spark: SparkSession, storage: HadoopFileSystem, files: list[InputFile], options: InputOptions
+    spark: SparkSession, filesystem: HadoopFileSystem, files: list[InputFile], options: InputOptions
 ) -> tuple[Input, str]:
     kind = files[0].format
     texts = (options.query_column, options.title_column)
     if kind == "parquet":
-        parquet = ParquetInput(spark, storage, files, texts)
+        parquet = ParquetInput(spark, filesystem, files, texts)
         parquet.check()
         return Input(parquet.frame(), lambda: None), kind
     encoding = Encoding.of(spark, options.encoding)
     source: CsvInput | JsonInput
     if kind == "csv":
-        source = CsvInput(spark, storage, files, delimiter=options.delimiter, encoding=encoding, wanted=texts)
+        source = CsvInput(spark, filesystem, files, delimiter=options.delimiter, encoding=encoding, wanted=texts)
     else:
-        source = JsonInput(spark, storage, files, encoding)
+        source = JsonInput(spark, filesystem, files, encoding)
     source.check()
     try:
         return Input(source.frame(), source.locate), kind

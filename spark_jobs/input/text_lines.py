@@ -1,4 +1,4 @@
-"""Text files as a fault is looked for in them: decoded strictly, line by line, with line numbers."""
+"""The lines of a text file, decoded strictly and numbered, and the error that names a line."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from spark_jobs.input.input_files import DECOMPRESSION_ERRORS
+from spark_jobs.input.compression import DECOMPRESSION_ERRORS
 
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Fault(Exception):
-    """What is wrong with a text file.
+class LineError(Exception):
+    """An error in a text file.
 
     Attributes
     ----------
     line
-        Counted from 1; 0 if the file as a whole is at fault.
+        Line number from 1; 0 if the error concerns the whole file.
     sentence
-        Follows the file's name and the line.
+        The text of the message after the file's name and the line.
     """
 
     line: int
     sentence: str
 
     def about(self, file: str) -> str:
-        """Return the whole sentence."""
+        """Return the message with the name of the file."""
         return (
             f"cannot read {file}, line {self.line}: {self.sentence}"
             if self.line
@@ -48,11 +48,11 @@ def lines_of(stream: IO[bytes], encoding: str, line_end: bytes, compression: str
     line_end
         What ends a line, in UTF-8.
     compression
-        For messages.
+        Name of the compression, for messages.
 
     Raises
     ------
-    Fault
+    LineError
         If bytes are not valid in the encoding, or compressed data are cut off or damaged.
     """
     decoder = codecs.getincrementaldecoder(encoding)("strict")
@@ -63,20 +63,20 @@ def lines_of(stream: IO[bytes], encoding: str, line_end: bytes, compression: str
         except DECOMPRESSION_ERRORS as error:
             if not compression:
                 raise
-            raise Fault(0, f"its {compression} data are cut off or damaged ({error})") from None
+            raise LineError(0, f"its {compression} data are cut off or damaged ({error})") from None
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             good = error.object[: error.start].decode(encoding, "ignore").encode()
             line = number + (rest + good).count(line_end)
-            raise Fault(line, _not_valid(encoding, error)) from None
+            raise LineError(line, _not_valid(encoding, error)) from None
         if first and text:
             text, first = text.removeprefix("\ufeff"), False
         parts = (rest + text.encode()).split(line_end)
         rest = parts.pop()
         for part in parts:
             yield number, part
-            # In a file whose lines end with CR LF a quoted cell may have a lone LF, which editors count.
+            # In a file whose lines end with CR LF a quoted field may contain a lone LF, which editors count.
             number += 1 + (part.count(b"\n") if line_end == b"\r\n" else 0)
         if not chunk:
             if rest:

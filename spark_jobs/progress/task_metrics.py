@@ -37,7 +37,7 @@ class _Sum(AccumulatorParam[TaskTotals]):
 
 @dataclass(frozen=True)
 class TaskCounters:
-    """The `spark_jobs.scoring.api.Meter` of a run; travels to the executors.
+    """The `spark_jobs.scoring.api.Counters` of a run; travels to the executors.
 
     Attributes
     ----------

@@ -120,7 +120,7 @@ class Progress:
     ----------
     seconds
         Seconds of each step so far.
-    meter
+    counters
         For `spark_jobs.scoring.api.score_pairs`.
     partitions
         The slowest tasks of the scoring step, once it has ended.
@@ -129,7 +129,7 @@ class Progress:
     def __init__(self, spark: SparkSession, *, live: bool, begun: float | None = None) -> None:
         self.seconds: dict[str, float] = {}
         self.partitions: Partitions | None = None
-        self.meter = TaskCounters.of(spark.sparkContext)
+        self.counters = TaskCounters.of(spark.sparkContext)
         self._begun = time.monotonic() if begun is None else begun
         if begun is not None:
             self.seconds["start"] = self.total_seconds
@@ -137,7 +137,7 @@ class Progress:
         self._context = spark.sparkContext
         self._status = SparkStatus(spark)
         self._display: Display = ProgressBar() if live else ProgressLog()
-        self._watch = StepMonitor(self._status, lambda: self.meter.total.value, self._display)
+        self._watch = StepMonitor(self._status, lambda: self.counters.total.value, self._display)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="progress", daemon=True)
 

@@ -1,1 +1,1 @@
-"""From a DataFrame or an RDD of pairs to scored rows, by calls to the service."""
+"""Scoring of a DataFrame or an RDD of pairs by calls to the service."""

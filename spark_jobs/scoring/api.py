@@ -1,6 +1,6 @@
-"""Scoring of Spark data by the service: one core function, and its two ways in.
+"""Scoring of Spark data by the service: one core function, and one function each for DataFrames and RDDs.
 
-`score_pairs` is for DataFrames (Arrow), `score_rows` for RDDs (pickle: up to twice Spark's and Python's own cost a
+`score_pairs` takes DataFrames (Arrow), `score_rows` RDDs (pickle: up to twice the CPU that Spark and Python take per
 row). Both take a `ClientConfig`, never a client: each Python worker makes its own, once.
 """
 
@@ -26,14 +26,14 @@ from spark_jobs.spark_compat import map_in_arrow
 if TYPE_CHECKING:
     from grpc_client import RelevanceClient
 
-_ROWS_AT_A_TIME = 8192
+_CHUNK_ROWS = 8192
 
 
-class Meter(Protocol):
-    """Counts what the tasks of a run do; sent to the executors with them."""
+class Counters(Protocol):
+    """Counts what the tasks do; sent to the executors with them."""
 
     def add(self, *, rows: int, retries: int, in_flight: int) -> None:
-        """Take in one task: its rows and repetitions, and the in-flight limit that it ended with."""
+        """Add one task: its rows, its retries, and its concurrency limit when it ended."""
         ...
 
 
@@ -44,36 +44,45 @@ def score_record_batches(
     query_column: str = "query",
     title_column: str = "title",
     keep: Sequence[str] | None = None,
-    meter: Meter | None = None,
+    counters: Counters | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Score Arrow batches, a bounded number of calls at a time.
+    """Score Arrow batches with a bounded number of calls in flight.
 
-    Each batch is cut into calls by rows and bytes; the window of running calls spans batches, so the server is not left
-    idle at their borders. Batches come out in the order in which they went in, and so do the rows within.
+    Each batch is cut into calls by rows and bytes. The window of calls spans batches, so that the server is not idle
+    between them. The order of batches, and of the rows in them, is kept.
 
     Parameters
     ----------
     batches
         Batches with two string columns, and any others.
     config
-        Where and how to call.
+        Configuration of the client.
     query_column, title_column
         Names of the two columns.
     keep
-        Names of the columns that pass through; all if absent.
-    meter
-        Told once, at the end, what was done.
+        Names of the columns that are passed through; all if absent.
+    counters
+        Called once, at the end.
 
     Yields
     ------
     pyarrow.RecordBatch
-        What is kept of the input batch, then the columns of `spark_jobs.scoring.schema.RESULT_ARROW`, row for row. A row that
-        cannot be scored has a status and a reason; it never ends the iteration.
+        The kept columns of the batch, then those of `spark_jobs.scoring.schema.RESULT_ARROW`, row by row. A row without
+        a score has a status and a row error; it does not end the iteration.
 
     Raises
     ------
     grpc_client.ClientError
-        If a call as a whole failed for good.
+        If a call as a whole failed and its retries were used up.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from grpc_client import ClientConfig
+    >>> batch = pa.RecordBatch.from_pydict({"query": ["kettle"], "title": ["electric kettle 1.7 l"]})
+    >>> scored = score_record_batches([batch], ClientConfig("localhost:8001"))
+    >>> next(scored).column("label")[0]  # doctest: +SKIP
+    <pyarrow.StringScalar: 'relevant'>
     """
     stop = threading.Event()
     rows = 0
@@ -82,17 +91,17 @@ def score_record_batches(
         calls = _calls(batches, client, config, (query_column, title_column), stop)
         window = ordered_window(calls, config.in_flight, stop)
         try:
-            for sheet, answer in window:
-                if answer is not None:
-                    sheet.add(answer, client.model_named(answer.model) if answer.model else sheet.info)
-                if sheet.complete:
-                    rows += sheet.batch.num_rows
-                    yield sheet.finished(keep)
+            for pending, scores in window:
+                if scores is not None:
+                    pending.add(scores, client.model_named(scores.model) if scores.model else pending.info)
+                if pending.complete:
+                    rows += pending.batch.num_rows
+                    yield pending.result(keep)
         finally:
             window.close()
-            if meter is not None:
+            if counters is not None:
                 now = client.stats()
-                meter.add(rows=rows, retries=now.retries - before.retries, in_flight=now.in_flight)
+                counters.add(rows=rows, retries=now.retries - before.retries, in_flight=now.in_flight)
 
 
 def _calls(
@@ -104,33 +113,33 @@ def _calls(
 ) -> Iterator[Callable[[], tuple[PendingBatch, BatchScores | None]]]:
     info: ModelInfo | None = None
     for batch in batches:
-        # Not asked for before there is a row to score: most empty partitions never need a server.
+        # Only once there is a row to score: an empty partition needs no server.
         info = info if info is not None else _pinned(client.model(), config)
         max_rows = min(config.max_rows_per_rpc, info.limits.max_rows)
-        sheet = PendingBatch(batch, *columns, max_rows=max_rows, max_bytes=config.max_bytes_per_rpc, info=info)
-        for part in sheet.parts:
-            yield partial(_score_part, client, sheet, part, stop)
-        if not sheet.parts:
-            # A batch whose rows were all refused takes its place in the window too, or such batches would pile up.
-            yield partial(_nothing_to_score, sheet)
+        pending = PendingBatch(batch, *columns, max_rows=max_rows, max_bytes=config.max_bytes_per_rpc, info=info)
+        for rows in pending.slices:
+            yield partial(_score_slice, client, pending, rows, stop)
+        if not pending.slices:
+            # A batch of which no row can be sent takes a place in the window too: otherwise such batches pile up.
+            yield partial(_nothing_to_score, pending)
 
 
 def _pinned(info: ModelInfo, config: ClientConfig) -> ModelInfo:
-    """Return `info` with the limit on texts that the whole run keeps to, whichever server was asked."""
+    """Return `info` with the limit on texts that the whole run uses, whichever server answered."""
     if config.max_text_bytes is None:
         return info
     return replace(info, limits=replace(info.limits, max_text_bytes=config.max_text_bytes))
 
 
-def _score_part(
-    client: RelevanceClient, sheet: PendingBatch, part: RpcSlice, stop: threading.Event
+def _score_slice(
+    client: RelevanceClient, pending: PendingBatch, rows: RpcSlice, stop: threading.Event
 ) -> tuple[PendingBatch, BatchScores | None]:
-    queries, titles, query_index, title_index = part.columns()
-    return sheet, client.score_batch(queries, titles, query_index, title_index, stop=stop)
+    queries, titles, query_index, title_index = rows.columns()
+    return pending, client.score_batch(queries, titles, query_index, title_index, stop=stop)
 
 
-def _nothing_to_score(sheet: PendingBatch) -> tuple[PendingBatch, BatchScores | None]:
-    return sheet, None
+def _nothing_to_score(pending: PendingBatch) -> tuple[PendingBatch, BatchScores | None]:
+    return pending, None
 
 
 def score_pairs(
@@ -140,28 +149,35 @@ def score_pairs(
     query_column: str = "query",
     title_column: str = "title",
     keep: Sequence[str] | None = None,
-    meter: Meter | None = None,
+    counters: Counters | None = None,
 ) -> DataFrame:
-    """Append the service's answers to a DataFrame of pairs.
+    """Append score, label and status to a DataFrame of pairs.
 
     Parameters
     ----------
     df
-        Has two string columns, and any others.
+        Two string columns, and any others.
     config
-        Where and how to call; sent to the executors.
+        Configuration of the client; sent to the executors.
     query_column, title_column
         Names of the two columns.
     keep
-        Names of the columns that pass through; all if absent. Less to carry is less to pay for.
-    meter
-        Told by each task what it did; tasks that Spark repeats count again.
+        Names of the columns that are passed through; all if absent. Fewer columns cost less.
+    counters
+        Called once by each task; tasks that Spark repeats count again.
 
     Returns
     -------
     DataFrame
-        What is kept of `df`, with the columns of `spark_jobs.scoring.schema.RESULT_SPARK`. Lazy, as all DataFrames: every
-        action calls the service again, so write the result once if it is used twice.
+        The kept columns of `df`, then those of `spark_jobs.scoring.schema.RESULT_SPARK`. It is lazy: every action calls
+        the service again, so write the result once if it is used twice.
+
+    Examples
+    --------
+    >>> from grpc_client import ClientConfig
+    >>> df = spark.read.parquet("pairs/")  # doctest: +SKIP
+    >>> scored = score_pairs(df, ClientConfig("dns:///relevance:8001"), keep=["id"])  # doctest: +SKIP
+    >>> scored.where("status = 'OK'").write.parquet("scored/")  # doctest: +SKIP
     """
     kept = df.schema.fields if keep is None else [df.schema[name] for name in keep]
     score = partial(
@@ -170,7 +186,7 @@ def score_pairs(
         query_column=query_column,
         title_column=title_column,
         keep=keep,
-        meter=meter,
+        counters=counters,
     )
     return map_in_arrow(df, score, StructType([*kept, *RESULT_SPARK.fields]))
 
@@ -178,8 +194,15 @@ def score_pairs(
 def score_rows(config: ClientConfig) -> Callable[[Iterable[object]], Iterator[ScoredPair]]:
     """Return the function for `rdd.mapPartitions` over `(query, title)` tuples.
 
-    Each row gives one `ScoredPair`, in order. A row that is `None`, has not two fields or holds something other than
-    text keeps its place and has a status.
+    Each row becomes one `ScoredPair`, in order. A row that is `None`, has not two fields or a field that is no text
+    keeps its place and has a row error.
+
+    Examples
+    --------
+    >>> from grpc_client import ClientConfig
+    >>> pairs = spark.sparkContext.parallelize([("kettle", "electric kettle 1.7 l")])  # doctest: +SKIP
+    >>> pairs.mapPartitions(score_rows(ClientConfig("localhost:8001"))).first().label  # doctest: +SKIP
+    'relevant'
     """
     return partial(_score_partition, config=config)
 
@@ -189,7 +212,7 @@ def _score_partition(rows: Iterable[object], config: ClientConfig) -> Iterator[S
     chunks: deque[list[tuple[object, object]]] = deque()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        while chunk := [_pair(row) for row in islice(source, _ROWS_AT_A_TIME)]:
+        while chunk := [_pair(row) for row in islice(source, _CHUNK_ROWS)]:
             chunks.append(chunk)
             columns = [_texts([pair[field] for pair in chunk]) for field in (0, 1)]
             yield pa.RecordBatch.from_arrays(columns, names=["query", "title"])
@@ -210,6 +233,6 @@ def _texts(values: list[object]) -> pa.StringArray:
     try:
         return pa.array(values, pa.string())
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
-        # "surrogatepass" keeps a lone surrogate as bytes that are not UTF-8, which the check of the core then names.
+        # "surrogatepass" encodes a lone surrogate as bytes that are not UTF-8, which becomes a row error.
         encoded = [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else None for text in values]
         return pa.array(encoded, pa.binary()).view(pa.string())

@@ -1,4 +1,4 @@
-"""One Arrow batch on its way through the server: cut into calls, then put together again in its own order."""
+"""One Arrow batch that is being scored: cut into calls, then put together again in its own order."""
 
 from __future__ import annotations
 
@@ -11,39 +11,48 @@ import pyarrow.compute as pc
 
 from grpc_client import BatchScores, ModelInfo, ResponseMismatchError
 from spark_jobs.scoring.schema import INVALID_ARGUMENT, OK, RESULT_ARROW
-from spark_jobs.scoring.validation import refused_rows
+from spark_jobs.scoring.validation import row_errors
 
 
 @dataclass(frozen=True)
 class RpcSlice:
-    """The rows of one call, as Arrow slices."""
+    """The rows of one call, as slices of the sorted columns."""
 
     queries: pa.StringArray
     titles: pa.StringArray
 
     def columns(self) -> tuple[list[str], list[str], list[int], list[int]]:
         """Return queries, titles and their indexes as `RelevanceClient.score_batch` takes them."""
-        queries, query_index = _folded(self.queries)
-        titles, title_index = _folded(self.titles)
+        queries, query_index = _dictionary_encoded(self.queries)
+        titles, title_index = _dictionary_encoded(self.titles)
         return queries, titles, query_index, title_index
 
 
 class PendingBatch:
-    """The state of one Arrow batch between its calls and its results.
+    """An Arrow batch, the slices of it that are sent, and the scores received so far.
 
-    Rows are grouped by title, then by query, in order of first appearance: a title's rows travel in one call, where its
-    text is sent and encoded once. Titles come first because they are longer, and a night has more of them.
+    Rows are sorted by title, then by query, in order of first appearance: a title's rows are sent in one call, in which
+    its text is transferred and encoded once. Titles come first because they are longer and more numerous.
 
     Parameters
     ----------
     batch
-        The batch as it came.
+        The batch.
     query, title
         Names of the two text columns.
     max_rows, max_bytes
-        What one call may hold.
+        Limits of one call: rows, and UTF-8 bytes of text.
     info
-        The served model, whose limit on texts decides which rows travel.
+        The served model, whose limit on texts decides which rows can be sent.
+
+    Attributes
+    ----------
+    row_errors
+        Errors of the rows that cannot be sent, by position in the batch.
+    order
+        Positions in the batch of the rows that are sent, in the order in which they are sent (int32).
+    slices
+        The rows of each call.
     """
 
     def __init__(
@@ -52,51 +61,57 @@ class PendingBatch:
         self.batch = batch
         self.info = info
         queries, titles = _strings(batch.column(query)), _strings(batch.column(title))
-        self.refused = refused_rows(queries, titles, info.limits.max_text_bytes)
-        self.order = _sorted_rows(queries, titles, self.refused)
+        self.row_errors = row_errors(queries, titles, info.limits.max_text_bytes)
+        self.order = _sorted_rows(queries, titles, self.row_errors)
         queries, titles = queries.take(self.order), titles.take(self.order)
-        self.parts = [
+        self.slices = [
             RpcSlice(queries.slice(start, length), titles.slice(start, length))
             for start, length in _cuts(queries, titles, max_rows, max_bytes)
         ]
-        self._answers: list[tuple[BatchScores, ModelInfo]] = []
+        self._scores: list[tuple[BatchScores, ModelInfo]] = []
         self._scored_at: list[datetime] = []
 
     @property
     def complete(self) -> bool:
-        """Whether every call has been answered."""
-        return len(self._answers) == len(self.parts)
+        """Whether the scores of every slice were added."""
+        return len(self._scores) == len(self.slices)
 
-    def add(self, answer: BatchScores, info: ModelInfo) -> None:
-        """Take the answer to the next part; `info` describes the model that gave it."""
-        if max(answer.labels, default=0) >= len(info.labels):
+    def add(self, scores: BatchScores, info: ModelInfo) -> None:
+        """Add the scores of the next slice; `info` describes the model that returned them.
+
+        Raises
+        ------
+        ResponseMismatchError
+            If a label is not one of the model's.
+        """
+        if max(scores.labels, default=0) >= len(info.labels):
             raise ResponseMismatchError(
-                f"an answer has label {max(answer.labels)}, but {info.ref} has {len(info.labels)}"
+                f"an answer has label {max(scores.labels)}, but {info.ref} has {len(info.labels)}"
             )
-        self._answers.append((answer, info))
+        self._scores.append((scores, info))
         self._scored_at.append(datetime.now(UTC))
 
-    def finished(self, keep: Sequence[str] | None = None) -> pa.RecordBatch:
+    def result(self, keep: Sequence[str] | None = None) -> pa.RecordBatch:
         """Return the columns of the batch named in `keep`, or all, with those of `RESULT_ARROW` appended."""
         columns: list[list[pa.Array]] = [[] for _ in RESULT_ARROW]
-        for (answer, info), scored_at in zip(self._answers, self._scored_at, strict=True):
-            for column, values in zip(columns, _result_columns(answer, info, scored_at), strict=True):
+        for (scores, info), scored_at in zip(self._scores, self._scored_at, strict=True):
+            for column, values in zip(columns, _result_columns(scores, info, scored_at), strict=True):
                 column.append(values)
         names = RESULT_ARROW.names
         results = dict(
             zip(names, (_concat(c, f.type) for c, f in zip(columns, RESULT_ARROW, strict=True)), strict=True)
         )
         if self.batch.num_rows:
-            # Where each row of the batch is in the sorted results; null for a refused row, and take() gives null there.
+            # The place of each row in the sorted results; null, and so a null result, for a row that was not sent.
             where = pc.inverse_permutation(self.order, max_index=self.batch.num_rows - 1)
             results = {name: values.take(where) for name, values in results.items()}
-        if self.refused:
-            results |= self._with_refusals(results)
+        if self.row_errors:
+            results |= self._with_row_errors(results)
         kept = self.batch if keep is None else self.batch.select(list(keep))
         return pa.RecordBatch.from_arrays([*kept.columns, *results.values()], names=[*kept.schema.names, *names])
 
-    def _with_refusals(self, results: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        reasons = [self.refused.get(row) for row in range(self.batch.num_rows)]
+    def _with_row_errors(self, results: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        errors = [self.row_errors.get(row) for row in range(self.batch.num_rows)]
         fill = {
             "model_name": self.info.ref.name,
             "model_version": self.info.ref.version,
@@ -104,10 +119,11 @@ class PendingBatch:
             "scored_at": pa.scalar(datetime.now(UTC), RESULT_ARROW.field("scored_at").type),
         }
         filled = {name: pc.fill_null(results[name], value) for name, value in fill.items()}
-        return filled | {"error": pc.coalesce(results["error"], pa.array(reasons, pa.string()))}
+        return filled | {"error": pc.coalesce(results["error"], pa.array(errors, pa.string()))}
 
 
 def _result_columns(answer: BatchScores, info: ModelInfo, scored_at: datetime) -> Iterator[pa.Array]:
+    """Yield the columns of `RESULT_ARROW` for one slice."""
     rows = len(answer.scores)
     scores: list[float | None] = list(answer.scores)
     labels: list[int | None] = list(answer.labels)
@@ -129,14 +145,14 @@ def _result_columns(answer: BatchScores, info: ModelInfo, scored_at: datetime) -
 
 
 def _strings(column: pa.Array) -> pa.StringArray:
-    # Spark may hand over large_string, by its configuration.
+    # large_string, if Spark is configured so.
     return column if column.type == pa.string() else column.cast(pa.string())
 
 
-def _sorted_rows(queries: pa.StringArray, titles: pa.StringArray, refused: dict[int, str]) -> pa.Array:
-    rows = pa.array([row for row in range(len(queries)) if row not in refused] if refused else range(len(queries)))
+def _sorted_rows(queries: pa.StringArray, titles: pa.StringArray, errors: dict[int, str]) -> pa.Array:
+    rows = pa.array([row for row in range(len(queries)) if row not in errors] if errors else range(len(queries)))
     rows = rows.cast(pa.int32())
-    if refused:
+    if errors:
         queries, titles = queries.take(rows), titles.take(rows)
     keys = pa.table({"title": titles.dictionary_encode().indices, "query": queries.dictionary_encode().indices})
     by = pc.sort_indices(keys, sort_keys=[("title", "ascending"), ("query", "ascending")])
@@ -144,7 +160,7 @@ def _sorted_rows(queries: pa.StringArray, titles: pa.StringArray, refused: dict[
 
 
 def _cuts(queries: pa.StringArray, titles: pa.StringArray, max_rows: int, max_bytes: int) -> Iterator[tuple[int, int]]:
-    """Return (start, length) of each call: at most `max_rows`, and `max_bytes` of text unless it is a single row."""
+    """Yield (start, length) of each call: at most `max_rows`, and `max_bytes` of text unless it is a single row."""
     sizes = pc.add(pc.binary_length(queries), pc.binary_length(titles))
     stack = [(start, min(max_rows, len(sizes) - start)) for start in range(0, len(sizes), max_rows)][::-1]
     while stack:
@@ -156,7 +172,7 @@ def _cuts(queries: pa.StringArray, titles: pa.StringArray, max_rows: int, max_by
             yield start, length
 
 
-def _folded(texts: pa.StringArray) -> tuple[list[str], list[int]]:
+def _dictionary_encoded(texts: pa.StringArray) -> tuple[list[str], list[int]]:
     encoded = texts.dictionary_encode()
     if len(encoded.dictionary) == len(texts):
         return texts.to_pylist(), []

@@ -10,7 +10,7 @@ from pyspark.sql.types import FloatType, StringType, StructField, StructType, Ti
 OK = "OK"
 INVALID_ARGUMENT = "INVALID_ARGUMENT"
 SETTLED = (OK, INVALID_ARGUMENT)
-"""Statuses that the same model would give again, on any server; any other row is worth another try."""
+"""Statuses that the same model returns again, on any server. Rows with any other status are scored again."""
 
 RESULT_ARROW = pa.schema(
     [
@@ -23,10 +23,10 @@ RESULT_ARROW = pa.schema(
         ("scored_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""What `spark_jobs.scoring.api` appends to a row.
+"""The columns that `spark_jobs.scoring.api` appends.
 
-`score` (float32, 0 to 1) and `label` are null unless `status` is `OK`; `error` is null if it is. The model
-columns name the model that scored the row, or whose limits refused it.
+`score` (float32, 0 to 1) and `label` are null unless `status` is `OK`; `error`, the row error, is null if it is. The
+model columns name the model that scored the row, or whose limits the row exceeds.
 """
 
 RESULT_SPARK = StructType(
@@ -42,13 +42,13 @@ RESULT_SPARK = StructType(
 )
 
 RUN_COLUMNS = ("run_id", "run_date")
-"""What a run adds beside `RESULT_SPARK`; `run_date` is the partition."""
+"""The columns that a run adds to `RESULT_SPARK`; `run_date` is the partition."""
 
 OUTPUT_COLUMNS = (*RESULT_SPARK.names, *RUN_COLUMNS)
 
 
 class ScoredPair(NamedTuple):
-    """One row's answer, for users of RDDs; the fields are those of `RESULT_ARROW` after the pair itself."""
+    """A scored row of an RDD: the pair, then the fields of `RESULT_ARROW`."""
 
     query: object
     title: object

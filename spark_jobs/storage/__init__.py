@@ -1,1 +1,1 @@
-"""Where scores and labels are kept: score store, publication, and the lock of a run date."""
+"""Files and tables: the score store, the publication of labels, and the lock of a run date."""

@@ -1,4 +1,4 @@
-"""Files where Spark sees them: local, HDFS, object stores, whatever the path's scheme says."""
+"""Files as Spark reaches them: on local disks, HDFS or object stores, by the scheme of the path."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.spark_compat import hadoop_configuration, java_array, jvm, running_tasks
 from spark_jobs.storage.hadoop_stream import HadoopStream
+from spark_jobs.storage.paths import file_scheme_path, local_path, require_below
 
 _HIDDEN = ("_", ".")
 _COLON_IN_NAME = re.compile("[^/:]*:(?!/)")
 _POLL_SECONDS = 0.05
-_MOST_BYTES = 16 << 20
+_MAX_TEXT_BYTES = 16 << 20
 
 
 class HadoopFileSystem:
-    """The few file operations that a run needs, through Hadoop's FileSystem.
+    """The file operations that a run needs, through Hadoop's `FileSystem`.
 
     Parameters
     ----------
     spark
-        The session whose configuration and credentials are used.
+        The session, whose configuration and credentials are used.
     """
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
-        # Under spark-submit Spark's process is our parent.
+        # Under spark-submit the parent of this process is Spark's Java process.
         self._parent = os.getppid() if "PYSPARK_GATEWAY_PORT" in os.environ else None
 
     def matches(self, pattern: str) -> list[str]:
         """Return the files and folders that a path or glob names, each as a path with its scheme.
 
-        A name is literal if there is something of that name: `pairs[1].csv` is a glob only where no such file is.
+        A path that exists is literal: `pairs[1].csv` is a glob only if there is no file of that name.
         """
         path, fs = self._open(pattern)
         literal = str(fs.makeQualified(path).toString())
-        if (local := _local_of(literal)) is not None:
-            # Hadoop cannot look for names with a colon in them.
+        if (local := file_scheme_path(literal)) is not None:
+            # Hadoop's globs fail on names with a colon.
             if local.exists():
                 return [literal]
             found = sorted(glob.glob(str(local)))  # noqa: PTH207 -- Path.glob takes no absolute pattern
@@ -58,8 +59,8 @@ class HadoopFileSystem:
         return [str(status.getPath().toString()) for status in fs.globStatus(path) or []]
 
     def walk(self, path: str) -> list[tuple[str, int]]:
-        """Return each file at or below `path`, hidden ones too, with its size in bytes; sorted by name."""
-        if (local := _local_of(path)) is not None:
+        """Return each file at or below `path`, hidden files too, with its size in bytes; sorted by name."""
+        if (local := file_scheme_path(path)) is not None:
             if not local.is_dir():
                 return [(path, local.stat().st_size)]
             root = path.rstrip("/")
@@ -80,14 +81,14 @@ class HadoopFileSystem:
 
     def open(self, path: str) -> IO[bytes]:
         """Return a file's bytes as a stream that can seek."""
-        if (local := _local_of(path)) is not None:
+        if (local := file_scheme_path(path)) is not None:
             return local.open("rb")
         hadoop_path, fs = self._open(path)
         size = int(fs.getFileStatus(hadoop_path).getLen())
         return io.BufferedReader(HadoopStream(fs.open(hadoop_path), size), 1 << 20)
 
     def first_file(self, path: str) -> str | None:
-        """Find the first data file at or below `path`, by name; hidden files and folders do not count."""
+        """Return the first data file at or below `path`, by name; hidden files and folders are skipped."""
         hadoop_path, fs = self._open(path)
         if fs.getFileStatus(hadoop_path).isFile():
             return path
@@ -97,12 +98,12 @@ class HadoopFileSystem:
         return None
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or folder."""
+        """Return whether a file or folder exists."""
         hadoop_path, fs = self._open(path)
         return bool(fs.exists(hadoop_path))
 
     def names(self, folder: str) -> list[str]:
-        """List the names in a folder; none if it does not exist."""
+        """Return the names in a folder, sorted; none if it does not exist."""
         try:
             hadoop_path, fs = self._open(folder)
             return sorted(str(status.getPath().getName()) for status in fs.listStatus(hadoop_path))
@@ -111,13 +112,13 @@ class HadoopFileSystem:
                 return []
             raise
         except (Py4JError, OSError):
-            # As in delete(): what is cleaned up after Spark's process is gone has to be found first.
-            if (local := _local(folder)) is None:
+            # Spark's process is gone; cleaning up needs the names all the same, see delete().
+            if (local := local_path(folder)) is None:
                 raise
             return sorted(path.name for path in local.iterdir()) if local.is_dir() else []
 
     def modified_ms(self, path: str) -> int | None:
-        """Return the time of the last change, in milliseconds by the storage's own clock; `None` if it does not exist."""
+        """Return the time of the last change, in ms by the storage's own clock; `None` if it does not exist."""
         hadoop_path, fs = self._open(path)
         try:
             return int(fs.getFileStatus(hadoop_path).getModificationTime())
@@ -127,7 +128,7 @@ class HadoopFileSystem:
             raise
 
     def write_text(self, path: str, text: str) -> None:
-        """Write a small file, or write it anew; folders above it are made."""
+        """Write a small file, replacing an older one; folders above it are made."""
         hadoop_path, fs = self._open(path)
         stream = fs.create(hadoop_path, True)
         try:
@@ -136,11 +137,11 @@ class HadoopFileSystem:
             stream.close()
 
     def replace_text(self, path: str, text: str) -> None:
-        """Write a small file that readers see whole, the old one or the new one; folders above it are made."""
+        """Replace a small file atomically: readers see the old or the new text. Folders above it are made."""
         hadoop: Any = jvm(self._spark).org.apache.hadoop
         files = hadoop.fs
         configuration = hadoop.conf.Configuration(hadoop_configuration(self._spark))
-        # No .crc file beside it: who mends a file by hand could not have it read any more.
+        # No .crc file beside it: a file that was edited by hand would fail its checksum.
         configuration.set("fs.AbstractFileSystem.file.impl", "org.apache.hadoop.fs.local.RawLocalFs")
         target, fs = self._open(path)
         target = fs.makeQualified(target)
@@ -149,7 +150,7 @@ class HadoopFileSystem:
         except Py4JJavaError as error:
             if not str(error.java_exception.getClass().getName()).endswith("UnsupportedFileSystemException"):
                 raise
-            # A store of objects, which appear when they are complete.
+            # An object store, where objects appear when they are complete.
             self.write_text(path, text)
             return
         draft = files.Path(target.getParent(), f".{target.getName()}-{uuid.uuid4().hex}")
@@ -168,21 +169,24 @@ class HadoopFileSystem:
             raise
 
     def read_text(self, path: str) -> str:
-        """Read a small file, at most its first 16 MiB; empty if it does not exist, or cannot be read at this moment."""
+        """Return the text of a small file, at most its first 16 MiB; empty if it is missing or cannot be read."""
         hadoop_path, fs = self._open(path)
         try:
             stream = fs.open(hadoop_path)
             try:
-                return bytes(stream.readNBytes(_MOST_BYTES)).decode(errors="replace")
+                return bytes(stream.readNBytes(_MAX_TEXT_BYTES)).decode(errors="replace")
             finally:
                 stream.close()
         except Py4JJavaError:
             return ""
 
     def rename(self, source: str, target: str) -> None:
-        """Return a folder another name, where there is none of that name; folders above it are made.
+        """Rename a folder; folders above `target` are made. Atomic on local disks and HDFS.
 
-        One step on local disks and HDFS. Object stores copy file by file.
+        Raises
+        ------
+        OSError
+            If `target` exists, or the storage refuses.
         """
         old, fs = self._open(source)
         new, _ = self._open(target)
@@ -191,103 +195,70 @@ class HadoopFileSystem:
             raise OSError(f"{source} could not be renamed to {target}")
 
     def delete(self, path: str, *, below: str) -> None:
-        """Delete a file or a folder with all that is in it; it need not exist.
+        """Delete a file, or a folder with its contents; it need not exist.
 
         Parameters
         ----------
         path
             What to delete.
         below
-            Folder that `path` must lie in: the caller's own, which no file's content has a say in.
+            Folder that `path` must be in: a folder of the caller's own, never one that was read from a file.
 
         Raises
         ------
         OutsideError
-            If `path` does not lie in `below`.
+            If `path` is not in `below`.
         """
         require_below(path, below)
         try:
             hadoop_path, fs = self._open(path)
             fs.delete(hadoop_path, True)
         except (Py4JError, OSError):
-            # Spark's process may be gone already, for example after Ctrl-C in a terminal that it shares.
-            local = _local(path)
+            # Spark's process may have ended first, for example after Ctrl-C in the terminal that it shares.
+            local = local_path(path)
             if local is not None and local.is_dir():
                 shutil.rmtree(local, ignore_errors=True)
             elif local is not None:
                 local.unlink(missing_ok=True)
-                # Hadoop keeps a checksum beside each file.
+                # Hadoop writes a checksum file beside each file.
                 local.with_name(f".{local.name}.crc").unlink(missing_ok=True)
 
     def delete_if_empty(self, path: str) -> None:
-        """Delete a folder unless something is in it."""
+        """Delete a folder if it is empty."""
         try:
             hadoop_path, fs = self._open(path)
             if fs.exists(hadoop_path) and not fs.listStatus(hadoop_path):
                 fs.delete(hadoop_path, False)
         except (Py4JError, OSError):
-            # rmdir() refuses what is not empty.
-            if (local := _local(path)) is not None:
+            # rmdir() fails if the folder is not empty.
+            if (local := local_path(path)) is not None:
                 with suppress(OSError):
                     local.rmdir()
 
-    def wait_for_writers(self, patience_seconds: float = 15.0) -> None:
-        """Wait until no task runs any more: a cancelled task may still be writing for a moment."""
-        until = time.monotonic() + patience_seconds
+    def wait_for_writers(self, timeout_seconds: float = 15.0) -> None:
+        """Wait until no task is running: a cancelled task may still write for a moment."""
+        until = time.monotonic() + timeout_seconds
         stopped = True
         with suppress(Py4JError, OSError):
             while (running := running_tasks(self._spark)) and time.monotonic() < until:
                 time.sleep(_POLL_SECONDS)
             stopped = running is None
         if stopped and self._parent is not None:
-            # Somebody ended spark-submit, by Ctrl-C for example. Its tasks may write until its process is gone.
+            # spark-submit was ended, by Ctrl-C for example. Its tasks may write until its process has ended.
             while time.monotonic() < until and os.getppid() == self._parent:
                 time.sleep(_POLL_SECONDS)
 
     def _open(self, path: str) -> tuple[Any, Any]:
         if _COLON_IN_NAME.match(path):
-            # Hadoop would take what stands before the colon for a scheme.
+            # Hadoop would read the part before the colon as a scheme.
             path = str(Path(path).absolute())
         hadoop_path = jvm(self._spark).org.apache.hadoop.fs.Path(path)
         return hadoop_path, hadoop_path.getFileSystem(hadoop_configuration(self._spark))
-
-
-class OutsideError(ValueError):
-    """A path that was to be deleted or renamed leads out of the folder that it must lie in."""
-
-
-def require_below(path: str, folder: str) -> None:
-    """Make sure that a path begins with a folder and leads on from it, never back.
-
-    Raises
-    ------
-    OutsideError
-        If it does not, or is the folder itself.
-    """
-    start = folder.rstrip("/") + "/"
-    names = [name for name in path[len(start) :].split("/") if name]
-    if not path.startswith(start) or not names or {".", ".."}.intersection(names):
-        raise OutsideError(f"{path!r} does not lie in {folder!r}; it was left alone")
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def literal(path: str) -> str:
-    """Return a path that means `path` itself where Spark would take some of its characters for a glob."""
-    return re.sub(r"([\\\[\]{}*?])", r"\\\1", path)
-
-
-def _local_of(path: str) -> Path | None:
-    """Return a path with its scheme as one of this machine, if it is one."""
-    return Path(re.sub("^file:(//(?=/))?", "", path)) if path.startswith("file:") else None
-
-
 def _is_missing(error: Py4JJavaError) -> bool:
     return str(error.java_exception.getClass().getName()) == "java.io.FileNotFoundException"
-
-
-def _local(path: str) -> Path | None:
-    name = path.removeprefix("file:")
-    return None if "://" in name else Path(name)

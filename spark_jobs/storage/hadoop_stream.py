@@ -1,4 +1,4 @@
-"""A file of Hadoop's as Python reads files: for looking at parts of files that lie on another machine."""
+"""A file of a Hadoop file system as a Python stream, for reading parts of remote files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class HadoopStream(io.RawIOBase):
-    """A file of Hadoop's as Python reads files.
+    """A file of a Hadoop file system as a raw Python stream that can seek.
 
     Parameters
     ----------
     stream
-        Hadoop's own, open.
+        An open `FSDataInputStream`.
     size
-        Bytes that the file has.
+        Bytes in the file.
     """
 
     def __init__(self, stream: Any, size: int) -> None:
@@ -36,7 +36,7 @@ class HadoopStream(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a byte and return its position."""
+        """Move to a byte and return its position."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
         self._stream.seek(start + offset)
         return start + offset

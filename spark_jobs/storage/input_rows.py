@@ -1,4 +1,4 @@
-"""The rows of a night: which pairs they ask for, and the labelled rows that become of them."""
+"""The input rows of a run: the pairs in them that have no score yet, and the labelled rows made of them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pyspark.sql import functions as F  # noqa: N812
 from grpc_client import ModelInfo
 from spark_jobs.columns import column, unused_names
 from spark_jobs.scoring.schema import INVALID_ARGUMENT, RESULT_SPARK
-from spark_jobs.scoring.validation import refusal_column
+from spark_jobs.scoring.validation import row_error_column
 from spark_jobs.storage.pair_keys import KEYS, key_columns
 
 
 @dataclass(frozen=True)
 class InputRows:
-    """The input, as the served model sees it.
+    """The input rows, validated by the limits of the served model.
 
     Attributes
     ----------
     frame
         All columns of the input.
     query_column, title_column
-        Names of the two texts among them.
+        Names of the two text columns.
     info
-        The served model, whose limit on texts decides which rows may travel.
+        The served model, whose limit on texts decides which rows can be sent.
     """
 
     frame: DataFrame
@@ -39,25 +39,25 @@ class InputRows:
         return column(self.frame, self.query_column), column(self.frame, self.title_column)
 
     @cached_property
-    def _refusal(self) -> Column:
-        return refusal_column(*self._texts, self.info.limits.max_text_bytes)
+    def _row_error(self) -> Column:
+        return row_error_column(*self._texts, self.info.limits.max_text_bytes)
 
     def pairs(self) -> DataFrame:
-        """Return `KEYS`, `query` and `title` of every row that may travel."""
+        """Return `KEYS`, `query` and `title` of every row that can be sent."""
         query, title = self._texts
         keys = [key.alias(name) for name, key in key_columns(query, title).items()]
-        return self.frame.where(self._refusal.isNull()).select(*keys, query.alias("query"), title.alias("title"))
+        return self.frame.where(self._row_error.isNull()).select(*keys, query.alias("query"), title.alias("title"))
 
     def count_pairs(self) -> int:
         """Count the distinct pairs."""
         return self.pairs().select(*KEYS).distinct().count()
 
     def new_pairs(self, known: DataFrame | None, partitions: int) -> DataFrame:
-        """Return the distinct pairs that are not known, ready to be scored.
+        """Return the distinct pairs that are not in `known`, distributed and sorted for scoring.
 
-        One shuffle, by the title's hash, serves the deduplication, the anti-join and the server: a title's pairs meet
-        in one partition and, sorted, in one call, where the title is encoded once (15 % less work for a server whose
-        cache holds all texts, 35 % for one whose cache does not). Giving the number of partitions keeps Spark's
+        One shuffle, by the title's hash, serves the deduplication, the anti-join and the server: the pairs of a title
+        are in one partition and, sorted, in one call, in which the title is encoded once (15 % less work for a server
+        whose cache holds all texts, 35 % for one whose cache does not). An explicit number of partitions keeps Spark's
         adaptive execution from merging small ones into one, which would leave the servers waiting for a single task.
 
         Parameters
@@ -73,29 +73,29 @@ class InputRows:
         return pairs.sortWithinPartitions(*KEYS)
 
     def labelled(self, scores: DataFrame, run_id: str) -> DataFrame:
-        """Join every row with its pair's score, or with the reason why it has none.
+        """Join every row with the score of its pair, or with its row error.
 
         Parameters
         ----------
         scores
             `KEYS` and results, each pair once.
         run_id
-            Written into every row.
+            The id of the run, written into every row.
 
         Returns
         -------
         DataFrame
-            The input's columns, those of `RESULT_SPARK`, and `run_id`. Its execution fails if a pair has no score.
+            The columns of the input, those of `RESULT_SPARK`, and `run_id`. Execution fails if a pair has no score.
         """
         keys = key_columns(*self._texts)
-        # What a row carries between the steps, under names that the input does not have.
-        names = unused_names(self.frame.columns, ["refusal", *KEYS])
-        # A row that was refused has no keys, so that it meets no pair whose texts hash as its own.
-        of_row = {names[name]: F.when(self._refusal.isNull(), key) for name, key in keys.items()}
-        rows = self.frame.withColumns({names["refusal"]: self._refusal, **of_row})
+        # Columns for the join, under names that the input does not have.
+        names = unused_names(self.frame.columns, ["row_error", *KEYS])
+        # A row with a row error has no keys, so that it is never joined to a pair with the same hash.
+        of_row = {names[name]: F.when(self._row_error.isNull(), key) for name, key in keys.items()}
+        rows = self.frame.withColumns({names["row_error"]: self._row_error, **of_row})
         matches = [rows[names[name]] == scores[name] for name in KEYS]
         joined = rows.join(scores, matches[0] & matches[1], "left")
-        refusal = rows[names["refusal"]]
+        row_error = rows[names["row_error"]]
         missing = F.raise_error(F.lit("the input changed during the run: a row has a pair that was not scored"))
         results = {
             "score": scores["score"],
@@ -103,9 +103,9 @@ class InputRows:
             "model_name": F.lit(self.info.ref.name),
             "model_version": F.lit(self.info.ref.version),
             "status": F.coalesce(
-                scores["status"], F.when(refusal.isNotNull(), F.lit(INVALID_ARGUMENT)), missing.cast("string")
+                scores["status"], F.when(row_error.isNotNull(), F.lit(INVALID_ARGUMENT)), missing.cast("string")
             ),
-            "error": F.coalesce(scores["error"], refusal),
+            "error": F.coalesce(scores["error"], row_error),
             "scored_at": F.coalesce(scores["scored_at"], F.current_timestamp()),
         }
         assert list(results) == RESULT_SPARK.names

@@ -1,15 +1,16 @@
-"""Publishing a night: written aside, looked at, then put in place in one step.
+"""Publishing the labels of a run date: staged, checked, then put in place by one rename.
 
-Labelled rows are written to `_staging/run_date=…/<run id>/labels`, which readers never open: in the output, or in the
-folder of the labels if that is elsewhere, since only within one file system a rename is one step. Each run has a folder
-of its own, so that one which was taken for dead, and goes on, cannot touch what its successor does. What goes wrong
-until then, a full disk for example, leaves the labels as they were; and whoever judges the night (row counts, quality
-gates) judges the very files that will be published. Then the folder is renamed to `labels/run_date=…`. A night that
-is published again is moved aside first: two renames, each of which a file system does as one step. A run killed between
-the two is mended by the next one of its date, which finds the old folder aside and none in place.
+1. *Stage*: labelled rows are written to `_staging/run_date=…/<run id>/labels`, which readers never open. The folder is
+   in the output, or in the folder of the labels if that is elsewhere, since a rename is atomic only within one file
+   system. Each run has its own folder, so a suspended run whose lock was taken over cannot touch its successor's files.
+2. *Check*: row counts and quality gates read the very files that will be published. Until the commit any error, such as
+   a full disk, leaves the published labels as they were.
+3. *Commit*: the folder is renamed to `labels/run_date=…`. An older partition is first renamed to
+   `_staging/run_date=…/<run id>/replaced`: two renames, each of which is atomic. If a run is killed between the two,
+   the next run of the date renames the older partition back.
 
-Spark's dynamic partition overwrite also writes aside and renames, but it deletes the old partition first, file by file,
-and commits before anybody could look. It is what commits here for every other format, and for tables.
+Spark's dynamic partition overwrite also stages and renames, but it deletes the old partition first, file by file, and
+commits before the files can be checked. It is used for all other formats, and for tables.
 
 On an object store a rename copies file by file: use a table format there, such as Delta or Iceberg.
 """
@@ -25,23 +26,24 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from spark_jobs.scoring.schema import OK
-from spark_jobs.storage.filesystem import HadoopFileSystem, literal, require_below
+from spark_jobs.storage.filesystem import HadoopFileSystem
+from spark_jobs.storage.paths import literal, require_below
 from spark_jobs.storage.tables import Table
 
 PARTITIONS = ("run_date",)
 
 
 class Publication:
-    """One run's labels of a date on their way.
+    """Stages and commits the labels of one run for one date.
 
     Parameters
     ----------
     spark, filesystem
         The session, and its file system.
     labels
-        Where they go.
+        The folder or table of the labels.
     staging
-        Folder for what is under way, for this date alone; on the file system of the labels.
+        Folder for staged labels of this date alone; on the file system of the labels.
     run_date
         The partition.
     run_id
@@ -69,13 +71,13 @@ class Publication:
 
     @property
     def location(self) -> str:
-        """Where the partition is, or will be."""
+        """The partition that is published, as messages name it."""
         return f"{self._labels.name} where run_date = {self._run_date}" if self._labels.named else self._partition
 
     def labelled_before(self) -> int | None:
-        """Count the labelled rows that are published for the date; `None` if there are none, or they cannot be read.
+        """Return the number of labelled rows that are published for the date; `None` if none are, or they are damaged.
 
-        What is published and damaged must not keep a new attempt from replacing it.
+        A damaged partition must not keep a new run from replacing it.
         """
         plain = self._labels.plain_files
         if not (
@@ -83,7 +85,7 @@ class Publication:
         ):
             return None
         try:
-            if plain:  # one folder, not a listing of every night
+            if plain:  # one folder, instead of listing all dates
                 rows = self._spark.read.parquet(literal(self._partition))
             else:
                 rows = self._labels.read(self._spark).where(F.col("run_date") == F.lit(self._run_date))
@@ -94,19 +96,19 @@ class Publication:
         return int(counted[1]) if counted[0] else None
 
     def stage(self, labelled: DataFrame) -> DataFrame:
-        """Write rows aside, in place of what was there, and give them as they were written, with `run_date`."""
+        """Write rows to the staging folder, and return them as read back from there, with `run_date`."""
         labelled.write.mode("overwrite").parquet(self._staged)
         return self._spark.read.parquet(literal(self._staged)).withColumn("run_date", F.lit(self._run_date))
 
     def commit(self, staged: DataFrame, check_lock: Callable[[], None]) -> None:
-        """Put what `stage` wrote in its place.
+        """Publish the staged rows.
 
         Parameters
         ----------
         staged
-            What `stage` gave.
+            The rows that `stage` returned.
         check_lock
-            Called just before; raises if the run has lost its right to publish.
+            Called just before the rename; raises if the run has lost its lock.
         """
         if not self._labels.plain_files:
             check_lock()
@@ -119,9 +121,10 @@ class Publication:
         self._filesystem.rename(self._staged, self._partition)
 
     def clean(self, run_ids: Iterable[str]) -> None:
-        """Put back what runs had moved aside without putting something in its place, and delete what they have aside.
+        """Roll back interrupted commits of runs, then delete the runs' staging folders.
 
-        Called before a run, for what dead ones left, and after it.
+        A replaced partition whose successor was never moved in is restored. Called before a run, for the dead runs that
+        it took over from, and after it.
         """
         for run_id in run_ids:
             folder = f"{self._staging}/{run_id}"
@@ -131,7 +134,7 @@ class Publication:
                     self._filesystem.rename(f"{folder}/replaced", self._partition)
                 self._filesystem.delete(folder, below=self._staging)
             except (Py4JError, OSError):
-                # Spark's process is gone. What may be somebody's published night stays where it is, for the next run.
+                # Spark's process is gone. A replaced partition stays where it is, for the next run to restore.
                 self._filesystem.delete(f"{folder}/labels", below=self._staging)
                 self._filesystem.delete_if_empty(folder)
         self._filesystem.delete_if_empty(self._staging)

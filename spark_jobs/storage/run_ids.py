@@ -1,7 +1,7 @@
-"""The names of runs: made here, and checked wherever one is read back from a file.
+"""Run ids: made here, and checked wherever one is read back from a file.
 
-An id becomes a part of paths, some of which are deleted. What stands in a file may have been written by anybody who can
-write to the output, so nothing is taken for an id that could lead elsewhere.
+An id becomes part of paths, some of which are deleted. Anybody who can write to the output can write such a file, so an
+id that could lead to another folder is not accepted.
 """
 
 from __future__ import annotations
@@ -19,5 +19,11 @@ def new_run_id() -> str:
 
 
 def is_run_id(value: object) -> TypeGuard[str]:
-    """Return whether a value reads as an id: at most 64 letters, digits, `_` and `-`, so one name of a path."""
+    """Return whether a value is an id: at most 64 letters, digits, `_` and `-`, so a single name in a path.
+
+    Examples
+    --------
+    >>> is_run_id("4c1f-a"), is_run_id("../victim"), is_run_id(5)
+    (True, False, False)
+    """
     return isinstance(value, str) and _PATTERN.fullmatch(value) is not None

@@ -1,164 +1,61 @@
-"""The score store: every pair that was ever scored, once per model; and the checkpoint of a run that is under way.
+"""The score store: every pair that was ever scored, once per model. It is also the checkpoint of an unfinished run.
 
-Layout of the default store, a folder of Parquet files::
+The default store is a folder of Parquet files (`spark_jobs.storage.parquet_scores`). A pair is identified by its two
+keys alone (`spark_jobs.storage.pair_keys`): storing its texts would add a tenth to Spark's cost of scoring, and would
+keep people's searches in one more place.
 
-    STORE/keys=sha256/model_name=student/model_version=1.0.0-<SHA-256>/batch=<id of the run that wrote it>/….parquet
+**No log of what was done.** Scores are facts about pairs, so the store is a set: half of a run's scores in it do no
+harm, and are not computed again. Scoring is therefore one Spark job whose tasks each commit their own file by Hadoop's
+committer, algorithm 2 (a task's commit renames its file into place; algorithm 1 holds all files back until the job
+ends). A run that is killed loses only the tasks that were running, whose size `scoring_partitions` bounds; its rerun
+finds the rest by one anti-join that it needs anyway. A retried task writes a file of the same name, and so replaces its
+own. Structured Streaming (AvailableNow) would need the distinct new pairs as files first, written and read once more,
+and a log that holds offsets but not pairs. Many small jobs, each committed as a whole, would leave cores idle at the
+end of each.
 
-A pair is known by its two keys alone: its texts would cost a tenth of what Spark costs while it scores, and what people
-searched for would lie in one more place. How the keys are made is the outermost folder, so that scores under keys of
-another kind are never read; `ScoreStore` says so if there are any.
+**Other formats and tables** (Delta, Iceberg, ORC, a table of the catalog) commit whole jobs. For them the scores of a
+run are first kept in a Parquet folder of the run's date, in the layout above, and are added to the table in one commit
+at the end, except for pairs that the table has already.
 
-Model and version are folders, so that reading one model's scores never opens another's. The version has the bundle's
-SHA-256 with it, its first 128 bits: a bundle that was changed under its old version scores again.
+**Settled rows** have the status `OK` or `INVALID_ARGUMENT`: the same model would return the same again, on any server.
+Rows with any other status (`FAILED`) are published by their own run, and scored again by the next. A row error that
+comes from the *settings* of a server is never stored: texts over the limit with which the run began are not sent, and a
+row that exceeds a lower limit of one server is `FAILED`.
 
-**Why there is no log of what was done.** Scores are facts about pairs, so a store is a set: adding half of a run's
-scores does no harm, and what is there need not be done again. Scoring is therefore one Spark job, whose tasks each
-commit their own file by Hadoop's committer, algorithm 2 (a task's commit renames its file into place; algorithm 1 keeps
-all of them back until the job ends). A run that is killed anywhere loses the tasks that ran, `scoring_partitions`
-bounds how much that is, and its rerun finds the rest by one anti-join that it needs anyway. A retried task writes a
-file of the same name, so it replaces its own. Structured Streaming (AvailableNow) would need the distinct new pairs as
-files first, written and read once more, and a log that knows offsets but not pairs; cutting the job into many, each
-committed as a whole, leaves cores idle at the end of each.
-
-**Other formats and tables** (Delta, Iceberg, ORC, a catalog's table) commit whole jobs. There, the run's scores wait in
-a Parquet folder of the run's date, a store of the layout above, and are added to the table in one commit at the end,
-less the pairs that it has.
-
-**What is known.** Rows with status `OK` and `INVALID_ARGUMENT` are settled: the same model would say the same
-again, on any server. Rows with any other status (`FAILED`) are published by their own run, and tried again by the
-next. What a server's setting refuses is never here: texts over the limit that the run began with do not travel, and a
-row that one server refuses by a lower limit of its own is `FAILED`.
-
-**Twice the same pair** can only come from two runs that score at the same time, for two dates or two outputs. A reader
-sees that its rows became more (`spark_jobs.storage.publication` counts them) and reads again with `unique=True`.
+**A pair is stored twice** only if two runs score it at the same time, for two dates or two outputs. Joining then yields
+more rows than the input has; the run counts them, and reads again with `unique=True`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.types import StringType, StructField, StructType
 
 from grpc_client import ModelInfo
 from spark_jobs.errors import UsageError
-from spark_jobs.scoring.schema import RESULT_SPARK, SETTLED
-from spark_jobs.spark_compat import partition_folder
-from spark_jobs.storage.filesystem import HadoopFileSystem, literal
-from spark_jobs.storage.pair_keys import KEY_SCHEME, KEY_TYPES, KEYS, TITLE_KEY
+from spark_jobs.storage.filesystem import HadoopFileSystem
+from spark_jobs.storage.pair_keys import KEY_TYPES, KEYS
+from spark_jobs.storage.parquet_scores import (
+    MODEL_COLUMNS,
+    RESULT_FIELDS,
+    ROW,
+    STORE_COLUMNS,
+    ModelKey,
+    ParquetScores,
+    folders_in,
+    is_settled,
+    latest,
+)
+from spark_jobs.storage.paths import literal
 from spark_jobs.storage.tables import Table
 
 log = logging.getLogger("spark_jobs")
 
-_MODEL = ("model_name", "model_version")
-_RESULTS = [field for field in RESULT_SPARK if field.name not in _MODEL]
-ROW = StructType(
-    [
-        *(StructField(name, KEY_TYPES[name]) for name in KEYS),
-        *_RESULTS,
-        StructField("run_id", StringType()),
-    ]
-)
-"""A row of the store; a table has `model_name` and `model_version` besides, a Parquet folder them and `batch`."""
-
-STORE_COLUMNS = (*ROW.names, *_MODEL)
-"""Columns of a store that is a table."""
-
-_ROWS_PER_FILE = 4_000_000
-# 128 bits in hex: with 48, somebody who makes bundles could make two that share their scores.
-_DIGEST_DIGITS = 32
-_KEYS_FOLDER = f"keys={KEY_SCHEME}"
-_COMMIT_BY_TASK = ("mapreduce.fileoutputcommitter.algorithm.version", "2")
-
-
-@dataclass(frozen=True)
-class ModelKey:
-    """The model whose scores a store is asked for, as its partitions are named."""
-
-    name: str
-    version: str
-
-    @classmethod
-    def of(cls, info: ModelInfo) -> ModelKey:
-        """Name the served model."""
-        digest = info.sha256[:_DIGEST_DIGITS]
-        return cls(info.ref.name, f"{info.ref.version}-{digest}" if digest else info.ref.version)
-
-
-class ParquetScores:
-    """One model's scores in a folder of Parquet files.
-
-    Parameters
-    ----------
-    spark, filesystem
-        The session, and its file system.
-    root
-        The folder; it need not exist.
-    model
-        Whose scores.
-    """
-
-    def __init__(self, spark: SparkSession, filesystem: HadoopFileSystem, root: str, model: ModelKey) -> None:
-        self._spark = spark
-        self._filesystem = filesystem
-        names = [partition_folder(spark, *item) for item in zip(_MODEL, (model.name, model.version), strict=True)]
-        self.folder = "/".join([root, _KEYS_FOLDER, *names])
-
-    def batches(self) -> list[str]:
-        """List the ids of the runs that have committed something here, and of compactions."""
-        names = self._filesystem.names(self.folder)
-        return [name.removeprefix("batch=") for name in names if name.startswith("batch=")]
-
-    def batch(self, batch: str) -> str:
-        """Return the folder of one batch."""
-        return f"{self.folder}/batch={batch}"
-
-    def read(self) -> DataFrame | None:
-        """Open all batches; `None` if there are none."""
-        folders = [literal(self.batch(batch)) for batch in self.batches()]
-        return self._spark.read.schema(ROW).parquet(*folders) if folders else None
-
-    def append(self, rows: DataFrame, batch: str) -> None:
-        """Add rows; each task's are there for good as soon as it has ended."""
-        rows.select(*ROW.names).write.mode("append").option(*_COMMIT_BY_TASK).parquet(self.batch(batch))
-
-    def set_aside(self, name: str) -> str | None:
-        """Return a file of that name another, hidden one: nothing of it is read any more. `None` if there is none.
-
-        Only names that the folders themselves list are touched, whatever `name` says.
-        """
-        for batch in self.batches():
-            folder = self.batch(batch)
-            if name in self._filesystem.names(folder):
-                self._filesystem.rename(f"{folder}/{name}", f"{folder}/_damaged-{name}")
-                return f"{folder}/{name}"
-        return None
-
-    def compact(self, batch: str) -> None:
-        """Rewrite all batches as one, each settled pair once.
-
-        Every run adds a file per task; the opening of thousands of small ones costs more than their reading. The new
-        batch is complete before its folder gets its name, and the old ones are deleted after that: killed in between,
-        the folder holds pairs twice, which readers notice and the next compaction mends.
-        """
-        old, rows = self.batches(), self.read()
-        if rows is None:
-            return
-        files = max(1, rows.count() // _ROWS_PER_FILE)
-        draft = f"{self.folder}/_compacting"
-        # By title and sorted, as runs write them: equal titles lie side by side, which Parquet folds.
-        rows = _latest(rows.where(_settled())).repartition(files, TITLE_KEY).sortWithinPartitions(*KEYS)
-        rows.select(*ROW.names).write.mode("overwrite").parquet(draft)
-        self._filesystem.rename(draft, self.batch(batch))
-        for name in old:
-            self._filesystem.delete(self.batch(name), below=self.folder)
-
 
 class ScoreStore:
-    """One model's scores, as one run uses them.
+    """The scores of one model, as one run reads and adds to them.
 
     Parameters
     ----------
@@ -167,8 +64,8 @@ class ScoreStore:
     table
         The store.
     pending_dir
-        Folder for the scores of the run's date until they are added to a store that is not plain Parquet files; nobody
-        else may use it at the time.
+        Folder for the scores of the run's date until they are added to a store that is not plain Parquet files; no
+        other run may use it meanwhile.
     info
         The served model.
     run_id
@@ -193,62 +90,65 @@ class ScoreStore:
         self._files = ParquetScores(spark, filesystem, batches_root(table, pending_dir), self._model)
 
     def known(self) -> DataFrame | None:
-        """Return the keys of the pairs that need not be scored; `None` if there are none."""
+        """Return the keys of the settled pairs, which are not scored again; `None` if there are none."""
         rows = self._rows()
-        return None if rows is None else rows.where(_settled()).select(*KEYS)
+        return None if rows is None else rows.where(is_settled()).select(*KEYS)
 
     def append(self, rows: DataFrame) -> DataFrame:
-        """Add rows of `ROW`, but for `run_id`, and give what the run has added."""
+        """Add rows (`ROW` without `run_id`), and return the rows that this run has added."""
         self._files.append(rows.withColumn("run_id", F.lit(self._run_id)), self._run_id)
         return self._spark.read.schema(ROW).parquet(literal(self._files.batch(self._run_id)))
 
     def scores(self, *, unique: bool = False) -> DataFrame:
-        """Return keys and results of all settled pairs, and of those that failed in this run.
+        """Return keys and results of all settled pairs, and of those that this run could not score.
 
         Parameters
         ----------
         unique
-            Make sure that no pair comes twice; costs 1.3 µs of CPU a row.
+            Return each pair once even if it is stored twice; costs 1.3 µs of CPU per row.
         """
         rows = self._rows()
         assert rows is not None, "a run adds its batch before it reads"
-        names = [*KEYS, *(field.name for field in _RESULTS)]
-        rows = rows.where(_settled() | (F.col("run_id") == self._run_id)).select(*names)
-        return _latest(rows) if unique else rows
+        names = [*KEYS, *(field.name for field in RESULT_FIELDS)]
+        rows = rows.where(is_settled() | (F.col("run_id") == self._run_id)).select(*names)
+        return latest(rows) if unique else rows
 
     def count(self, rows: DataFrame) -> tuple[int, int]:
-        """Count rows that `append` gave, and those of them that are not settled."""
-        counted = rows.agg(F.count("*"), F.count_if(~_settled())).first()
+        """Return the number of rows that `append` returned, and the number of those that are not settled."""
+        counted = rows.agg(F.count("*"), F.count_if(~is_settled())).first()
         assert counted is not None
         return int(counted[0]), int(counted[1])
 
     def finish(self) -> None:
-        """Hand over to a store that is not plain Parquet files what waits for it; a second call finds nothing to do."""
+        """Add the pending scores to a store that is not plain Parquet files; a second call does nothing."""
         batches = self._files.batches()
-        waiting = self._files.read() if self._table is not None else None
-        if self._table is None or waiting is None:
+        pending = self._files.read() if self._table is not None else None
+        if self._table is None or pending is None:
             return
-        rows = waiting.where(_settled()).withColumns(
-            {name: F.lit(value) for name, value in zip(_MODEL, (self._model.name, self._model.version), strict=True)}
+        rows = pending.where(is_settled()).withColumns(
+            {
+                name: F.lit(value)
+                for name, value in zip(MODEL_COLUMNS, (self._model.name, self._model.version), strict=True)
+            }
         )
-        # A run that died between the commit and the deletion has added them already.
-        if (there := self._in_table()) is not None:
-            rows = rows.join(there.select(*KEYS), list(KEYS), "left_anti")
-        self._table.append(rows.select(*STORE_COLUMNS), _MODEL)
+        # A run that was killed between the commit and the deletion has added them already.
+        if (stored := self._in_table()) is not None:
+            rows = rows.join(stored.select(*KEYS), list(KEYS), "left_anti")
+        self._table.append(rows.select(*STORE_COLUMNS), MODEL_COLUMNS)
         for batch in batches:
             self._filesystem.delete(self._files.batch(batch), below=self._files.folder)
-        # Upwards: version, model, keys, date, and the folder of all dates. Other models' scores wait for their own.
+        # Upwards: version, model, keys, date, and the folder of all dates. Pending scores of other models stay.
         folder = self._files.folder
         for _ in range(5):
             self._filesystem.delete_if_empty(folder)
             folder = folder.rsplit("/", 1)[0]
 
     def set_aside(self, name: str) -> str | None:
-        """Take a damaged file out of the model's Parquet files; its pairs are new again. `None` if it is not theirs."""
+        """Set a damaged Parquet file aside, so that its pairs are scored again; `None` if it is not the store's."""
         return self._files.set_aside(name)
 
     def compact(self) -> None:
-        """Make few files of a Parquet folder's many; nobody else may use it at the time."""
+        """Rewrite the many files of a Parquet folder as few; no other run may use it meanwhile."""
         if self._table is None:
             self._files.compact(f"{self._run_id}-compact")
 
@@ -265,15 +165,15 @@ class ScoreStore:
 
 
 def batches_root(table: Table, pending_dir: str) -> str:
-    """Return the folder that runs write their batches into."""
+    """Return the folder into which runs write their batches."""
     return table.name if table.plain_files else pending_dir
 
 
 def require_keys(spark: SparkSession, filesystem: HadoopFileSystem, table: Table, pending_dir: str) -> None:
-    """Make sure that a store's keys are of the kind that this version makes; for Parquet files, tell of older ones.
+    """Make sure that a store that is a table has keys of this version; log a warning about older keys in folders.
 
-    Scores under other keys in a folder of Parquet files lie beside ours and are not read: their pairs are scored anew.
-    A table has one type for a column, and takes one kind of key.
+    In a folder of Parquet files, scores under older keys are in folders of their own and are not read; their pairs are
+    scored again. In a table a column has one type, so all keys are of one kind.
 
     Raises
     ------
@@ -281,7 +181,7 @@ def require_keys(spark: SparkSession, filesystem: HadoopFileSystem, table: Table
         If the store is a table, or a folder in another format, and its keys are of another type.
     """
     roots = {batches_root(table, pending_dir), pending_dir}
-    old = [root for root in roots if _folders(filesystem, root, "model_name=")]
+    old = [root for root in roots if folders_in(filesystem, root, "model_name=")]
     for root in old:
         log.warning("scores under keys of an older version are not used, delete them", extra={"folder": root})
     if table.plain_files or not table.exists(spark, filesystem):
@@ -294,36 +194,5 @@ def require_keys(spark: SparkSession, filesystem: HadoopFileSystem, table: Table
         )
         raise UsageError(
             f"--store: {table.name} has the keys {found}, expected {expected}: it was made by an older version, whose "
-            "keys can be forged; name another store, where every pair is scored anew"
+            "keys can be forged; name another store, where every pair is scored again"
         )
-
-
-def discard_unfinished(filesystem: HadoopFileSystem, root: str, run_ids: Iterable[str]) -> None:
-    """Delete what tasks of ended runs had begun to write, for whatever model, and their folders that are empty then."""
-    batches = {f"batch={run_id}" for run_id in run_ids}
-    for model in _folders(filesystem, f"{root}/{_KEYS_FOLDER}", "model_name="):
-        for version in _folders(filesystem, model, "model_version="):
-            if not (begun := batches.intersection(filesystem.names(version))):
-                continue
-            for batch in begun:
-                filesystem.delete(f"{version}/{batch}/_temporary", below=root)
-                filesystem.delete_if_empty(f"{version}/{batch}")
-            filesystem.delete_if_empty(version)
-            filesystem.delete_if_empty(model)
-    filesystem.delete_if_empty(f"{root}/{_KEYS_FOLDER}")
-
-
-def _folders(filesystem: HadoopFileSystem, folder: str, prefix: str) -> list[str]:
-    return [f"{folder}/{name}" for name in filesystem.names(folder) if name.startswith(prefix)]
-
-
-def _latest(rows: DataFrame) -> DataFrame:
-    """Keep one row for each pair: a settled one if there is one, and the newest of those."""
-    others = [name for name in rows.columns if name not in KEYS]
-    order = (_settled().alias("settled"), F.col("scored_at").alias("at"))
-    latest = rows.groupBy(*KEYS).agg(F.max(F.struct(*order, *others)).alias("latest"))
-    return latest.select(*KEYS, *(F.col(f"latest.{name}") for name in others))
-
-
-def _settled() -> Column:
-    return F.col("status").isin(*SETTLED)

@@ -1,4 +1,4 @@
-"""A place for rows: a folder, or a table of Spark's catalog."""
+"""Tables of rows: a folder of files, or a table of Spark's catalog."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ from spark_jobs.storage.filesystem import HadoopFileSystem
 _TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}")
 PARQUET = "parquet"
 _CATALOG = "spark.sql.catalog."
-# Stands before Spark's own catalog and keeps its tables there.
+# Wraps Spark's own catalog and keeps its tables there.
 _DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 
 _FOLDER_FORMATS = frozenset({PARQUET, "avro", "csv", "delta", "json", "orc"})
-"""Formats whose folders Spark overwrites partition by partition. Others, Iceberg among them, would be emptied first."""
+"""Formats in whose folders Spark overwrites single partitions. Others, such as Iceberg, would be emptied first."""
 
 
 def is_table_name(text: str) -> bool:
-    """Whether `text` reads as a table's name (`scores`, `shop.scores`); a folder has a `/` in it."""
+    """Return whether `text` is a table's name; a folder has a `/` in it.
+
+    Examples
+    --------
+    >>> is_table_name("shop.scores"), is_table_name("out/scores")
+    (True, False)
+    """
     return _TABLE_NAME.fullmatch(text) is not None
 
 
-def _is_forgetful(spark: SparkSession, name: str) -> bool:
-    """Whether a new table of that name would be known to this process alone."""
+def _is_temporary(spark: SparkSession, name: str) -> bool:
+    """Return whether a new table of that name would end with this process: its catalog is in memory."""
     first, *rest = name.split(".")
     if len(rest) == 2 or (rest and spark.conf.get(f"spark.sql.catalog.{first}", None)):
         catalog = first
@@ -56,7 +62,7 @@ def _partitions(spark: SparkSession, name: str) -> tuple[str, ...]:
 
 
 def table_exists(spark: SparkSession, name: str) -> bool:
-    """Whether Spark's catalog has a table or view of that name; also if it knows no catalog or schema of that name."""
+    """Return whether there is a table or view of that name; `False` too if its catalog or schema is unknown."""
     try:
         return spark.catalog.tableExists(name)
     except AnalysisException:
@@ -65,14 +71,14 @@ def table_exists(spark: SparkSession, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Table:
-    """A folder or a named table, in any format that Spark knows.
+    """A folder or a table of the catalog, in any format that Spark has.
 
     Attributes
     ----------
     name
-        A path, or what `is_table_name` accepts.
+        A path, or a name that `is_table_name` accepts.
     format
-        Of the files of a folder, and of a table that has to be made.
+        Format of the files of a folder, and of a table that has to be made.
     """
 
     name: str
@@ -80,16 +86,16 @@ class Table:
 
     @property
     def named(self) -> bool:
-        """Whether it is a table of the catalog."""
+        """Whether this is a table of the catalog."""
         return is_table_name(self.name)
 
     @property
     def plain_files(self) -> bool:
-        """Whether it is a folder of Parquet files: those we may add, rename and delete by ourselves."""
+        """Whether this is a folder of Parquet files, whose files a run adds, renames and deletes itself."""
         return not self.named and self.format == PARQUET
 
     def exists(self, spark: SparkSession, filesystem: HadoopFileSystem) -> bool:
-        """Whether there is something to read."""
+        """Return whether there are rows to read."""
         if self.named:
             return table_exists(spark, self.name)
         return filesystem.exists(self.name) and filesystem.first_file(self.name) is not None
@@ -97,32 +103,31 @@ class Table:
     def require(
         self, spark: SparkSession, flag: str, columns: Sequence[str], partition_by: tuple[str, ...] | None = None
     ) -> None:
-        """Make sure, before there is anything to lose, that rows can be written to a named table in the end.
+        """Make sure, before anything is scored, that rows can be written to this table.
 
         Parameters
         ----------
         spark
             The session.
         flag
-            Where the name comes from, for messages.
+            The flag that named the table, for messages.
         columns
-            Of the rows.
+            The columns of the rows.
         partition_by
-            What the table must be partitioned by, neither more nor less, if its partitions are to be replaced: those
-            that the rows touch are replaced whole.
+            The columns that the table must be partitioned by, if its partitions are to be replaced: each partition
+            that a row belongs to is replaced whole.
 
         Raises
         ------
         UsageError
-            If Spark does not know the format or the catalog; if the table has other columns or partitions; if it does
-            not exist, and the catalog would have forgotten it
-            when this process ends; or if it is a folder in a format that replaces only whole folders.
+            If Spark lacks the format or the catalog; if the table has other columns or partitions; if it does not
+            exist and its catalog is in memory; or if it is a folder in a format that replaces only whole folders.
         """
         if not self.named:
             if self.format.lower() not in _FOLDER_FORMATS:
                 raise UsageError(
-                    f"{flag}: a folder of format {self.format} cannot have one night replaced; name a table of Spark's "
-                    "catalog, such as lake.shop.labels"
+                    f"{flag}: a folder of format {self.format} cannot have one run date replaced; name a table of "
+                    "Spark's catalog, such as lake.shop.labels"
                 )
             self._require_format(spark)
             return
@@ -131,7 +136,7 @@ class Table:
             parts = self.name.split(".")
             if len(parts) == 3 and parts[0] != "spark_catalog" and not spark.conf.get(_CATALOG + parts[0], None):
                 raise UsageError(f"{flag}: Spark has no catalog {parts[0]}; {_CATALOG}{parts[0]} would name it")
-            if _is_forgetful(spark, self.name):
+            if _is_temporary(spark, self.name):
                 raise UsageError(
                     f"{flag}: there is no table {self.name}, and Spark's catalog would forget it at the end of this "
                     "run; name a folder (with a / in it), or give Spark a catalog that lasts"
@@ -145,7 +150,7 @@ class Table:
         if partition_by is not None and (partitions := _partitions(spark, self.name)) != partition_by:
             raise UsageError(
                 f"{flag}: table {self.name} must be partitioned by {', '.join(partition_by)} alone, not by "
-                f"{', '.join(partitions) or 'nothing'}: a night replaces every partition that it touches"
+                f"{', '.join(partitions) or 'nothing'}: a run replaces every partition that its rows belong to"
             )
 
     def _require_format(self, spark: SparkSession) -> None:
@@ -153,15 +158,15 @@ class Table:
             raise UsageError(f"--format: Spark does not know {self.format}; give spark-submit its package (--packages)")
 
     def read(self, spark: SparkSession) -> DataFrame:
-        """Open it; it must exist."""
+        """Return its rows; it must exist."""
         return spark.table(self.name) if self.named else spark.read.format(self.format).load(self.name)
 
     def append(self, rows: DataFrame, partition_by: tuple[str, ...]) -> None:
-        """Add rows in one commit of the format's own."""
+        """Add rows in one commit of the format."""
         self._write(rows, "append", partition_by)
 
     def overwrite_partitions(self, rows: DataFrame, partition_by: tuple[str, ...]) -> None:
-        """Replace the partitions that `rows` has, and no others, in one commit of the format's own."""
+        """Replace the partitions that `rows` has, and no others, in one commit of the format."""
         self._write(rows, "overwrite", partition_by)
 
     def _write(self, rows: DataFrame, mode: str, partition_by: tuple[str, ...]) -> None:
@@ -169,9 +174,9 @@ class Table:
         if not self.named:
             writer.partitionBy(*partition_by).save(self.name)
         elif table_exists(rows.sparkSession, self.name):
-            # By position, as SQL's INSERT does: saveAsTable would replace the whole table.
+            # insertInto goes by position, as SQL's INSERT does. saveAsTable would replace the whole table.
             order = [quoted(name) for name in rows.sparkSession.table(self.name).columns]
             rows.select(*order).write.mode(mode).insertInto(self.name, overwrite=mode == "overwrite")
         else:
-            # Not to overwrite: a run of another date may have made the table in this moment, and would lose its night.
+            # Not overwrite: a run of another date may have made the table a moment ago, and would lose its labels.
             writer.mode("append").partitionBy(*partition_by).saveAsTable(self.name)

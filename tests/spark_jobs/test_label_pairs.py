@@ -13,17 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812
 
 from grpc_client import ClientConfig, RelevanceClient
-from spark_jobs.columns import column
 from spark_jobs.label_pairs import main
-from spark_jobs.lifecycle.error_translation import to_job_error
-from spark_jobs.scoring.api import score_pairs
 from spark_jobs.scoring.schema import OUTPUT_COLUMNS
-from spark_jobs.storage.input_rows import InputRows
-from spark_jobs.storage.pair_keys import KEYS, key_columns
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer
 from tests.support.server_process import ServerProcess
@@ -158,7 +151,7 @@ def test_a_run_replaces_its_own_date_and_no_other(tmp_path: Path, server: Server
 
 def test_the_output_and_columns_of_any_name(tmp_path: Path, server: ServerProcess) -> None:
     (tmp_path / "pairs[1].csv").write_text(
-        "query,title,id,__qtr_refusal_0,pair_key,_corrupt_record\na,b,0,1,2,x\n,b,1,3,4,y\n"
+        "query,title,id,__qtr_row_error_0,pair_key,_corrupt_record\na,b,0,1,2,x\n,b,1,3,4,y\n"
     )
     flags = [
         "--input",
@@ -172,7 +165,7 @@ def test_the_output_and_columns_of_any_name(tmp_path: Path, server: ServerProces
         assert run(*flags, "--run-date", "2026-11-01") == 0
         rows = published(tmp_path / "{out}[1]")
         assert [row["status"] for row in rows] == ["OK", "INVALID_ARGUMENT"]
-        names = ["__qtr_refusal_0", "pair_key", "_corrupt_record"]
+        names = ["__qtr_row_error_0", "pair_key", "_corrupt_record"]
         assert [[row[name] for name in names] for row in rows] == [["1", "2", "x"], ["3", "4", "y"]]
 
 
@@ -193,7 +186,7 @@ def test_csv_and_json_with_columns_of_other_names(tmp_path: Path, server: Server
     assert [[row[key] for key in keys] for row in answers[0]] == [[row[key] for key in keys] for row in answers[1]]
 
 
-def test_the_summary_for_a_person(
+def test_the_summary_on_a_terminal(
     tmp_path: Path, server: ServerProcess, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is no terminal is shown no texts; this is one, but a plain one.
@@ -345,54 +338,3 @@ def test_rows_are_scored_once_however_often_the_result_is_used(tmp_path: Path) -
         assert run("--input", str(file), "--output", str(tmp_path / "out"), "--target", server.address) == 0
         rows = sum(call["rows"] for call in server.finished_calls() if call["method"] == "ScoreBatch")
     assert rows == 50
-
-
-def test_a_row_whose_pair_was_not_scored_is_never_published(
-    spark: SparkSession, tmp_path: Path, server: ServerProcess
-) -> None:
-    config = ClientConfig(server.address)
-    with RelevanceClient(config) as client:
-        info = client.model()
-    before = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", [("a", "b")])))
-    after = spark.read.parquet(str(write_pairs(tmp_path / "b.parquet", [("a", "b"), ("c", "d")])))
-    night = InputRows(before, "query", "title", info)
-    score_pairs(night.new_pairs(None, 2), config).write.parquet(str(tmp_path / "scored"))
-    scored = spark.read.parquet(str(tmp_path / "scored"))
-    assert night.labelled(scored, "id").count() == 1
-    with pytest.raises(Exception, match="USER_RAISED_EXCEPTION") as caught:
-        InputRows(after, "query", "title", info).labelled(scored, "id").collect()
-    assert "the input changed during the run" in str(to_job_error(caught.value, []))
-
-
-def test_a_refused_row_meets_no_pair(spark: SparkSession, tmp_path: Path, server: ServerProcess) -> None:
-    with RelevanceClient(ClientConfig(server.address)) as client:
-        info = client.model()
-    frame = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", [(None, None), ("a", "b"), ("a", None)])))
-    night = InputRows(frame, "query", "title", info)
-    # Scores under the very hashes that refused rows would have.
-    query, title = column(frame, "query"), column(frame, "title")
-    scores = frame.select(
-        *(key.alias(name) for name, key in key_columns(query, title).items()),
-        *(F.lit(value).alias(name) for name, value in {"score": 0.5, "label": "x", "status": "OK"}.items()),
-        F.lit(None).cast("string").alias("error"),
-        F.current_timestamp().alias("scored_at"),
-    )
-    rows = sorted(night.labelled(scores, "id").collect(), key=lambda row: row["id"])
-    assert [(row["label"], row["error"]) for row in rows] == [
-        (None, "query is null; title is null"),
-        ("x", None),
-        (None, "title is null"),
-    ]
-
-
-def test_small_inputs_are_not_merged_into_one_task(spark: SparkSession, tmp_path: Path, server: ServerProcess) -> None:
-    pairs = [(f"q{row}", f"t{row}") for row in range(100)]
-    frame = spark.read.parquet(str(write_pairs(tmp_path / "a.parquet", pairs)))
-    config = ClientConfig(server.address)
-    with RelevanceClient(config) as client:
-        night = InputRows(frame, "query", "title", client.model())
-    known = night.pairs().select(*KEYS).limit(10)
-    for new, rows in ((night.new_pairs(None, 5), 100), (night.new_pairs(known, 5), 90)):
-        scored = score_pairs(new, config)
-        assert scored.rdd.getNumPartitions() == 5
-        assert scored.count() == rows

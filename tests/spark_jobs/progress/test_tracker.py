@@ -152,8 +152,10 @@ def test_tasks_report_rows_and_the_limit(spark: SparkSession, config: ClientConf
     )
     with Progress(spark, live=False) as progress:
         with progress.step("score", "some pairs"):
-            score_pairs(pairs.repartition(3), config, meter=progress.meter).write.parquet(str(tmp_path / "scored"))
-        work, found = progress.meter.total.value, progress.partitions
+            score_pairs(pairs.repartition(3), config, counters=progress.counters).write.parquet(
+                str(tmp_path / "scored")
+            )
+        work, found = progress.counters.total.value, progress.partitions
     assert (work.tasks, work.rows) == (3, 100)
     assert work.in_flight >= 1
     assert found is not None

@@ -163,7 +163,7 @@ def test_no_more_is_read_ahead_than_the_window_holds_whatever_the_rows(config: C
     assert max(ahead) <= 4 * config.in_flight
 
 
-def test_a_meter_is_told_once_what_was_done(config: ClientConfig) -> None:
+def test_counters_are_called_once_at_the_end(config: ClientConfig) -> None:
     told: list[dict[str, int]] = []
 
     class Notes:
@@ -171,7 +171,7 @@ def test_a_meter_is_told_once_what_was_done(config: ClientConfig) -> None:
             told.append(counts)
 
     pairs: list[Pair] = [(f"q{row}", "t") for row in range(20)]
-    list(score_record_batches(iter([batch(pairs), batch([(None, "t")])]), config, meter=Notes()))
+    list(score_record_batches(iter([batch(pairs), batch([(None, "t")])]), config, counters=Notes()))
     [counts] = told
     assert (counts["rows"], counts["retries"]) == (21, 0)
     assert counts["in_flight"] >= 1
@@ -188,9 +188,9 @@ def test_a_label_that_the_model_does_not_have_is_not_believed(config: ClientConf
     from grpc_client import BatchScores
     from spark_jobs.scoring.pending_batch import PendingBatch
 
-    sheet = PendingBatch(batch([("a", "b")]), "query", "title", max_rows=1, max_bytes=1, info=info)
+    pending = PendingBatch(batch([("a", "b")]), "query", "title", max_rows=1, max_bytes=1, info=info)
     with pytest.raises(ResponseMismatchError, match="has label 2, but scripted 1 has 2"):
-        sheet.add(BatchScores([0.5], [2], {}, info.ref), info)
+        pending.add(BatchScores([0.5], [2], {}, info.ref), info)
 
 
 def test_arrow_and_rdd_give_the_same_answers(spark: SparkSession, config: ClientConfig) -> None:

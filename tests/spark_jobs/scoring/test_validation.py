@@ -1,4 +1,4 @@
-"""The same rows are refused, for the same reasons, on both sides of the wire to Python."""
+"""The same rows get the same row errors in Spark SQL and over Arrow columns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from spark_jobs.scoring.validation import refusal_column, refused_rows
+from spark_jobs.scoring.validation import row_error_column, row_errors
 from tests.spark_jobs.conftest import text_column, write_pairs
 
 TEXTS: list[str | bytes | None] = [
@@ -31,14 +31,14 @@ TEXTS: list[str | bytes | None] = [
 ]
 
 
-def test_spark_and_arrow_refuse_the_same_rows(spark: SparkSession, tmp_path: Path) -> None:
+def test_spark_and_arrow_give_the_same_row_errors(spark: SparkSession, tmp_path: Path) -> None:
     pairs = [(query, title) for query in TEXTS for title in TEXTS]
     file = write_pairs(tmp_path / "pairs.parquet", pairs)
     frame = spark.read.parquet(str(file))
-    refusal = refusal_column(F.col("query"), F.col("title"), max_text_bytes=20)
-    by_spark = {row.id: row.why for row in frame.select("id", refusal.alias("why")).collect() if row.why is not None}
+    row_error = row_error_column(F.col("query"), F.col("title"), max_text_bytes=20)
+    by_spark = {row.id: row.why for row in frame.select("id", row_error.alias("why")).collect() if row.why is not None}
     columns = (text_column([text for text, _ in pairs]), text_column([text for _, text in pairs]))
-    assert by_spark == refused_rows(*columns, max_text_bytes=20)
+    assert by_spark == row_errors(*columns, max_text_bytes=20)
     assert by_spark[0] == "query is null; title is null"
     assert by_spark[pairs.index(("x", "x" * 21))] == "title has 21 bytes, the limit is 20"
     assert by_spark[pairs.index(("x", b"\xff\xfe"))] == "title is not valid UTF-8"

@@ -10,7 +10,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.errors import DateTakenError
-from spark_jobs.storage.filesystem import HadoopFileSystem, OutsideError, require_below
+from spark_jobs.storage.filesystem import HadoopFileSystem
+from spark_jobs.storage.paths import OutsideError
 from spark_jobs.storage.publication import Publication
 from spark_jobs.storage.tables import Table
 
@@ -108,38 +109,6 @@ def test_nothing_outside_of_the_staging_folder_is_deleted_or_moved(
     assert (tmp_path / "victim" / "replaced").is_dir()
     assert staged.count() == 3
     assert not (tmp_path / "labels").exists()
-
-
-@pytest.mark.parametrize(
-    ("path", "folder"),
-    [
-        ("out/x", "out"),
-        ("/x", "/"),
-        ("//_staging/x", "/"),
-        ("s3a://bucket/out/a/b", "s3a://bucket/out"),
-        ("out/a b/[x]", "out/"),
-    ],
-)
-def test_what_lies_below_may_be_deleted(path: str, folder: str) -> None:
-    require_below(path, folder)
-
-
-@pytest.mark.parametrize(
-    ("path", "folder"),
-    [
-        ("out", "out"),
-        ("out/", "out"),
-        ("out/.", "out"),
-        ("outer/x", "out"),
-        ("out/a/../../x", "out"),
-        ("out/..", "out"),
-        ("s3a://other/out/x", "s3a://bucket/out"),
-        ("/out/x", "out"),
-    ],
-)
-def test_what_lies_elsewhere_may_not(path: str, folder: str) -> None:
-    with pytest.raises(OutsideError):
-        require_below(path, folder)
 
 
 def test_a_run_taken_for_dead_does_not_touch_its_successor(spark: SparkSession, tmp_path: Path) -> None:

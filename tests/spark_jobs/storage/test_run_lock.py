@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.errors import DateTakenError
 from spark_jobs.storage.filesystem import HadoopFileSystem
-from spark_jobs.storage.process_identity import lives, process_identity
+from spark_jobs.storage.process_identity import process_identity
 from spark_jobs.storage.run_lock import RunLock
 from tests.support.job_process import until
 
@@ -32,15 +32,15 @@ def lock(storage: HadoopFileSystem, folder: Path, run_id: str, **timing: float) 
 
 
 @contextmanager
-def beating(flag: Path) -> Iterator[None]:
-    """Return signs of life for a run elsewhere."""
+def heartbeats(lease: Path) -> Iterator[None]:
+    """Send heartbeats for a run elsewhere."""
     over = threading.Event()
 
-    def beat() -> None:
+    def send() -> None:
         while not over.wait(0.05):
-            flag.with_suffix(".alive").touch()
+            lease.with_suffix(".alive").touch()
 
-    thread = threading.Thread(target=beat)
+    thread = threading.Thread(target=send)
     thread.start()
     try:
         yield
@@ -49,17 +49,19 @@ def beating(flag: Path) -> Iterator[None]:
         thread.join()
 
 
-def test_the_second_is_told_who_has_it_and_gets_it_afterwards(storage: HadoopFileSystem, tmp_path: Path) -> None:
+def test_the_second_run_names_the_holder_and_acquires_the_lock_afterwards(
+    storage: HadoopFileSystem, tmp_path: Path
+) -> None:
     with lock(storage, tmp_path, "first") as first:
         first.check()
-        assert first.trouble() is None
+        assert first.failure() is None
         with pytest.raises(DateTakenError) as caught, lock(storage, tmp_path, "second"):
             pass
         for part in ("the day is being labelled by another run: first", f"process {os.getpid()}", "s ago"):
             assert part in str(caught.value)
         assert caught.value.exit_code == 4
     with lock(storage, tmp_path, "second") as second:
-        assert second.dead == []
+        assert second.dead_runs == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,15 +69,15 @@ def test_a_run_whose_process_is_gone_is_dead_at_once(storage: HadoopFileSystem, 
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         name = process_identity(process.pid)
         assert name is not None
-        flag = tmp_path / "locks" / "day" / "dead.json"
-        flag.parent.mkdir(parents=True)
-        flag.write_text(json.dumps({"pid": process.pid, "process": name}))
+        lease = tmp_path / "locks" / "day" / "dead.json"
+        lease.parent.mkdir(parents=True)
+        lease.write_text(json.dumps({"pid": process.pid, "process": name}))
         with pytest.raises(DateTakenError, match="dead"), lock(storage, tmp_path, "second"):
             pass
         process.communicate(b"\n")
     with lock(storage, tmp_path, "second") as second:
-        assert second.dead == ["dead"]
-        assert not flag.exists()
+        assert second.dead_runs == ["dead"]
+        assert not lease.exists()
 
 
 HERE = process_identity(os.getpid()) or ""
@@ -109,14 +111,14 @@ def elsewhere(word: int, other: str) -> str:
 def test_a_run_elsewhere_is_dead_only_after_its_lease(
     storage: HadoopFileSystem, tmp_path: Path, process: str | None
 ) -> None:
-    flag = tmp_path / "locks" / "day" / "far.json"
-    flag.parent.mkdir(parents=True)
-    flag.write_text(json.dumps({"pid": 1, "process": process}))
-    with beating(flag), pytest.raises(DateTakenError, match="far"), lock(storage, tmp_path, "second"):
+    lease = tmp_path / "locks" / "day" / "far.json"
+    lease.parent.mkdir(parents=True)
+    lease.write_text(json.dumps({"pid": 1, "process": process}))
+    with heartbeats(lease), pytest.raises(DateTakenError, match="far"), lock(storage, tmp_path, "second"):
         pass
     # Silent, it is waited for: the one that follows a killed pod does not give up.
-    with lock(storage, tmp_path, "second", beat_seconds=0.1, lease_seconds=0.5) as second:
-        assert second.dead == ["far"]
+    with lock(storage, tmp_path, "second", heartbeat_seconds=0.1, lease_seconds=0.5) as second:
+        assert second.dead_runs == ["far"]
 
 
 @pytest.fixture
@@ -136,37 +138,26 @@ def test_a_process_that_is_hidden_may_live_until_the_kernel_denies_it(
         name = process_identity(process.pid)
         request.getfixturevalue("hidepid")
         assert process_identity(process.pid) is None
-        flag = tmp_path / "locks" / "day" / "hidden.json"
-        flag.parent.mkdir(parents=True)
-        flag.write_text(json.dumps({"process": name}))
-        with beating(flag), pytest.raises(DateTakenError, match="hidden"), lock(storage, tmp_path, "second"):
+        lease = tmp_path / "locks" / "day" / "hidden.json"
+        lease.parent.mkdir(parents=True)
+        lease.write_text(json.dumps({"process": name}))
+        with heartbeats(lease), pytest.raises(DateTakenError, match="hidden"), lock(storage, tmp_path, "second"):
             pass
-        assert flag.exists()
+        assert lease.exists()
         process.communicate(b"\n")
     with lock(storage, tmp_path, "second") as second:
-        assert second.dead == ["hidden"]
+        assert second.dead_runs == ["hidden"]
 
 
-def test_a_number_that_was_given_away_again_is_a_dead_run(storage: HadoopFileSystem, tmp_path: Path) -> None:
-    flag = tmp_path / "locks" / "day" / "before.json"
-    flag.parent.mkdir(parents=True)
-    flag.write_text(json.dumps({"process": f"{HERE}0"}))
+def test_a_reused_process_number_is_a_dead_run(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    lease = tmp_path / "locks" / "day" / "before.json"
+    lease.parent.mkdir(parents=True)
+    lease.write_text(json.dumps({"process": f"{HERE}0"}))
     with lock(storage, tmp_path, "second") as second:
-        assert second.dead == ["before"]
+        assert second.dead_runs == ["before"]
 
 
-def test_a_zombie_is_waited_for(storage: HadoopFileSystem, tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        name = process_identity(process.pid)
-        assert process.stdin is not None
-        process.stdin.close()
-        # Ended, and not asked about: until this test does, its number is not given away.
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert lives(name) is None
-    assert lives(name) is False
-
-
-def test_what_a_flag_says_is_never_a_path(storage: HadoopFileSystem, tmp_path: Path) -> None:
+def test_what_a_lease_says_is_never_a_path(storage: HadoopFileSystem, tmp_path: Path) -> None:
     folder = tmp_path / "locks" / "day"
     folder.mkdir(parents=True)
     noted: list[Any] = ["../../../victim", "..", ".", "", "/victim", "a/b", "a\x00b", "x" * 65, 5, None, ["old"], "old"]
@@ -176,50 +167,50 @@ def test_what_a_flag_says_is_never_a_path(storage: HadoopFileSystem, tmp_path: P
     (folder / "deep.json").write_text("[" * 100_000)
     os.utime(folder / "deep.json", (0, 0))
     with lock(storage, tmp_path, "last") as last:
-        assert last.dead == ["deep", "old", "first", "second", "third"]
+        assert last.dead_runs == ["deep", "old", "first", "second", "third"]
     assert [path.name for path in folder.iterdir()] == ["..odd name.json"]
 
 
-def test_what_a_flag_says_of_its_run_cannot_move_the_cursor(storage: HadoopFileSystem, tmp_path: Path) -> None:
-    flag = tmp_path / "locks" / "day" / "far.json"
-    flag.parent.mkdir(parents=True)
-    flag.write_text(json.dumps({"user": "a\x1b[2J\nb", "host": "h" * 5000}))
-    with beating(flag), pytest.raises(DateTakenError) as caught, lock(storage, tmp_path, "second"):
+def test_what_a_lease_says_of_its_run_cannot_move_the_cursor(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    lease = tmp_path / "locks" / "day" / "far.json"
+    lease.parent.mkdir(parents=True)
+    lease.write_text(json.dumps({"user": "a\x1b[2J\nb", "host": "h" * 5000}))
+    with heartbeats(lease), pytest.raises(DateTakenError) as caught, lock(storage, tmp_path, "second"):
         pass
     assert f"(a?[2J?b@{'h' * 64}, process None" in str(caught.value)
 
 
-def test_a_run_elsewhere_that_ends_meanwhile_gives_way(storage: HadoopFileSystem, tmp_path: Path) -> None:
-    flag = tmp_path / "locks" / "day" / "far.json"
-    flag.parent.mkdir(parents=True)
-    flag.write_text("{}")
-    second = lock(storage, tmp_path, "second", beat_seconds=0.1)
+def test_a_run_elsewhere_that_ends_meanwhile_releases_the_lock(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    lease = tmp_path / "locks" / "day" / "far.json"
+    lease.parent.mkdir(parents=True)
+    lease.write_text("{}")
+    second = lock(storage, tmp_path, "second", heartbeat_seconds=0.1)
 
     def end_when_waited_for() -> None:
-        own = flag.with_name("second.json")
+        own = lease.with_name("second.json")
         until(own.exists)
         until(lambda: not own.exists())
-        flag.unlink()
+        lease.unlink()
 
     far = threading.Thread(target=end_when_waited_for)
     far.start()
     with second:
-        assert second.dead == []
+        assert second.dead_runs == []
     far.join()
 
 
-def test_the_wait_for_a_run_elsewhere_can_be_given_up(storage: HadoopFileSystem, tmp_path: Path) -> None:
-    flag = tmp_path / "locks" / "day" / "far.json"
-    flag.parent.mkdir(parents=True)
-    flag.write_text("{}")
+def test_the_wait_for_a_run_elsewhere_can_be_cancelled(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    lease = tmp_path / "locks" / "day" / "far.json"
+    lease.parent.mkdir(parents=True)
+    lease.write_text("{}")
     second = lock(storage, tmp_path, "second")
-    second.give_up()
+    second.cancel()
     with pytest.raises(DateTakenError, match="far"), second:
         pass
-    assert [path.name for path in flag.parent.iterdir() if not path.name.startswith(".")] == ["far.json"]
+    assert [path.name for path in lease.parent.iterdir() if not path.name.startswith(".")] == ["far.json"]
 
 
-def test_who_comes_after_two_dead_runs_knows_of_both(storage: HadoopFileSystem, tmp_path: Path) -> None:
+def test_a_run_after_two_dead_runs_records_both(storage: HadoopFileSystem, tmp_path: Path) -> None:
     folder = tmp_path / "locks" / "day"
     folder.mkdir(parents=True)
 
@@ -229,16 +220,16 @@ def test_who_comes_after_two_dead_runs_knows_of_both(storage: HadoopFileSystem, 
 
     die("first")
     with lock(storage, tmp_path, "second") as second:
-        assert second.dead == ["first"]
+        assert second.dead_runs == ["first"]
         noted = json.loads((folder / "second.json").read_text())
         assert noted["dead"] == ["first"], "should it die before it has cleaned up"
     folder.mkdir(parents=True)
     die("second", dead=noted["dead"])
     with lock(storage, tmp_path, "third") as third:
-        assert third.dead == ["first", "second"]
+        assert third.dead_runs == ["first", "second"]
 
 
-def test_who_gives_way_leaves_the_flags_of_the_dead(storage: HadoopFileSystem, tmp_path: Path) -> None:
+def test_a_run_that_yields_leaves_the_leases_of_the_dead(storage: HadoopFileSystem, tmp_path: Path) -> None:
     with lock(storage, tmp_path, "alive"):
         dead = tmp_path / "locks" / "day" / "adead.json"
         dead.write_text(json.dumps({"pid": 1}))
@@ -248,16 +239,16 @@ def test_who_gives_way_leaves_the_flags_of_the_dead(storage: HadoopFileSystem, t
         assert dead.exists()
 
 
-def test_a_flag_that_is_just_being_written_counts(storage: HadoopFileSystem, tmp_path: Path) -> None:
-    flag = tmp_path / "locks" / "day" / "young.json"
-    flag.parent.mkdir(parents=True)
-    flag.touch()
-    with beating(flag), pytest.raises(DateTakenError, match="young"), lock(storage, tmp_path, "second"):
+def test_a_lease_that_is_just_being_written_counts(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    lease = tmp_path / "locks" / "day" / "young.json"
+    lease.parent.mkdir(parents=True)
+    lease.touch()
+    with heartbeats(lease), pytest.raises(DateTakenError, match="young"), lock(storage, tmp_path, "second"):
         pass
 
 
-def test_a_living_run_gives_signs_of_life_and_notices_its_loss(storage: HadoopFileSystem, tmp_path: Path) -> None:
-    with lock(storage, tmp_path, "first", beat_seconds=0.01) as first:
+def test_a_run_sends_heartbeats_and_notices_the_loss_of_its_lease(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    with lock(storage, tmp_path, "first", heartbeat_seconds=0.01) as first:
         alive = tmp_path / "locks" / "day" / "first.alive"
         before = alive.stat().st_mtime_ns
         while alive.stat().st_mtime_ns == before:
@@ -265,11 +256,11 @@ def test_a_living_run_gives_signs_of_life_and_notices_its_loss(storage: HadoopFi
         (tmp_path / "locks" / "day" / "first.json").unlink()
         with pytest.raises(DateTakenError, match="taken over"):
             first.check()
-        while first.trouble() is None:
+        while first.failure() is None:
             pass
 
 
-def test_of_many_that_begin_at_once_never_two_have_it(storage: HadoopFileSystem, tmp_path: Path) -> None:
+def test_of_many_runs_that_begin_at_once_never_two_hold_the_lock(storage: HadoopFileSystem, tmp_path: Path) -> None:
     inside, most, taken = 0, 0, 0
     counting, start = threading.Lock(), threading.Barrier(6)
 

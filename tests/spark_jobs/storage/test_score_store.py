@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,15 +17,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from grpc_client import ClientConfig, ModelInfo, RelevanceClient
-from spark_jobs.errors import UsageError
 from spark_jobs.label_pairs import main
 from spark_jobs.scoring.schema import RESULT_SPARK
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from spark_jobs.storage.input_rows import InputRows
-from spark_jobs.storage.pair_keys import KEYS, PAIR_KEY, key_columns
+from spark_jobs.storage.pair_keys import KEYS
+from spark_jobs.storage.parquet_scores import ROW
 from spark_jobs.storage.run_lock import RunLock
-from spark_jobs.storage.score_store import ROW, ScoreStore
-from spark_jobs.storage.tables import Table, _is_forgetful, is_table_name
+from spark_jobs.storage.score_store import ScoreStore
+from spark_jobs.storage.tables import Table
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer, score_of
 
@@ -239,7 +238,10 @@ def test_tables_and_other_formats(label: Callable[..., int], tmp_path: Path, spa
         (["--store", "other_labels"], "unknown: id, run_date"),
         (["--labels", "lake.shop.labels"], "--labels: Spark has no catalog lake; spark.sql.catalog.lake would name it"),
         (["--format", "delta"], "--format: Spark does not know delta; give spark-submit its package"),
-        (["--format", "iceberg"], "--store: a folder of format iceberg cannot have one night replaced; name a table"),
+        (
+            ["--format", "iceberg"],
+            "--store: a folder of format iceberg cannot have one run date replaced; name a table",
+        ),
     ],
 )
 def test_tables_that_could_not_take_the_night_are_refused_before_it(
@@ -333,41 +335,16 @@ def test_a_run_holds_the_locks_of_its_output_and_of_its_labels(
     assert not list(tmp_path.rglob("_locks"))
 
 
-def test_a_flag_that_names_another_folder_deletes_nothing(label: Callable[..., int], tmp_path: Path) -> None:
+def test_a_lease_that_names_another_folder_deletes_nothing(label: Callable[..., int], tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir()
     for folder in ("out", "out/labels"):
-        flag = tmp_path / folder / "_locks" / "run_date=2026-11-01" / "dead.json"
-        flag.parent.mkdir(parents=True)
-        flag.write_text(json.dumps({"dead": ["../../../victim", "../../victim", str(tmp_path / "victim")]}))
-        os.utime(flag, (0, 0))
+        lease = tmp_path / folder / "_locks" / "run_date=2026-11-01" / "dead.json"
+        lease.parent.mkdir(parents=True)
+        lease.write_text(json.dumps({"dead": ["../../../victim", "../../victim", str(tmp_path / "victim")]}))
+        os.utime(lease, (0, 0))
     assert label(pairs_of(3)) == 3
     assert (tmp_path / "victim").is_dir()
     assert not list(tmp_path.rglob("_locks"))
-
-
-def test_deltas_catalog_remembers_no_more_than_the_one_behind_it(spark: SparkSession) -> None:
-    key = "spark.sql.catalog.spark_catalog"
-    spark.conf.set(key, "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-    try:
-        assert _is_forgetful(spark, "spark_catalog.shop.labels")
-        spark.conf.set(key, "org.apache.iceberg.spark.SparkSessionCatalog")
-        assert not _is_forgetful(spark, "spark_catalog.shop.labels")
-    finally:
-        spark.conf.unset(key)
-
-
-def test_a_table_that_is_new_is_made(spark: SparkSession) -> None:
-    rows = spark.range(3).withColumn("run_date", F.to_date(F.lit("2026-11-01")))
-    table = Table("made_labels")
-    try:
-        table.overwrite_partitions(rows, ("run_date",))
-        table.require(spark, "--labels", ["id", "run_date"], ("run_date",))
-        with pytest.raises(UsageError, match="partitioned by id alone, not by run_date"):
-            table.require(spark, "--labels", ["id", "run_date"], ("id",))
-        table.overwrite_partitions(rows.where("id < 2"), ("run_date",))
-        assert table.read(spark).count() == 2
-    finally:
-        spark.sql("DROP TABLE IF EXISTS made_labels")
 
 
 def test_the_input_may_be_a_table(label: Callable[..., int], tmp_path: Path, spark: SparkSession) -> None:
@@ -378,23 +355,6 @@ def test_the_input_may_be_a_table(label: Callable[..., int], tmp_path: Path, spa
         flags = ["--output", str(tmp_path / "out"), "--run-date", "2026-11-01", "--target", server.address]
         assert main(["--input", "asked_pairs", *flags]) == 0
     assert_right(labels(tmp_path / "out"), [("kettle", "red kettle")])
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("scores", True),
-        ("shop.scores", True),
-        ("lake.shop.scores", True),
-        ("out/scores", False),
-        ("./scores", False),
-        ("s3a://bucket/scores", False),
-        ("a.b.c.d", False),
-    ],
-)
-def test_what_is_a_table_name(text: str, named: bool) -> None:
-    assert is_table_name(text) is named
-    assert Table(text).plain_files is not named
 
 
 @pytest.fixture
@@ -484,16 +444,6 @@ def test_a_pair_that_was_made_to_look_like_another_gets_its_own_score(
     assert_right(labels(tmp_path / "out", "02"), [real])
     assert label([forged, real, forged], night="03") == 0
     assert_right(labels(tmp_path / "out", "03"), [forged, real, forged])
-
-
-def test_keys_keep_the_border_between_query_and_title(spark: SparkSession) -> None:
-    texts = [("ab", "c"), ("a", "bc"), ("1:a", "b"), ("", "abc"), ("1", "1:b"), ("é", "a"), ("ab", "c")]
-    frame = spark.createDataFrame(texts, "query string, title string")
-    rows = frame.select(key_columns(F.col("query"), F.col("title"))[PAIR_KEY].alias("key"), "query", "title").collect()
-    for row in rows:
-        framed = f"{len(row.query.encode())}:{row.query}{row.title}".encode()
-        assert bytes(row.key) == hashlib.sha256(framed).digest()[:16]
-    assert len({bytes(row.key) for row in rows}) == 6
 
 
 def test_a_store_under_keys_of_an_older_version_is_told_and_scored_anew(

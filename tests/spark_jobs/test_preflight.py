@@ -1,0 +1,121 @@
+"""Paths of input and output that are refused before anything starts, and those that are not."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spark_jobs.errors import JobError
+from spark_jobs.preflight import check_places
+from spark_jobs.settings import LabelSettings
+
+
+def refusal(**settings: object) -> str:
+    """Check paths that must be refused; return the sentence."""
+    with pytest.raises(JobError) as caught:
+        check_places(LabelSettings(**settings))  # type: ignore[arg-type]
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def special(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a pipe and a socket beside good files."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.csv").write_text("query,title\na,b\n")
+    os.mkfifo(folder / "b.csv")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "s.csv"))
+        yield folder
+
+
+def test_what_is_no_file_is_no_input(special: Path) -> None:
+    assert "input /dev/zero is a device; " in refusal(input=["/dev/zero"], output="out")
+    assert "/b.csv is a pipe; " in refusal(input=[str(special)], output="out")
+    assert "/b.csv is a pipe; " in refusal(input=[str(special / "b.csv")], output="out")
+    assert "/s.csv is a socket; " in refusal(input=[f"file://{special.parent}/s.csv"], output="out")
+    reading, writing = os.pipe()
+    try:
+        assert f"/dev/fd/{reading} is a pipe; " in refusal(input=[f"/dev/fd/{reading}"], output="out")
+    finally:
+        os.close(reading)
+        os.close(writing)
+    # What readers pass over may lie there.
+    (special / "b.csv").rename(special / "_b.csv")
+    check_places(LabelSettings(input=[str(special)], output=str(special.parent / "out")))
+
+
+@pytest.mark.parametrize(
+    ("source", "flags"),
+    [
+        ("in", {"output": "in"}),
+        ("in", {"output": "in/out"}),
+        ("in/", {"output": "./in/../in/out/"}),
+        ("in/*", {"output": "in"}),
+        ("in/{labels,more}", {"output": "in"}),
+        ("link", {"output": "in/out"}),
+        ("in", {"output": "out", "labels": "in/labels"}),
+        ("in", {"output": "out", "store": "file:///ROOT/in"}),
+        ("s3a://shop/night", {"output": "s3a://shop/night/"}),
+        ("out/labels", {"output": "out"}),
+        ("out/labels/run_date=2026-10-31/*.parquet", {"output": "out"}),
+    ],
+)
+def test_a_run_does_not_read_what_it_writes(
+    source: str, flags: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    places = {name: place.replace("/ROOT", str(tmp_path)) for name, place in flags.items()}
+    assert " lies within " in refusal(input=[source], **places)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("night/pairs.parquet", "night"),
+        ("night/*.parquet", "night"),
+        ("night", "night_out"),
+        ("night", "night/_out"),
+        ("s3a://shop/night", "s3a://other/night"),
+        ("s3a://shop/night", "hdfs://shop/night"),
+        ("shop.pairs", "shop"),
+    ],
+)
+def test_an_output_beside_its_input_is_fine(
+    source: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_places(LabelSettings(input=[source], output=output))
+
+
+@pytest.mark.parametrize(("source", "other"), [("in[1]", "in1"), ("{env}", "env"), ("in*", "inner"), ("a?", "ab")])
+def test_a_path_that_exists_is_literal(
+    source: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(other).mkdir()
+    assert " lies within " in refusal(input=[source], output=other)
+    Path(source).mkdir()
+    check_places(LabelSettings(input=[source], output=other))
+    assert " lies within " in refusal(input=[source], output=f"{source}/out")
+
+
+def test_an_output_has_a_form(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output, sentence in {
+        " ": "expected the name of a folder",
+        "out:1": "write ./out:1",
+        "http://shop/out": "nothing can be written to http addresses",
+        "file://out": "three slashes",
+        "\udcfcber": "is no text: it is not valid UTF-8, or the locale",
+        str(tmp_path / "file" / "out"): f"{tmp_path / 'file'} is a file, expected a folder",
+    }.items():
+        assert sentence in refusal(input=["in"], output=output)
