@@ -43,12 +43,6 @@ def check_places(settings: LabelSettings) -> None:
     SetupError
         If a local output is not writable.
     """
-    for place in (*settings.input, settings.output, settings.labels or "", settings.store or ""):
-        if any("\ud800" <= character <= "\udfff" for character in place):
-            raise UsageError(
-                f"the name {place!r} is no text: it is not valid UTF-8, or the locale has no such characters "
-                "(LC_ALL=C.UTF-8 has)"
-            )
     for path in settings.input:
         local = _local(path)
         if local is not None:

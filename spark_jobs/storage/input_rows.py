@@ -49,7 +49,7 @@ class InputRows:
         return self.frame.where(self._row_error.isNull()).select(*keys, query.alias("query"), title.alias("title"))
 
     def count_pairs(self) -> int:
-        """Count the distinct pairs."""
+        """Return the number of distinct pairs."""
         return self.pairs().select(*KEYS).distinct().count()
 
     def new_pairs(self, known: DataFrame | None, partitions: int) -> DataFrame:

@@ -108,6 +108,13 @@ def test_a_path_that_exists_is_literal(
     assert " lies within " in refusal(input=[source], output=f"{source}/out")
 
 
+def test_a_path_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        LabelSettings.parse(["--input", "in", "--output", "\udcfcber"])
+    assert caught.value.code == 2
+    assert "--output: is not valid UTF-8, or the locale has no such characters" in capsys.readouterr().err
+
+
 def test_an_output_has_a_form(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for output, sentence in {
@@ -115,7 +122,6 @@ def test_an_output_has_a_form(tmp_path: Path) -> None:
         "out:1": "write ./out:1",
         "http://shop/out": "nothing can be written to http addresses",
         "file://out": "three slashes",
-        "\udcfcber": "is no text: it is not valid UTF-8, or the locale",
         str(tmp_path / "file" / "out"): f"{tmp_path / 'file'} is a file, expected a folder",
     }.items():
         assert sentence in refusal(input=["in"], output=output)

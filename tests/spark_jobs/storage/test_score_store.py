@@ -244,7 +244,7 @@ def test_tables_and_other_formats(label: Callable[..., int], tmp_path: Path, spa
         ),
     ],
 )
-def test_tables_that_could_not_take_the_night_are_refused_before_it(
+def test_tables_that_could_not_take_the_labels_are_refused_before_the_run(
     label: Callable[..., int],
     tmp_path: Path,
     spark: SparkSession,
