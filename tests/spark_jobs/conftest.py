@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,11 +13,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from grpc_client import ClientConfig, RetryPolicy
+from spark_jobs.label_pairs import main
 from spark_jobs.lifecycle.environment import prepare_environment
 from spark_jobs.lifecycle.session import job_settings, machine_settings, open_session
-from tests.support.scripted_server import ScriptedServer
+from tests.support.scripted_server import ScriptedServer, score_of
 
 Text = str | bytes | None
+REFUSING = {"status": "PERMISSION_DENIED"}
 QUICK = RetryPolicy(budget_seconds=600, initial_backoff_seconds=0.01, max_backoff_seconds=0.05)
 
 
@@ -69,3 +72,42 @@ def write_pairs(path: Path, pairs: Sequence[tuple[Text, Text]]) -> Path:
     }
     pq.write_table(pa.table(columns), path)
     return path
+
+
+@pytest.fixture
+def label(tmp_path: Path) -> Callable[..., int]:
+    """Run `qtr label` on a server of its own; returns how many pairs the server scored."""
+
+    def run(
+        pairs: list[tuple[Text, Text]],
+        *flags: str,
+        day: str = "01",
+        status: int = 0,
+        script: list[dict[str, Any]] | None = None,
+        **settings: Any,
+    ) -> int:
+        file = write_pairs(tmp_path / f"input-{day}.parquet", pairs)
+        common = ["--input", str(file), "--output", str(tmp_path / "out"), "--run-date", f"2026-11-{day}"]
+        with ScriptedServer(script, **settings) as server:
+            assert main([*common, "--target", server.address, "--log-format", "json", *flags]) == status
+            calls = server.finished_calls()
+        return sum(call["rows"] for call in calls if call["method"] == "ScoreBatch")
+
+    return run
+
+
+def pairs_of(count: int, first: int = 0) -> list[tuple[Text, Text]]:
+    return [(f"query {row % 10}", f"title {row}") for row in range(first, first + count)]
+
+
+def labels(output: Path, day: str = "01") -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.ParquetDataset(output / "labels" / f"run_date=2026-11-{day}").read().to_pylist()
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def assert_right(rows: list[dict[str, Any]], pairs: list[tuple[Text, Text]]) -> None:
+    """Each row once, with the score of its own pair."""
+    assert [row["id"] for row in rows] == list(range(len(pairs)))
+    for row, (query, title) in zip(rows, pairs, strict=True):
+        assert (row["query"], row["title"]) == (query, title)
+        assert row["score"] == score_of(str(query), str(title))

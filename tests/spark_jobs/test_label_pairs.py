@@ -53,7 +53,7 @@ def run(*flags: str) -> int:
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, server: ServerProcess) -> Callable[..., str]:
-    """Run something that must fail: gives its sentence after checking that it is one and that nothing was written."""
+    """Run something that must fail: returns its message after checking that it is one and that nothing was written."""
 
     def fail(status: int, *flags: str, target: str | None = None) -> str:
         output = tmp_path / "output"
@@ -87,7 +87,7 @@ def test_every_row_is_published_once_with_its_score_or_its_reason(
     output = tmp_path / "out"
     flags = ["--input", str(tmp_path / "in"), "--output", str(output), "--target", server.address]
     flags += ["--run-date", "2026-11-01", "--log-format", "json", "--rows-per-rpc", "3"]
-    # Most of them have no label, which would hold a night back.
+    # Most of them have no label, which the gate would not pass.
     flags += ["--gate", "labelled_rows=0.3"]
     assert run(*flags) == 0
     # Bytes that are not UTF-8 are published as they came, so Spark reads them but Python cannot.

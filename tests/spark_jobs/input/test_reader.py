@@ -1,4 +1,4 @@
-"""What the input may be: read as it was written, or refused by a sentence that names file, line or column, and flag."""
+"""Inputs are read unchanged, or refused by a message that names file, line or column, and flag."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def archive(name: str, kind: str) -> bytes:
 
 @pytest.fixture
 def read(spark: SparkSession, tmp_path: Path) -> Callable[..., list[tuple[Any, ...]]]:
-    """Write files and read them as the input of a run: gives the rows, sorted, with the columns asked for."""
+    """Write files and read them as the input of a run; return the rows, sorted, with the columns asked for."""
 
     def read_files(
         files: dict[str, Content], *columns: str, path: str = "in", more: Sequence[str] = (), **settings: Any

@@ -1,4 +1,4 @@
-"""Alive, ended or unknown: what is told of a process by its identity."""
+"""A process is alive, has ended or is unknown, by its identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A published night is whole, whatever happens on the way."""
+"""A published partition is whole, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def of_run(spark: SparkSession, folder: Path, run_id: str) -> Publication:
 
 @pytest.fixture
 def publication(spark: SparkSession, tmp_path: Path) -> Publication:
-    return of_run(spark, tmp_path, "tonight")
+    return of_run(spark, tmp_path, "this-run")
 
 
 def publish(publication: Publication, spark: SparkSession, value: int) -> None:
     publication.commit(publication.stage(spark.range(value, value + 3)), lambda: None)
-    publication.clean(["tonight"])
+    publication.clean(["this-run"])
 
 
 def ids(folder: Path) -> list[int]:
     return sorted(pq.read_table(folder / "labels" / f"run_date={DAY}").column("id").to_pylist())
 
 
-def test_a_night_takes_the_place_of_an_older_one(publication: Publication, spark: SparkSession, tmp_path: Path) -> None:
+def test_a_partition_replaces_an_older_one(publication: Publication, spark: SparkSession, tmp_path: Path) -> None:
     for value in (0, 10):
         publish(publication, spark, value)
         assert ids(tmp_path) == [value, value + 1, value + 2]
@@ -51,13 +51,13 @@ def test_a_night_takes_the_place_of_an_older_one(publication: Publication, spark
         assert [path.name for path in (tmp_path / "labels").iterdir()] == [f"run_date={DAY}"]
 
 
-def test_staged_rows_are_seen_by_nobody(publication: Publication, spark: SparkSession, tmp_path: Path) -> None:
+def test_readers_do_not_see_staged_rows(publication: Publication, spark: SparkSession, tmp_path: Path) -> None:
     publish(publication, spark, 0)
     staged = publication.stage(spark.range(10, 13))
     assert sorted(row.id for row in staged.collect()) == [10, 11, 12]
     assert {row.run_date for row in staged.collect()} == {DAY}
     assert ids(tmp_path) == [0, 1, 2]
-    publication.clean(["tonight"])
+    publication.clean(["this-run"])
     assert ids(tmp_path) == [0, 1, 2]
 
 
@@ -71,30 +71,30 @@ def test_a_run_that_lost_its_lock_publishes_nothing(
 
     with pytest.raises(DateTakenError):
         publication.commit(publication.stage(spark.range(10, 13)), lost)
-    publication.clean(["tonight"])
+    publication.clean(["this-run"])
     assert ids(tmp_path) == [0, 1, 2]
 
 
-def test_a_run_killed_between_the_two_renames_is_mended(
+def test_a_commit_killed_between_the_two_renames_is_rolled_back(
     publication: Publication, spark: SparkSession, tmp_path: Path
 ) -> None:
     publish(publication, spark, 0)
     publication.stage(spark.range(10, 13))
-    (tmp_path / "labels" / f"run_date={DAY}").rename(tmp_path / "_staging" / "day" / "tonight" / "replaced")
-    publication.clean(["tonight"])
+    (tmp_path / "labels" / f"run_date={DAY}").rename(tmp_path / "_staging" / "day" / "this-run" / "replaced")
+    publication.clean(["this-run"])
     assert ids(tmp_path) == [0, 1, 2]
     assert not (tmp_path / "_staging").exists()
 
 
-def test_a_second_rename_that_fails_leaves_the_older_night(
+def test_a_second_rename_that_fails_leaves_the_older_partition(
     publication: Publication, spark: SparkSession, tmp_path: Path
 ) -> None:
     publish(publication, spark, 0)
     staged = publication.stage(spark.range(10, 13))
-    (tmp_path / "_staging" / "day" / "tonight" / "labels").rename(tmp_path / "gone")
+    (tmp_path / "_staging" / "day" / "this-run" / "labels").rename(tmp_path / "gone")
     with pytest.raises(Exception, match="labels"):
         publication.commit(staged, lambda: None)
-    publication.clean(["tonight"])
+    publication.clean(["this-run"])
     assert ids(tmp_path) == [0, 1, 2]
 
 
@@ -113,7 +113,7 @@ def test_nothing_outside_of_the_staging_folder_is_deleted_or_moved(
 
 def test_a_run_taken_for_dead_does_not_touch_its_successor(spark: SparkSession, tmp_path: Path) -> None:
     frozen, successor = of_run(spark, tmp_path, "frozen"), of_run(spark, tmp_path, "successor")
-    publish(of_run(spark, tmp_path, "tonight"), spark, 0)
+    publish(of_run(spark, tmp_path, "this-run"), spark, 0)
     stale = frozen.stage(spark.range(10, 13))
     successor.clean(["frozen", "successor"])
     staged = successor.stage(spark.range(20, 23))
