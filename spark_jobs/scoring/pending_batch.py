@@ -133,8 +133,8 @@ def _result_columns(answer: BatchScores, info: ModelInfo, scored_at: datetime) -
         for row in answer.errors:
             scores[row] = labels[row] = None
         found = [answer.errors.get(row) for row in range(rows)]
-        statuses = pa.array([failure.code if failure else OK for failure in found], pa.string())
-        errors = pa.array([failure.reason if failure else None for failure in found], pa.string())
+        statuses = pa.array([error.code if error else OK for error in found], pa.string())
+        errors = pa.array([error.reason if error else None for error in found], pa.string())
     yield pa.array(scores, pa.float32())
     yield pa.array(info.labels, pa.string()).take(pa.array(labels, pa.uint32()))
     yield pa.repeat(info.ref.name, rows)
