@@ -1,4 +1,4 @@
-"""The relevance model as a library: bundles, encoding, scoring. It knows no transport.
+"""The relevance model as a library: bundles, tokenisation, scoring. It has no transport.
 
 >>> from relevance_model import Bundle, Scorer
 >>> scorer = Scorer(Bundle.default())

@@ -1,7 +1,7 @@
-"""The model bundle: a folder that holds everything needed to score, and proves that it is unaltered.
+"""The model bundle: a folder with everything needed to score, and the checksums that show it is unaltered.
 
-`bundle.json` is the manifest; beside it lie up to three ONNX graphs, `tokenizer.json` and `MODEL_CARD.md`. A pair
-is scored by up to three graphs so that what belongs to one text is computed once per text:
+`bundle.json` is the manifest; beside it are up to three ONNX graphs, `tokenizer.json` and `MODEL_CARD.md`. Up to three
+graphs score a pair, so that the work on one text is done once per text:
 
 ========== ==================================================== ==============================================
 graph      inputs (each optional in `pair`)                   output
@@ -12,7 +12,7 @@ graph      inputs (each optional in `pair`)                   output
            `title_ids`, `title_length`, `title_state`
 ========== ==================================================== ==============================================
 
-This one shape holds a split BiLSTM (the per-text passes are cached), a twin encoder (the pair graph reads states only)
+This format fits a split BiLSTM (the per-text passes are cached), a twin encoder (the pair graph reads states only)
 and a cross-encoder (only the pair graph, reading ids).
 """
 
@@ -55,7 +55,7 @@ class Graphs(_Strict):
 
 
 class BundleManifest(_Strict):
-    """What `bundle.json` holds; unknown fields and unknown schema versions are refused."""
+    """The contents of `bundle.json`; unknown fields and schema versions are errors."""
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
@@ -88,7 +88,7 @@ class Bundle:
     manifest
         Its parsed `bundle.json`.
     sha256
-        SHA-256 (hex) of `bundle.json`; as that holds every other file's, it names the exact bytes of the model.
+        SHA-256 (hex) of `bundle.json`, which holds those of all other files: it identifies the bytes of the model.
     """
 
     path: Path
@@ -123,7 +123,7 @@ class Bundle:
 
     @staticmethod
     def default() -> Bundle:
-        """Load the student that ships with this package."""
+        """Return the student that ships with this package."""
         return Bundle.load(default_bundle_path())
 
 

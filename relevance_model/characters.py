@@ -1,8 +1,8 @@
-"""What a BERT tokenizer makes of each character, learnt from the tokenizer itself.
+"""The words of a text as a BERT tokenizer finds them, from a table of characters that is learnt from the tokenizer.
 
-Its normalizer and its cutting into words look at one character at a time; only marks that follow each other may change
-places. So words can be found, and normalized, from what is known of their characters, and a long text need not be read
-to its end to find its first words. `tests/relevance_model/test_wordpiece.py` holds this against the library.
+The normalizer and the pre-tokenizer work on single characters; only consecutive combining marks may be reordered. So
+words can be found and normalized by the kinds of their characters, and the first words of a long text are found without
+reading it to its end. `tests/relevance_model/test_wordpiece.py` checks it against the library.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 _CODE_POINTS = 0x11_0000
-# What a character is: nothing at all; part of a word; a mark that is part of a word; a word by itself; space.
+# Kinds of characters: dropped; part of a word; a combining mark in a word; a word by itself; space.
 _DROPPED, _LETTER, _MARK, _SINGLE, _SPACE = b"dwmps"
-# What is dropped neither begins nor ends a word.
+# A dropped character neither begins nor ends a word.
 _WORDS = re.compile(rb"[wm][wmd]*|p")
 _MARKS = re.compile(rb"m[md]*m")
-# So many characters of a text are looked at first, and more of them only while they hold too few words.
+# Number of characters that are read first; more are read only if these hold too few words.
 _STEPS = (128, 1024)
 
 
@@ -37,24 +37,24 @@ class Characters:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._normalizer = tokenizer.normalizer
         self._pre_tokenizer = tokenizer.pre_tokenizer
-        # 0 where a character was not met yet.
+        # 0 for a character that was not seen yet.
         self._kinds = np.zeros(_CODE_POINTS, np.uint8)
-        # What those characters become that neither stay nor go, some 15,000 in all.
+        # Normalized forms of the characters that change, some 15,000 in all.
         self._forms: dict[str, str] = {}
 
     def words(self, text: str, most: int) -> list[str]:
-        """Return the first words of `text`, up to `most`, as they stand there; none is empty once normalized.
+        """Return the first words of `text`, up to `most`, before normalization; none is empty after it.
 
-        Characters that leave nothing are left out, unless marks follow each other.
+        Dropped characters are left out, unless the text has consecutive marks.
         """
         for step in _STEPS:
             if len(text) > step and len(words := self._words(text[:step], most + 1)) > most:
-                # The last may go on behind the step; the others are whole.
+                # The last word may be cut off at the step; the others are whole.
                 return words[:most]
         return self._words(text, most)
 
     def normalized(self, word: str, most: int) -> str:
-        """Return what the tokenizer's normalizer makes of a word of `words`, at least its first `most`."""
+        """Return a word of `words` as the tokenizer normalizes it, at least its first `most` characters."""
         points, kinds = self._kinds_of(word)
         sequence = kinds.tobytes()
         if _DROPPED not in sequence and not _MARKS.search(sequence):
@@ -90,7 +90,7 @@ class Characters:
         return points, kinds
 
     def _learn(self, points: NDArray[np.uint32]) -> None:
-        """Ask the tokenizer about characters, each between two digits that nothing but themselves becomes."""
+        """Learn characters from the tokenizer; each is sent between two digits, which stay as they are."""
         characters = [chr(point) for point in points.tolist()]
         asked = self._normalizer.normalize_str(" ".join([f"0{character}1" for character in characters]))
         words = iter([word for word, _ in self._pre_tokenizer.pre_tokenize_str(asked)])
@@ -112,5 +112,5 @@ class Characters:
 
 
 def _without(points: NDArray[np.uint32], kinds: NDArray[np.uint8]) -> str:
-    """Return the characters that leave something."""
+    """Return the characters that are not dropped."""
     return str(points[kinds != _DROPPED].tobytes(), "utf-32-le")

@@ -2,22 +2,22 @@
 
 ::
 
-    ModelError                 anything this package raises on purpose
-    ├── BundleError            a bundle that is missing, altered, or not understood
+    ModelError                 base of all errors of this package
+    ├── BundleError            a bundle that is missing, altered or unsupported
     └── RequestError           a request that is malformed as a whole (an index out of range, columns that disagree)
 
-A single bad *row* is never an exception: it gets a reason beside its empty score (see `relevance_model.scorer`).
+A row that cannot be scored is no exception: it gets a row error in place of its score (see `relevance_model.scorer`).
 """
 
 from __future__ import annotations
 
 
 class ModelError(Exception):
-    """Base of everything this package raises on purpose; its text is one sentence fit for a user."""
+    """Base of all errors of this package; the text is one sentence for a user."""
 
 
 class BundleError(ModelError):
-    """The bundle is missing, incomplete, altered, or of a kind this version does not know."""
+    """The bundle is missing, incomplete, altered, or not supported by this version."""
 
 
 class RequestError(ModelError):

@@ -1,24 +1,24 @@
-"""WordPiece's cutting of one word, in time that the vocabulary bounds and not the square of the word's length."""
+"""WordPiece's greedy split of one word, in time bounded by the vocabulary instead of the word's length squared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Pieces that begin with the same so many characters are looked for up to the length of the longest of them.
-_HEAD = 3
+# Candidates are no longer than the longest piece with the same first three characters.
+_PREFIX_CHARACTERS = 3
 
 
 class GreedyPieces:
-    """Cuts a word into the longest pieces that the vocabulary has, from left to right.
+    """Splits a word into the longest pieces of the vocabulary, from left to right.
 
     Parameters
     ----------
     vocabulary
         Piece to id.
     prefix
-        What stands before a piece that does not begin a word.
+        Mark of a piece that continues a word, such as `##`.
     unknown
-        The piece of a word that cannot be cut.
+        The piece of a word that cannot be split.
     longest_word
         Characters above which a word is unknown.
     """
@@ -39,7 +39,7 @@ class GreedyPieces:
         ids = []
         start, pieces, longest = 0, self._first, self._longest_first
         while start < size:
-            end = min(start + longest.get(word[start : start + _HEAD], _HEAD), size)
+            end = min(start + longest.get(word[start : start + _PREFIX_CHARACTERS], _PREFIX_CHARACTERS), size)
             while (number := pieces.get(word[start:end])) is None:
                 end -= 1
                 if end == start:
@@ -52,6 +52,6 @@ class GreedyPieces:
 def _longest(pieces: Mapping[str, int]) -> dict[str, int]:
     longest: dict[str, int] = {}
     for piece in pieces:
-        head = piece[:_HEAD]
+        head = piece[:_PREFIX_CHARACTERS]
         longest[head] = max(longest.get(head, 0), len(piece))
     return longest

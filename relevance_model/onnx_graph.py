@@ -1,4 +1,4 @@
-"""One ONNX graph of a bundle, run on the CPU by onnxruntime with every thread accounted for."""
+"""One ONNX graph of a bundle, run on the CPU by onnxruntime with a fixed number of threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from relevance_model.errors import BundleError
 
-# Its builds report use to their vendor over the network unless told not to, before they are loaded.
+# Some builds send telemetry to their vendor unless this is set before they are loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
@@ -31,7 +31,7 @@ class OnnxGraph:
     output
         Name of the output.
     threads
-        Threads of one run. Spinning is off: an idle server must cost nothing, and a busy one shares its cores.
+        Threads of one run. Spinning is off: an idle server must use no CPU, and a busy one shares its cores.
     """
 
     def __init__(self, path: Path, *, allowed_inputs: frozenset[str], output: str, threads: int) -> None:
@@ -42,7 +42,7 @@ class OnnxGraph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            # From memory: a file that is overwritten while it is served cannot reach a loaded graph.
+            # From memory: overwriting the file cannot change a loaded graph.
             self._session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has one exception class per failure, none of them public
             raise BundleError(f"{path}: not a loadable ONNX graph ({str(error).splitlines()[0]})") from None

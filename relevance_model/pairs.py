@@ -1,4 +1,4 @@
-"""Pairs in columns: two lists of texts and, for each row, which of them it joins."""
+"""Dictionary-encoded pairs: two lists of texts, and for each row a position in both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IndexArray = NDArray[np.int64]
 class Pairs:
     """Dictionary-encoded (query, title) rows.
 
-    Row `i` is `(queries[query_index[i]], titles[title_index[i]])`: a text that repeats is held, sent and encoded
+    Row `i` is `(queries[query_index[i]], titles[title_index[i]])`: a repeated text is held, sent and tokenised
     once.
 
     Attributes
@@ -44,7 +44,7 @@ class Pairs:
         query_index: ArrayLike = (),
         title_index: ArrayLike = (),
     ) -> Pairs:
-        """Check the columns; an empty index means that its list is read row by row.
+        """Return the pairs of two columns; a column with an empty index is read row by row.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class Pairs:
 
     @staticmethod
     def concat(parts: Sequence[Pairs]) -> Pairs:
-        """Join several into one, rows in order."""
+        """Return the rows of all parts, in order."""
         if len(parts) == 1:
             return parts[0]
         rows = [len(part) for part in parts]
@@ -81,7 +81,7 @@ class Pairs:
 
 
 def _shifted(indices: list[IndexArray], texts: list[int], rows: list[int]) -> IndexArray:
-    """Join indices into one over the joined texts."""
+    """Return one index over the concatenated texts."""
     before = np.cumsum([0, *texts[:-1]])
     joined: IndexArray = np.concatenate(indices) + np.repeat(before, rows)
     return joined

@@ -1,7 +1,7 @@
-"""Scores pairs with a bundle: encode each distinct text once, then run the pair graph over rows sorted by length.
+"""Scores pairs with a bundle: each distinct text is encoded once, then the pair graph runs over rows sorted by length.
 
-A score is a property of the pair. It does not depend on the other rows, on their order, on padding or on what the cache
-holds: graphs take true lengths, rows are cut to fixed micro-batches, and nothing is scaled by the batch.
+A score depends on its pair only: not on other rows, their order, padding or the cache. The graphs take true lengths,
+rows are split into fixed micro-batches, and nothing is scaled by the batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from relevance_model.wordpiece import WordPieces
 
 DEFAULT_MICRO_BATCH = 32
 DEFAULT_CACHE_BYTES = 64 << 20
-# Rows handled at a time; bounds the working memory and the distinct texts of one cache batch.
+# Rows per chunk: bounds the working memory and the distinct texts of one cache batch.
 CHUNK_ROWS = 4096
 
 _NO_NUMBER = "the model gives no number for this pair"
@@ -36,7 +36,7 @@ _PAIR_INPUTS = frozenset({"query_ids", "query_length", "query_state", "title_ids
 
 @dataclass(slots=True)
 class Scores:
-    """The answer to a `Pairs`.
+    """Scores of the rows of a `Pairs`.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Scores:
 
 
 class Scorer:
-    """A loaded bundle, ready to score. Safe to call from several threads; calls run one at a time.
+    """Scores pairs with a loaded bundle. Safe to call from several threads; calls run one at a time.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ class Scorer:
     threads
         Threads of one graph run.
     micro_batch
-        Rows of one graph run: few enough that a step's matrices stay in the core's cache.
+        Rows of one graph run: few enough that the matrices stay in the core's cache.
     cache_bytes
         Bound on the memory of cached texts.
     title_cache_share
-        Part of it that is for titles; the rest is for queries.
+        Share of `cache_bytes` for titles; the rest is for queries.
     max_text_bytes
-        UTF-8 bytes above which a text fails its row.
+        UTF-8 bytes of a text above which its row gets an error.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Scorer:
         self._passes = self._text_passes(threads)
 
     def _text_passes(self, threads: int) -> list[tuple[TextEncoder, list[TextColumn]]]:
-        """Load the text graphs; a file that serves both columns is loaded once."""
+        """Return the text graphs; a file that serves both columns is loaded once."""
         graphs = self.bundle.manifest.graphs
         columns: dict[str, list[TextColumn]] = {}
         for name, column in ((graphs.query, self.queries), (graphs.title, self.titles)):
@@ -146,7 +146,7 @@ class Scorer:
         return self._calibrated(result)
 
     def _calibrated(self, result: Scores) -> Scores:
-        """Turn the logits in `result.scores` into scores and labels."""
+        """Replace the logits in `result.scores` by scores, and set the labels."""
         exponent = self._slope * result.scores.astype(np.float64) + self._intercept
         result.scores = (1.0 / (1.0 + np.exp(-np.clip(exponent, -80.0, 80.0)))).astype(np.float32)
         result.labels = (result.scores >= self._threshold).astype(np.uint8)
@@ -160,7 +160,7 @@ class Scorer:
         return self.score(Pairs.from_columns(queries, titles, index))
 
     def _score_one(self, query: str, title: str) -> Scores:
-        """Score one pair, as somebody waits for it: no array where a number will do."""
+        """Score a single pair with scalar arithmetic, for latency. Must equal the batch path (test_scorer)."""
         row_q, fault_q = self.queries.resolve_one(query)
         row_t, fault_t = self.titles.resolve_one(title)
         result = Scores(np.full(1, np.nan, np.float32), np.zeros(1, np.uint8))
@@ -181,7 +181,7 @@ class Scorer:
         return result
 
     def _fill_states(self) -> None:
-        """Return the columns' fresh rows their states, and make them visible."""
+        """Fill the states of the columns' fresh rows, and publish the rows."""
         for text_pass, columns in self._passes:
             text_pass.run([column.fresh for column in columns])
         self.queries.publish()
@@ -206,7 +206,7 @@ class Scorer:
         result.infer_seconds += perf_counter() - started
 
     def _logits(self, rows_q: IndexArray, rows_t: IndexArray) -> NDArray[np.float32]:
-        """Run the pair graph over cache rows, shortest first; the answer is in the rows' own order."""
+        """Return the logits of cache rows, in their order; the pair graph runs over the shortest first."""
         lengths_q = self.queries.cache.lengths[rows_q]
         lengths_t = self.titles.cache.lengths[rows_t]
         order = np.lexsort((lengths_q, lengths_t))

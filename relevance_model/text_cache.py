@@ -1,8 +1,8 @@
 """A cache of per-text work, bounded in bytes and laid out for gathering.
 
-Rows live in a few flat arrays, so that a batch's token ids and states are picked up by one fancy index each, with no
-Python object per row. Eviction is CLOCK (Corbató, 1968): close to LRU, without moving anything on a hit. The rows of
-the batch at hand are never evicted by that batch.
+Rows are in a few flat arrays, so that the token ids and states of a batch are gathered by one fancy index each, without
+Python objects per row. Eviction is CLOCK (Corbató, 1968): close to LRU, without a move on a hit. A batch never
+evicts its own rows.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from relevance_model.pairs import IndexArray
 
 ABSENT = -1
 
-# A key costs about this much beside its row: the str with a typical title in it, the dict entry and the list slot.
+# Approximate bytes of a key: the str of a typical title, the dict entry and the list slot.
 _KEY_BYTES = 240
-# Longer texts are known by a digest, or a few thousand of them would outweigh all the rows.
+# Longer texts are keyed by a digest, or a few thousand of them would need more memory than all rows.
 _LONGEST_KEY = 128
 
 
@@ -29,13 +29,13 @@ class TextCache:
     Parameters
     ----------
     max_bytes
-        Bound on arrays and keys together; at least `min_rows` rows are held whatever it says.
+        Bound on arrays and keys together; at least `min_rows` rows are held in any case.
     max_tokens
         Columns of `tokens`.
     state_size
         Columns of `states`; 0 if the model keeps no per-text state.
     min_rows
-        Most distinct texts one batch may bring.
+        Largest number of distinct texts in one batch.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class TextCache:
     def __init__(self, *, max_bytes: int, max_tokens: int, state_size: int, min_rows: int) -> None:
         row_bytes = 4 * (max_tokens + 1 + state_size) + _KEY_BYTES
         self.capacity = max(min_rows, max_bytes // row_bytes)
-        # Zeroed pages are not resident until they are written: a small run stays small.
+        # Zeroed pages are not resident until they are written.
         self.tokens = np.zeros((self.capacity, max_tokens), np.int32)
         self.lengths = np.zeros(self.capacity, np.int32)
         self.states: NDArray[np.float32] = np.zeros((self.capacity, state_size), np.float32)
@@ -70,7 +70,7 @@ class TextCache:
         return len(self._row_of)
 
     def find(self, texts: Sequence[str]) -> IndexArray:
-        """Start a batch: return each text's row, or `ABSENT`; rows found are safe from eviction until the next."""
+        """Start a batch: return each text's row, or `ABSENT`; rows found are not evicted until the next."""
         self._batch += 1
         get = self._row_of.get
         rows = np.fromiter((get(_key(text), ABSENT) for text in texts), np.int64, len(texts))
@@ -91,12 +91,12 @@ class TextCache:
         return row
 
     def allocate(self, count: int) -> list[int]:
-        """Return `count` rows to fill, evicting others if need be; `publish` makes them visible."""
+        """Return `count` rows to fill, evicting others if necessary; `publish` makes them visible."""
         self.misses += count
         return [self._free() for _ in range(count)]
 
     def publish(self, texts: Sequence[str], rows: Sequence[int]) -> None:
-        """Bind filled rows to their texts. Rows of a batch that failed before this call hold nothing and are reused."""
+        """Assign filled rows to their texts. Rows of a batch that failed before this call stay free."""
         for text, row in zip(texts, rows, strict=True):
             self._row_of[key := _key(text)] = row
             self._key_of[row] = key

@@ -1,4 +1,4 @@
-"""One column of the pairs, queries or titles: its encoder and its cache."""
+"""One column of the pairs, queries or titles: its tokenizer and its cache."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class TextColumn:
     Attributes
     ----------
     cache
-        Where the rows live.
+        The rows.
     fresh
-        Rows that the last `resolve` made.
+        Rows that the last `resolve` added.
     tokenize_seconds
-        What it spent on tokenisation.
+        Time of its tokenisation.
     """
 
     def __init__(self, encoder: TextTokenizer, cache: TextCache) -> None:
@@ -34,10 +34,10 @@ class TextColumn:
         self._fresh_texts: list[str] = []
 
     def resolve(self, texts: Sequence[str]) -> tuple[IndexArray, dict[int, str]]:
-        """Return each text's cache row (`ABSENT` if it cannot be read) and, by position, why it cannot.
+        """Return each text's cache row (`ABSENT` if it cannot be tokenised), and the errors by position.
 
-        Rows that are new, those in `fresh`, have ids and lengths; their states are for the caller to fill, before
-        `publish`. All rows stay valid until the next call.
+        New rows (`fresh`) have ids and lengths; the caller fills their states before `publish`. All rows stay valid
+        until the next call.
         """
         rows = self.cache.find(texts)
         missing = np.flatnonzero(rows == ABSENT).tolist()
@@ -53,13 +53,13 @@ class TextColumn:
         return rows, faults
 
     def resolve_one(self, text: str) -> tuple[int, str | None]:
-        """Do what `resolve` does, for one text."""
+        """Return the cache row of one text and its error, as `resolve` does."""
         row = self.cache.find_one(text)
         faults = self._encode([text] if row == ABSENT else [])
         return (self.fresh[0] if self.fresh else row), faults.get(text)
 
     def _encode(self, texts: list[str]) -> dict[str, str]:
-        """Make `fresh` out of `texts`, all new; return why some cannot be read."""
+        """Tokenise new texts into `fresh`; return the errors by text."""
         self.tokenize_seconds = 0.0
         self.fresh, self._fresh_texts = [], []
         if not texts:
@@ -82,7 +82,7 @@ class TextColumn:
         self.cache.publish(self._fresh_texts, self.fresh)
 
     def feed(self, name: str, rows: IndexArray | slice, wanted: frozenset[str]) -> Feed:
-        """Return the pair graph's inputs for `rows`, those it wants, with ids padded to the longest of them."""
+        """Return the `wanted` inputs of the pair graph for `rows`, ids padded to the longest."""
         feed: Feed = {}
         lengths = self.cache.lengths[rows]
         if f"{name}_ids" in wanted:

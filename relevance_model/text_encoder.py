@@ -1,4 +1,4 @@
-"""The text graphs of a bundle: they fill the states of cache rows that are new."""
+"""The text graphs of a bundle: they compute the states of new cache rows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from relevance_model.onnx_graph import OnnxGraph
 from relevance_model.pairs import IndexArray
 from relevance_model.text_cache import TextCache
 
-# To start a run of the bundled student's text graph costs as much as to read so many tokens in a larger one.
+# Fixed cost of one run of the bundled student's text graph, in tokens.
 _TOKENS_PER_RUN: Final = 32
 
 
 class TextEncoder:
     """One text graph and the caches, one per column, that it serves.
 
-    A cache may hold less of a state than the graph computes: a query's is the same as a title's, cut off where the
-    longest query ends.
+    A cache may hold a prefix of a state: a query's state is that of a title, cut off at the longest query.
 
     Raises
     ------
     BundleError
-        If a cache asks for a wider state than the graph gives.
+        If a cache needs a wider state than the graph computes.
     """
 
     def __init__(self, graph: OnnxGraph, caches: list[TextCache], *, micro_batch: int) -> None:
@@ -59,7 +58,7 @@ class TextEncoder:
             cache.states[batch] = states[:, : cache.states.shape[1]]
 
     def _run_few(self, rows: list[tuple[TextCache, int]]) -> None:
-        """Run the rows of all caches together: both texts of a lone pair cost little more than the longer one."""
+        """Run the rows of all caches together: both texts of a single pair cost little more than the longer one."""
         sized = sorted(((int(cache.lengths[row]), cache, row) for cache, row in rows), key=itemgetter(0))
         lengths = [length for length, _, _ in sized]
         for start, stop in cut_by_length(lengths, self._micro_batch):
@@ -72,9 +71,14 @@ class TextEncoder:
 
 
 def cut_by_length(lengths: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
-    """Cut texts, shortest first, into runs of up to `most`; yield where each starts and stops.
+    """Split texts, shortest first, into runs of up to `most`; yield the start and stop of each.
 
-    A run reads every text to the length of its longest. Once that wastes more than a run costs by itself, it ends.
+    A run pads each text to its longest. It ends once the padding costs more than another run.
+
+    Examples
+    --------
+    >>> list(cut_by_length([3, 4, 40], most=8))
+    [(0, 2), (2, 3)]
     """
     start, total = 0, 0
     for place, length in enumerate(lengths):

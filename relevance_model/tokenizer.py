@@ -1,7 +1,7 @@
-"""From text to token ids, with one reason for every text that cannot be read.
+"""Tokenisation of texts, with an error for each text that has no token.
 
-A query becomes `[CLS] q… [SEP]` and a title `t… [SEP]`; each is cut to its own limit, so that a text's ids do not
-depend on the text it is paired with and can be cached.
+A query becomes `[CLS] q… [SEP]` and a title `t… [SEP]`; each is cut to its own limit, so that the ids of a text do not
+depend on the other text of the pair and can be cached.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ DEFAULT_MAX_TEXT_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """A text's token ids, or the reason why it has none (a predicate: "is empty", …)."""
+    """The token ids of a text, or its error as a predicate ("is empty", …)."""
 
     ids: list[int]
     fault: str | None = None
 
 
 class TextTokenizer:
-    """Encodes the texts of one column.
+    """Tokenises the texts of one column.
 
     Parameters
     ----------
     vocabulary
-        Gives the pieces.
+        Splits texts into pieces.
     max_tokens
         Ids per text, special tokens included.
     leading_cls
-        Whether `[CLS]` opens the text (queries) or not (titles).
+        Whether `[CLS]` precedes the text (queries) or not (titles).
     max_text_bytes
-        UTF-8 bytes above which a text is refused.
+        UTF-8 bytes above which a text is an error.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class TextTokenizer:
         self._max_text_bytes = max_text_bytes
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
-        """Encode `texts`; the answer has one entry per text, in order."""
-        faults = [self._unfit(text) for text in texts]
+        """Return one entry per text, in order."""
+        faults = [self._error_of(text) for text in texts]
         readable = [text for text, fault in zip(texts, faults, strict=True) if fault is None]
         pieces = iter(self._vocabulary.encode(readable, self._room))
         return [self._finish(next(pieces)) if fault is None else EncodedText([], fault) for fault in faults]
@@ -64,7 +64,7 @@ class TextTokenizer:
             return EncodedText([], "has no readable character")
         return EncodedText([*self._head, *pieces, *self._tail])
 
-    def _unfit(self, text: str) -> str | None:
+    def _error_of(self, text: str) -> str | None:
         if not text:
             return "is empty"
         try:

@@ -1,11 +1,11 @@
-"""A tokenizer's first pieces of a text, word by word: a word that was seen is a dictionary look-up.
+"""The first WordPiece ids of a text, word by word: the pieces of a known word are a dictionary look-up.
 
-BERT's tokenizers (Devlin et al., 2019) clean and lower-case a text, cut it into words and single punctuation marks, and
-cut each of these into pieces by itself. So the pieces of a text are those of its words, and shop texts use few words
-often. Nothing is read beyond the pieces that are asked for: 8 KiB of whatever characters cost about what a title costs.
+BERT's tokenizers (Devlin et al., 2019) clean and lower-case a text, split it into words and punctuation marks, and
+split each of these into pieces independently. So the pieces of a text are those of its words, and shop texts use few
+words often. Texts are read only as far as pieces are needed: 8 KiB of any characters cost about as much as a title.
 For printable ASCII, cleaning is lower-casing, and words are runs of letters and digits; in other texts `characters.py`
-finds the words. All other kinds of tokenizers go to the library, whole texts at a time.
-`tests/relevance_model/test_wordpiece.py` holds all ways equal.
+finds the words. Tokenizers of other kinds are run by the library, on whole texts.
+`tests/relevance_model/test_wordpiece.py` checks that all paths give the same pieces.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from relevance_model.characters import Characters
 from relevance_model.errors import BundleError
 from relevance_model.greedy import GreedyPieces
 
-# Memory of the words that are kept, and what one takes beside its characters and the places of its pieces.
-KEPT_BYTES = 16 << 20
+# Memory for known words, and the bytes of one: fixed, per character, per piece.
+MAX_WORDS_BYTES = 16 << 20
 _WORD_BYTES = 170
 _CHARACTER_BYTES = 4
 _PIECE_BYTES = 8
-# Of a longer text, words are looked for one at a time.
+# In a longer text, words are found one at a time.
 _SHORT_TEXT = 256
 
 _WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 
 
 class WordPieces:
-    """The tokenizer of a bundle, without limits of its own.
+    """The tokenizer of a bundle, without truncation.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class WordPieces:
     """
 
     def __init__(self, tokenizer_file: Path) -> None:
-        # The caller's thread is the one that was budgeted for this work; the library's own pool would be a second one.
+        # This work has the caller's thread; the library's pool would use more cores.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
@@ -60,7 +60,7 @@ class WordPieces:
         self._greedy = _greedy(description)
         self._characters = Characters(self._tokenizer) if self._greedy else None
         self._pieces_of: dict[str, list[int]] = {}
-        self._kept_bytes = 0
+        self._words_bytes = 0
 
     def _special(self, token: str, source: Path) -> int:
         token_id = self._tokenizer.token_to_id(token)
@@ -77,7 +77,7 @@ class WordPieces:
         return [self._read(text, most, greedy, characters) for text in texts]
 
     def _read(self, text: str, most: int, greedy: GreedyPieces, characters: Characters) -> list[int]:
-        """Put a text's pieces together. Each word has at least one, so `most` words are enough."""
+        """Return the pieces of a text. Each word has at least one, so `most` words are enough."""
         words: Sequence[str]
         if not (text.isascii() and text.isprintable()):
             words = characters.words(text, most)
@@ -100,20 +100,20 @@ class WordPieces:
         plain = word.isascii() and word.isalnum()
         pieces = greedy.cut(word.lower() if plain else characters.normalized(word, greedy.longest_word + 1))
         if len(word) > greedy.longest_word:
-            # Its key would be long; most often it is unknown by its length alone.
+            # Too long for a key; most often it is unknown because of its length.
             return pieces
         size = _WORD_BYTES + _CHARACTER_BYTES * len(word) + _PIECE_BYTES * len(pieces)
-        if self._kept_bytes + size > KEPT_BYTES:
-            # Numbers without end may get here. The common words are soon back.
+        if self._words_bytes + size > MAX_WORDS_BYTES:
+            # The words are full, mostly of numbers. Common words are soon learnt again.
             self._pieces_of.clear()
-            self._kept_bytes = 0
+            self._words_bytes = 0
         self._pieces_of[word] = pieces
-        self._kept_bytes += size
+        self._words_bytes += size
         return pieces
 
 
 def _greedy(description: dict[str, Any]) -> GreedyPieces | None:
-    """Return what cuts words as a `tokenizer.json` says, if it is a lower-casing BERT without words of its own."""
+    """Return the splitter for a `tokenizer.json`, or None unless it is a lower-casing BERT without added tokens."""
     parts = {name: description.get(name) or {} for name in ("normalizer", "pre_tokenizer", "model")}
     if not all(isinstance(part, dict) for part in parts.values()):
         return None

@@ -108,12 +108,12 @@ def test_a_word_too_long_for_the_vocabulary_is_unknown_both_ways(library: Tokeni
 def test_the_cache_is_bounded_and_right_after_it_was_full(
     library: Tokenizer, student: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wordpiece, "KEPT_BYTES", 2000)
+    monkeypatch.setattr(wordpiece, "MAX_WORDS_BYTES", 2000)
     pieces = WordPieces(student.path / TOKENIZER)
     texts = [f"lamp number {i} of {i * 7}" for i in range(50)]
     assert pieces.encode(texts, ALL) == [library.encode(text, add_special_tokens=False).ids for text in texts]
     assert len(pieces._pieces_of) <= 8
-    assert pieces._kept_bytes <= 2000
+    assert pieces._words_bytes <= 2000
 
 
 @pytest.mark.parametrize("kind", ["cased", "whitespace"])
