@@ -134,7 +134,7 @@ def mixed(pairs: list[Pair], seconds: float) -> list[Figure]:
     """Send interactive calls while bulk calls saturate the server, as in a nightly run."""
     with server() as one:
         load = Load(bulk_callers=8, rows=CALL_ROWS, interactive_callers=1, pause_seconds=0.02, seconds=seconds)
-        return _latency("person beside a nightly run", run(one.address, pairs, load))
+        return _latency("interactive caller during a bulk load", run(one.address, pairs, load))
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from grpc_client.config import ClientConfig
+from grpc_client.config import PRIORITY_KEY, ClientConfig
 from grpc_client.errors import (
     ClientClosedError,
     NoAddressError,
@@ -202,7 +202,7 @@ class CallExecutor:
         metadata = [
             ("x-request-id", call.request_id),
             ("x-request-attempt", str(call.attempts)),
-            ("x-priority", self._config.priority),
+            (PRIORITY_KEY, self._config.priority),
         ]
         return metadata if token is None else [*metadata, ("authorization", f"Bearer {token}")]
 

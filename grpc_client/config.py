@@ -9,6 +9,8 @@ from grpc_client.errors import ConfigError
 from grpc_client.target import check_target
 
 Priority = Literal["interactive", "bulk"]
+PRIORITY_KEY = "x-priority"
+"""Metadata key of a call's lane."""
 
 
 @dataclass(frozen=True)

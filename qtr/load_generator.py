@@ -13,12 +13,12 @@ from time import perf_counter
 import grpc
 import grpc.aio
 
+from grpc_client.config import PRIORITY_KEY
 from grpc_client.pair_batch import PairBatch
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 
 Pair = tuple[str, str]
-_PRIORITY = "x-priority"
 _ROUND_ROBIN = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
 
@@ -109,7 +109,7 @@ async def _run(target: str, pairs: Sequence[Pair], load: Load) -> LoadResult:
             while (started := perf_counter()) < end:
                 request = calls[number % len(calls)]
                 number += load.bulk_callers
-                if await _ask(stub.ScoreBatch(request, timeout=60, metadata=[(_PRIORITY, "bulk")]), result):
+                if await _ask(stub.ScoreBatch(request, timeout=60, metadata=[(PRIORITY_KEY, "bulk")]), result):
                     _note(result.bulk_latencies, started, begin, end)
                     if begin <= perf_counter() < end:
                         result.bulk_pairs += load.rows
@@ -120,7 +120,7 @@ async def _run(target: str, pairs: Sequence[Pair], load: Load) -> LoadResult:
                 query, title = pairs[number % len(pairs)]
                 number += load.interactive_callers
                 request = pb.ScoreRequest(query=query, titles=[title])
-                if await _ask(stub.Score(request, timeout=60, metadata=[(_PRIORITY, "interactive")]), result):
+                if await _ask(stub.Score(request, timeout=60, metadata=[(PRIORITY_KEY, "interactive")]), result):
                     _note(result.interactive_latencies, started, begin, end)
                 if load.pause_seconds:
                     await asyncio.sleep(load.pause_seconds)

@@ -147,7 +147,7 @@ def test_once_answers_have_come_a_frozen_server_is_not_waited_for(scene: Scene) 
         score_pairs(client)
     began = time.monotonic()
     score_pairs(client)
-    assert time.monotonic() - began < 30  # the deadline is 60 s, the patience by then 2 s
+    assert time.monotonic() - began < 30  # the deadline is 60 s, the timeout by then 2 s
     assert client.stats().timeouts == 1
     assert server.process.poll() is None
 
@@ -335,7 +335,7 @@ def test_a_row_that_kills_the_server_is_found_among_innocent_ones(scene: Scene) 
     assert server.starts <= 20  # at most: three by gRPC's own repetition, two whole, four halvings, three alone
 
 
-def test_a_server_that_is_only_restarted_makes_no_row_a_suspect(scene: Scene) -> None:
+def test_a_server_that_is_only_restarted_makes_no_row_fail(scene: Scene) -> None:
     del scene
     with KeptAlive(lambda port: ScriptedServer(port=port)) as server:
         config = ClientConfig(

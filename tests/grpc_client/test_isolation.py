@@ -1,4 +1,4 @@
-"""Halving a batch until the rows at fault are alone, against a `send` that fails as told."""
+"""Splitting a batch until the rows at fault are alone, with a `send` that fails on given rows."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def batch(rows: int) -> PairBatch:
 
 @given(st.integers(1, 60), st.sets(st.integers(0, 59)))
 def test_exactly_the_rows_at_fault_have_no_score(rows: int, bad: set[int]) -> None:
-    told: list[str] = []
+    reasons: list[str] = []
     service = Service(bad, fault)
-    answer = score_isolating(batch(rows), service, told.append)
+    answer = score_isolating(batch(rows), service, reasons.append)
     at_fault = {row for row in bad if row < rows}
     assert set(answer.errors) == at_fault
     for row, score in enumerate(answer.scores):
         assert math.isnan(score) if row in at_fault else score == row / 1000
-    assert len(told) == len(at_fault)
+    assert len(reasons) == len(at_fault)
     assert answer.model == (None if len(at_fault) == rows else MODEL)
     assert len(service.sent) <= 1 + 2 * math.ceil(math.log2(rows) if rows > 1 else 0) * max(1, len(at_fault))
 
@@ -86,7 +86,7 @@ def test_what_is_not_the_rows_doing_ends_it_unhalved(error: Callable[[], ClientE
     assert [rows for rows, _ in service.sent] == [8]
 
 
-def test_only_parts_of_a_batch_that_broke_its_connection_are_suspects() -> None:
+def test_only_parts_of_a_batch_that_broke_its_connection_are_quarantined() -> None:
     service = Service({0}, lambda: ServerDiedError("gone", "UNAVAILABLE"))
     score_isolating(batch(4), service, lambda _: None)
     assert service.sent[0] == (4, WHOLE)
@@ -98,7 +98,7 @@ def test_only_parts_of_a_batch_that_broke_its_connection_are_suspects() -> None:
     assert not any(policy.quarantined for _, policy in service.sent)
 
 
-def test_suspicion_ends_with_the_batch() -> None:
+def test_quarantine_ends_with_the_batch() -> None:
     service = Service({0}, lambda: ServerDiedError("gone", "UNAVAILABLE"))
     score_isolating(batch(2), service, lambda _: None)
     service.bad = set()
@@ -107,7 +107,7 @@ def test_suspicion_ends_with_the_batch() -> None:
     assert service.sent == [(2, WHOLE)]
 
 
-def test_whoever_counts_failed_rows_may_end_it() -> None:
+def test_the_callback_of_a_failed_row_may_end_it() -> None:
     def enough(_: str) -> None:
         raise ServerFaultError("too many rows failed")
 

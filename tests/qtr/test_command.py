@@ -1,4 +1,4 @@
-"""The one command: it knows its programs, imports only the one that is asked for, and speaks in sentences."""
+"""The command `qtr`: its programs, of which it imports only the one that it runs, and its error sentences."""
 
 from __future__ import annotations
 

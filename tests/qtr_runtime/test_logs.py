@@ -1,4 +1,4 @@
-"""Logging waits for nobody, loses nothing in silence, and repeats itself only so often."""
+"""Logging never blocks, counts the lines that it loses, and limits repeated messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_lines_that_nobody_reads_are_dropped_counted_and_told(pipe: StuckPipe, m
         writer.setFormatter(JsonFormatter())
         for number in range(1000):
             writer.handle(event("hello", logging.DEBUG, number=number))
-        writer.flush()  # comes back although nobody reads
+        writer.flush()  # returns although the reader is stuck
         dropped = writer.dropped
         assert 0 < dropped < 1000
         monkeypatch.setattr(log_writer, "_FLUSH_SECONDS", 60)

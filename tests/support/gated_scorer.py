@@ -1,4 +1,4 @@
-"""The real scorer behind a gate."""
+"""The real scorer, blocked while a test wants calls to wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from relevance_model import Bundle, Pairs, Scorer, Scores
 
 
 class GatedScorer(Scorer):
-    """Lets a test decide what waits while the model is busy; the gate is open at first."""
+    """A scorer that waits while its gate is closed; the gate is open at first."""
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)

@@ -1,4 +1,4 @@
-"""What befalls a server beside hostile peers: pauses, connections by the hundred, a log that nobody reads."""
+"""Bad conditions for a server beside hostile peers: pauses, silent connections, floods of connections."""
 
 from __future__ import annotations
 

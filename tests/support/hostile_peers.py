@@ -38,7 +38,7 @@ METHODS = (
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     "/no.such.Service/Method",
 )
-PATIENCE = 2.0
+TIMEOUT_SECONDS = 2.0
 
 
 def message(body: bytes, *, length: int | None = None, compressed: int = 0) -> bytes:
@@ -55,7 +55,7 @@ class RawPeer:
     """One HTTP/2 connection whose every frame is ours to spoil."""
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self.socket = socket.create_connection(address, timeout=PATIENCE)
+        self.socket = socket.create_connection(address, timeout=TIMEOUT_SECONDS)
         config = h2.config.H2Configuration(
             client_side=True,
             header_encoding="latin-1",
@@ -94,7 +94,7 @@ class RawPeer:
 
     def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
         """Send a call's bytes, as far as the server's window lets them."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT_SECONDS
         while data:
             room = min(self.http2.local_flow_control_window(stream), self.http2.max_outbound_frame_size)
             if room <= 0:
@@ -121,7 +121,7 @@ class RawPeer:
         self.flush()
         return events
 
-    def status(self, stream: int, seconds: float = PATIENCE) -> str | None:
+    def status(self, stream: int, seconds: float = TIMEOUT_SECONDS) -> str | None:
         """Wait for the call's `grpc-status`; `reset` if there is none, `None` if nothing came in time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -147,7 +147,7 @@ def call(address: tuple[str, int], path: str, data: bytes, extra: Iterable[tuple
 
 def shout(address: tuple[str, int], data: bytes, *, listen: bool = True) -> None:
     """Send raw bytes over a new connection."""
-    with socket.create_connection(address, timeout=PATIENCE) as peer:
+    with socket.create_connection(address, timeout=TIMEOUT_SECONDS) as peer:
         peer.sendall(data)
         while listen and peer.recv(65536):
             pass
@@ -333,8 +333,8 @@ def long_words(address: tuple[str, int], rng: random.Random) -> None:
 
 
 def unread_pings(address: tuple[str, int], rng: random.Random) -> None:
-    """Fill the connection with answers to pings, which nobody reads."""
-    with socket.create_connection(address, timeout=PATIENCE) as peer:
+    """Fill the connection with answers to pings, and read none of them."""
+    with socket.create_connection(address, timeout=TIMEOUT_SECONDS) as peer:
         peer.sendall(PREFACE + SETTINGS)
         pings = frame(6, rng.randbytes(8), stream=0) * 1000
         for _ in range(rng.randrange(1, 500)):
@@ -385,7 +385,7 @@ def silent_connections(address: tuple[str, int], count: int) -> Iterator[None]:
     with ExitStack() as stack:
         for number in range(count):
             with suppress(OSError):
-                connection = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
+                connection = stack.enter_context(socket.create_connection(address, timeout=TIMEOUT_SECONDS))
                 connection.sendall(openings[number % len(openings)])
         yield
 

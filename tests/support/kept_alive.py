@@ -17,7 +17,7 @@ class Process(Protocol):
 
 
 def free_port() -> int:
-    """Find a port that nobody has now."""
+    """Return a free port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

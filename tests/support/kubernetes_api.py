@@ -1,7 +1,7 @@
 """A Kubernetes API server, as far as this project calls one: real HTTP on a real port, with the JSON of a real one.
 
 It knows one service's EndpointSlices (list and watch), a Deployment with its Scale, and a HorizontalPodAutoscaler; it
-keeps resource versions, checks them in patches, and forgets old ones when told. Tests play the controllers.
+keeps resource versions, checks them in patches, and forgets old ones on request. Tests act as the controllers.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class KubernetesApi:
             return self._version
 
     def forget(self, before: int) -> None:
-        """Compact: watches from an older version are told 410."""
+        """Compact: watches from an older version end with 410."""
         with self._changed:
             self._oldest = before
 
@@ -346,7 +346,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server_api.note_sent(int(event["object"]["metadata"].get("resourceVersion", 0)))
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
-            pass  # whoever watched has left
+            pass  # the watcher has left
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:

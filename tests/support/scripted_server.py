@@ -1,4 +1,4 @@
-"""A small real gRPC server that misbehaves as told: the process, and how tests start it and read what it saw.
+"""A small real gRPC server that misbehaves by a script: the process, and how tests start it and read what it saw.
 
 Run as a process it prints one JSON line when it serves, and one for every call.
 """
@@ -166,7 +166,7 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
             if "pushback_ms" in step:
                 context.set_trailing_metadata([("grpc-retry-pushback-ms", str(step["pushback_ms"]))])
             elif step["status"] in {"INTERNAL", "UNKNOWN"}:
-                context.set_trailing_metadata([("x-fault", "service")])  # a service says so of itself
+                context.set_trailing_metadata([("x-fault", "service")])  # the mark of a service's own fault
             context.abort(grpc.StatusCode[step["status"]], step.get("details", "as told"))
         return step
 

@@ -13,7 +13,7 @@ class StuckPipe:
     Attributes
     ----------
     readable, writable
-        The descriptors of its ends; the second is handed out as somebody's output.
+        The descriptors of its ends; the second is a process's output.
     filled
         Bytes that are in it before anybody else writes.
     """
@@ -21,7 +21,7 @@ class StuckPipe:
     def __init__(self) -> None:
         self.readable, self.writable = os.pipe()
         fcntl.fcntl(self.writable, fcntl.F_SETPIPE_SZ, 4096)
-        # Opened anew, for the flag belongs to what was opened, and not to this end of the pipe.
+        # Opened a second time: the flag belongs to the open file, not to this end of the pipe.
         filler = os.open(f"/proc/self/fd/{self.writable}", os.O_WRONLY | os.O_NONBLOCK)
         self.filled = 0
         with contextlib.suppress(BlockingIOError):

@@ -11,7 +11,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class TcpProxy:
-    """Listen on entry and pass everything on to `upstream` (`host:port`), until told otherwise."""
+    """Listen on entry and forward everything to `upstream` (`host:port`) until a test changes that."""
 
     def __init__(self, upstream: str) -> None:
         host, port = upstream.rsplit(":", 1)

@@ -73,5 +73,5 @@ def test_stopping_ends_the_wait() -> None:
         stop.set()
         with pytest.raises(ClientClosedError):
             waiting.result()
-    with limiter.permit(limiter.ticket(), NEVER):  # whoever gave up does not stand in the way
+    with limiter.permit(limiter.ticket(), NEVER):  # a call that gave up does not block the order
         pass

@@ -98,8 +98,8 @@ def test_what_the_server_does_not_take_ends_the_call(secured: Secured, tmp_path:
         with pytest.raises(RequestRejectedError, match="UNAUTHENTICATED") as error:
             client.score("a", ["b"])
         assert error.value.code == "UNAUTHENTICATED"
-    stranger = str(replace(tmp_path / "stranger.crt", Authority("stranger").certificate))
-    for tls in (None, TlsFiles(secured.ca), TlsFiles(stranger, *secured.identity)):
+    other = str(replace(tmp_path / "other.crt", Authority("other").certificate))
+    for tls in (None, TlsFiles(secured.ca), TlsFiles(other, *secured.identity)):
         with RelevanceClient(secured.config(tls=tls)) as client, pytest.raises(TargetUnavailableError):
             client.score("a", ["b"])
 
@@ -138,7 +138,7 @@ def test_no_secret_is_part_of_the_settings(secured: Secured) -> None:
     assert pickle.loads(pickle.dumps(config)) == config
 
 
-def test_a_person_scores_through_tls_with_a_token(secured: Secured) -> None:
+def test_qtr_score_calls_through_tls_with_a_token(secured: Secured) -> None:
     own, own_key = secured.identity
     command = [sys.executable, "-m", "qtr", "score", "--query", "red shoes", "--title", "Red sneakers", "--json"]
     command += ["--target", secured.target, "--tls-ca", secured.ca, "--token-file", str(secured.token)]
