@@ -1,1 +1,1 @@
-"""The relevance service: batching, admission and lifecycle around a scorer, behind gRPC."""
+"""The relevance service: a scorer behind gRPC, with batching, admission control and a life cycle."""

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from grpc_server.signals import Signals
 
-# The engine's thread needs the interpreter back after each run of a graph. While callers keep the event loop busy, as
-# in an overload, it would wait up to CPython's 5 ms for that: as long as several runs take.
+# The engine's thread needs the interpreter lock after each run of a graph. While the event loop is busy, as in an
+# overload, it would wait for CPython's default of 5 ms, which is as long as several runs.
 _SWITCH_SECONDS = 5e-4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; return the exit status."""
-    # Everything else is imported only now: that takes time, in which signals may come.
+    """Serve until a signal stops the server; return the exit status."""
+    # Imports take time, in which signals may arrive; so they follow the signal handlers.
     signals = Signals()
     import asyncio
     import logging
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = ServerSettings.parse(sys.argv[1:] if argv is None else argv)
     sys.setswitchinterval(_SWITCH_SECONDS)
     logs.configure(settings.log_format, settings.log_level)
-    # Before grpc is imported: without it gRPC's core writes a line to stderr for every TLS handshake that fails.
+    # Set before grpc is imported: otherwise gRPC's core writes a line to stderr for every failed TLS handshake.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from grpc_server.errors import StartupError
     from grpc_server.server import serve

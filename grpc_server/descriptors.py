@@ -1,4 +1,4 @@
-"""As many connections as the process may open descriptors for."""
+"""The limit on connections, fitted to the process's limit on open files."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import Final
 
 from grpc_server.errors import StartupError
 from grpc_server.settings import ServerSettings
-from grpc_server.telemetry.metrics_endpoint import MOST_CONNECTIONS
+from grpc_server.telemetry.metrics_endpoint import MAX_CONNECTIONS
 
 log = logging.getLogger(__name__)
 
-# Files of the bundle and the certificate while they are read, gRPC's own, the logs; 30 seen at rest.
+# Descriptors of gRPC and the logs, and of the bundle and the certificate while they are read; measured: 30 at rest.
 _OWN: Final = 96
-# One descriptor for a connection; connections over the limit have one until they are closed.
-_OTHERS: Final = _OWN + MOST_CONNECTIONS
+# All descriptors that are not gRPC connections. Each connection needs one, also one over the limit until it is closed.
+_RESERVED: Final = _OWN + MAX_CONNECTIONS
 
 
 def fit_connections(settings: ServerSettings) -> ServerSettings:
-    """Raise the process's limit on open files as far as its connections need, and return settings that fit into it.
+    """Raise the process's limit on open files as far as needed, and return settings with as many connections as fit.
 
     Raises
     ------
     StartupError
-        If the limit leaves room for no connection at all.
+        If the limit leaves no descriptor for a connection.
     """
-    wanted = settings.max_connections + _OTHERS
+    wanted = settings.max_connections + _RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return settings
     if hard == resource.RLIM_INFINITY or hard > soft:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    room = soft - _OTHERS
-    if room < 1:
+    available = soft - _RESERVED
+    if available < 1:
         raise StartupError(
-            f"this process may open {soft} files (ulimit -n), and needs {_OTHERS} and one for each connection"
+            f"this process may open {soft} files (ulimit -n), and needs {_RESERVED} and one for each connection"
         )
-    if room < settings.max_connections:
+    if available < settings.max_connections:
         log.warning(
             f"--max-connections {settings.max_connections} needs {wanted} open files, but this process may open {soft} "
-            f"(ulimit -n): {room} connections at a time are served",
+            f"(ulimit -n): {available} connections at a time are served",
         )
-        return settings.model_copy(update={"max_connections": room})
+        return settings.model_copy(update={"max_connections": available})
     return settings

@@ -3,18 +3,18 @@
 ::
 
     ServiceError
-    ├── UnavailableError       not taken in; come back later
-    │   ├── LaneFullError      too much work waits already
+    ├── UnavailableError       refused for now; retry later
+    │   ├── LaneFullError      too much work waits in the lane
     │   └── DrainingError      the server is about to end
-    ├── DeadlineError          dropped before it cost anything: the deadline passed or cannot be met
-    ├── MessageSizeError       a message is larger than its method takes
-    ├── ModelNotServedError    the request asks for another model or version
-    ├── UnauthenticatedError   the caller shows no token, or a wrong one
-    ├── PermissionDeniedError  the caller is known and may not call
+    ├── DeadlineError          dropped before scoring: the deadline passed or cannot be met
+    ├── MessageSizeError       the message is larger than its method accepts
+    ├── ModelNotServedError    the request names a model or version that is not served
+    ├── UnauthenticatedError   no token, or an invalid one
+    ├── PermissionDeniedError  a valid certificate without an allowed name
     ├── ScoringError           the model failed on this request; the log has the cause
-    └── StartupError           the server cannot start or stop as asked
+    └── StartupError           the server cannot start, or could not drain in time
 
-What each becomes on the wire is in `grpc_server.transport.status`.
+`grpc_server.transport.status` maps them to gRPC statuses.
 """
 
 from __future__ import annotations
@@ -23,13 +23,18 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """Base of everything the service raises on purpose; its text is one sentence fit for a caller."""
+    """Base of the service's own errors; the text is one sentence that a caller may see."""
 
 
 class UnavailableError(ServiceError):
-    """Work was not taken in; `retry_after` says in how many seconds there should be room.
+    """The call was refused for now.
 
-    `reason` is the word under which it is counted.
+    Attributes
+    ----------
+    reason
+        The reason under which metrics count it.
+    retry_after
+        Seconds after which a retry should succeed.
     """
 
     reason: ClassVar[str] = "unavailable"
@@ -46,29 +51,29 @@ class LaneFullError(UnavailableError):
 
 
 class DrainingError(UnavailableError):
-    """The server is about to end; another replica answers."""
+    """The server is about to end; another replica can answer."""
 
     reason = "draining"
 
 
 class DeadlineError(ServiceError):
-    """The caller's deadline passed, or would pass before the answer; nothing was computed."""
+    """The call's deadline passed, or would pass before the answer; nothing was scored."""
 
 
 class MessageSizeError(ServiceError):
-    """A message is larger than its method takes."""
+    """The message is larger than its method accepts."""
 
 
 class ModelNotServedError(ServiceError):
-    """The request asks for a model or version that this server does not hold."""
+    """The request names a model or version that is not served."""
 
 
 class UnauthenticatedError(ServiceError):
-    """The caller shows no token, or one that is not valid."""
+    """The call has no token, or an invalid one."""
 
 
 class PermissionDeniedError(ServiceError):
-    """The caller's certificate is genuine, and its name is not on the list of those who may call."""
+    """The caller's certificate is valid, but has no allowed name."""
 
 
 class ScoringError(ServiceError):
@@ -76,4 +81,4 @@ class ScoringError(ServiceError):
 
 
 class StartupError(ServiceError):
-    """The server cannot start, or could not stop in time."""
+    """The server cannot start, or could not drain in time."""

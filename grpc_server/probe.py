@@ -1,7 +1,7 @@
-"""Ask the server on this machine for its health: `python -m grpc_server.probe`, exit status 0 if it serves.
+"""A health probe of the server on this machine: `python -m grpc_server.probe` exits with 0 if the server is serving.
 
-For probes where Kubernetes' own cannot go: they speak plain text only, without a certificate. The probe reads the
-server's settings from the same variables and file, and so finds its port and its certificate by itself.
+It is for servers with TLS, which Kubernetes' own gRPC probe cannot reach: that probe speaks plain text only. It reads
+the server's settings from the same variables and file, and so finds its port and its certificate.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from qtr_runtime.settings import usage_error
 if TYPE_CHECKING:
     import grpc
 
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}  # noqa: S104 - where nobody can be asked
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}  # noqa: S104 - not bound, only replaced
 
 
 class ProbeSettings(ServerSettings):
-    """Asks a server on this machine whether it serves, with the server's own settings."""
+    """Checks the health of a server on this machine, with the server's own settings."""
 
     prog: ClassVar[str] = "python -m grpc_server.probe"
 
     service: str = Field(
         default="",
-        description="Service to ask for; the server as a whole if absent. liveness is about the process alone, which "
-        "neither load nor draining changes.",
+        description="Health service to check; the server as a whole if absent. liveness is the state of the process "
+        "alone, which neither load nor draining changes.",
     )
-    seconds: float = Field(default=4.0, gt=0, description="Time for the answer.")
+    seconds: float = Field(default=4.0, gt=0, description="Time limit of the check.")
     tls_ca: Path | None = Field(
         default=None,
         description="PEM file of the authorities to trust; --tls-client-ca if absent, or else the certificate itself.",
     )
-    tls_name: str = Field(default="localhost", description="Name that the server's certificate must bear.")
+    tls_name: str = Field(default="localhost", description="Name that the server's certificate must have.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Ask once; return 0 if the answer is SERVING and 1 otherwise, with a sentence on stderr."""
+    """Check once; return 0 if the status is SERVING, and 1 otherwise, with a sentence on stderr."""
     settings = ProbeSettings.parse(sys.argv[1:] if argv is None else argv)
-    # Without it gRPC's core writes lines of its own to stderr for a connection that fails.
+    # Otherwise gRPC's core writes lines of its own to stderr when a connection fails.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    host = _ANY.get(settings.host, settings.host)
+    host = _LOOPBACK_OF.get(settings.host, settings.host)
     target = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
-    # The server is on this machine, whatever proxy the environment names for what is not.
+    # The server is on this machine: do not use a proxy that the environment names.
     options: list[tuple[str, object]] = [("grpc.enable_http_proxy", 0)]
     if settings.tls_cert and settings.tls_key:
         credentials = _credentials(settings, settings.tls_cert, settings.tls_key)
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _credentials(settings: ProbeSettings, certificate: Path, key: Path) -> grpc.ChannelCredentials:
-    """Show the server its own certificate, in case that it asks for one."""
+    """Return credentials that present the server's own certificate, in case it requires one."""
     import grpc
 
     trusted = settings.tls_ca or settings.tls_client_ca or certificate

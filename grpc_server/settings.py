@@ -1,4 +1,4 @@
-"""Settings of `qtr serve`; each field is a flag, a `QTR_…` variable and a default."""
+"""Settings of `qtr serve`; each field is a flag and a `QTR_…` variable with a default."""
 
 from __future__ import annotations
 
@@ -20,137 +20,144 @@ class ServerSettings(ProgramSettings):
     watch_bundle_seconds: float = Field(
         default=0.0,
         ge=0.0,
-        description="Look this often whether the bundle's folder holds another version and swap to it; 0 swaps only "
-        "on SIGHUP. A bundle that fails its checks is refused and the old one goes on serving. Put the new version "
-        "in place by moving a folder or a link, never by writing into the folder that is served.",
+        description="Interval at which the bundle's folder is checked for another version, which is then loaded; 0 "
+        "loads one only on SIGHUP. A bundle that fails its checks is refused, and the old one keeps serving. Replace "
+        "the folder or a link to it; never write into the folder that is served.",
     )
-    host: str = Field(default="127.0.0.1", description="Address to listen on; only this machine can call the default.")
-    port: int = Field(default=8001, ge=0, le=65535, description="gRPC port; 0 takes a free one and logs it.")
-    metrics: bool = Field(default=True, description="Whether Prometheus may read metrics over HTTP.")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; the default is reachable from this machine only."
+    )
+    port: int = Field(default=8001, ge=0, le=65535, description="gRPC port; 0 chooses a free one and logs it.")
+    metrics: bool = Field(default=True, description="Whether to serve Prometheus metrics over HTTP.")
     metrics_host: str | None = Field(default=None, description="Address for /metrics; that of --host if absent.")
     metrics_port: int = Field(
-        default=8002, ge=0, le=65535, description="HTTP port for /metrics; 0 takes a free one and logs it."
+        default=8002, ge=0, le=65535, description="HTTP port for /metrics; 0 chooses a free one and logs it."
     )
     threads: int = Field(
         default=1,
         ge=1,
         le=256,
-        description="Threads of one forward pass. Two servers of one thread outrun one server of two.",
+        description="Threads of one forward pass. Two servers with one thread are faster than one server with two.",
     )
     micro_batch: int = Field(
         default=32,
         ge=1,
         le=4096,
-        description="Rows of one forward pass. More is not faster once a step's matrices leave the core's cache.",
+        description="Rows of one forward pass. More is not faster once a step's matrices do not fit into the core's "
+        "cache.",
     )
     batch_tokens: int = Field(
         default=32768,
         ge=1,
-        description="Estimated tokens that one batch may gather across requests. A larger batch groups lengths better, "
-        "but keeps the first person who comes waiting longer behind it.",
+        description="Estimated tokens of one batch, across requests. A larger batch groups lengths better, but an "
+        "interactive call that arrives meanwhile waits longer for it to end.",
     )
     mixed_batch_tokens: int = Field(
-        default=2048, ge=1, description="The same for bulk batches while people ask, who wait behind them."
+        default=2048, ge=1, description="The same for bulk batches while there is interactive traffic."
     )
-    max_rows: int = Field(default=4096, ge=1, description="Rows that one request may hold.")
+    max_rows: int = Field(default=4096, ge=1, description="Rows of one request.")
     max_queued_tokens: int = Field(
         default=1 << 20,
         ge=1,
-        description="Estimated tokens that may wait in each lane. Above it callers are refused with a time to come "
-        "back, instead of waiting for an answer that comes too late.",
+        description="Estimated tokens that may wait in each lane. Calls above it are refused with pushback, instead "
+        "of waiting for an answer that would be too late.",
     )
-    max_text_bytes: int = Field(default=8192, ge=1, description="UTF-8 bytes of one text; a longer one fails its row.")
+    max_text_bytes: int = Field(
+        default=8192, ge=1, description="UTF-8 bytes of one text; a row with a longer text gets a row error."
+    )
     max_message_bytes: int = Field(
         default=4 << 20,
         ge=1024,
-        description="Bytes of one gRPC message; gRPC refuses a larger one.",
+        description="Bytes of one gRPC message; gRPC refuses larger ones.",
     )
     max_inflight_bytes: int = Field(
         default=64 << 20,
         ge=1024,
-        description="Bytes that the calls in progress may hold together: messages, answers, and 32 KiB for what each "
-        "call costs. Above it callers are refused with a time to come back.",
+        description="Bytes that all calls in progress may hold: messages, answers, and 32 KiB for each call itself. "
+        "Calls above it are refused with pushback.",
     )
     max_arriving: int = Field(
         default=32,
         ge=1,
-        description="Messages that may be on their way in at a time; others wait. Each may hold max-message-bytes.",
+        description="Messages received at a time; others wait for a slot. Each may hold max-message-bytes.",
     )
     arrival_seconds: float = Field(
         default=10.0,
         gt=0,
-        description="Time for a request's message to arrive in full. While others wait for its place it has a second.",
+        description="Time for a request's message to arrive completely; one second while others wait for its slot.",
     )
     max_connections: int = Field(default=1024, ge=1, description="Connections at a time; further ones are closed.")
-    max_streams: int = Field(default=100, ge=1, description="Calls that one connection may have open at a time.")
+    max_streams: int = Field(default=100, ge=1, description="Calls open at a time on one connection.")
     connection_seconds: float = Field(
         default=90.0,
         ge=0,
-        description="Age at which a connection is asked to come anew, so that its client finds new replicas; varies by "
-        "a tenth. 0 is never.",
+        description="Age at which a client is asked to reconnect, so that it finds new replicas; varies by a tenth. 0 "
+        "is never.",
     )
     connection_grace_seconds: float = Field(
-        default=30.0, ge=0, description="Time that the calls of a connection past its age have to finish."
+        default=30.0, ge=0, description="Time that open calls have to finish on a connection that reached its age."
     )
-    cache_bytes: int = Field(
-        default=64 << 20, ge=0, description="Memory for what is kept per text (token ids, model state)."
-    )
+    cache_bytes: int = Field(default=64 << 20, ge=0, description="Memory for cached texts (token ids, model state).")
     title_cache_share: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="Part of cache_bytes that is for titles; the rest is for queries. Little will do where pairs come "
-        "title by title.",
+        description="Part of cache-bytes that is for titles; the rest is for queries. A small part suffices if pairs "
+        "arrive ordered by title.",
     )
     score_cache_bytes: int = Field(
         default=0,
         ge=0,
-        description="Memory for the scores of pairs that were asked before, for each model version; 0 keeps none. "
-        "Worth it where the same pairs are asked again; a nightly run asks each once.",
+        description="Memory for cached scores, for each model version; 0 disables the cache. Useful if the same pairs "
+        "are requested again; a nightly run requests each pair once.",
     )
     drain_seconds: float = Field(
-        default=30.0, gt=0, description="Time that accepted calls have to finish after SIGTERM or SIGINT."
+        default=30.0, gt=0, description="Time limit for finishing accepted calls after SIGTERM or SIGINT."
     )
     lame_duck_seconds: float = Field(
         default=0.3,
         ge=0.0,
-        description="Time after SIGTERM or SIGINT in which new work is still taken in: clients that watch the health "
-        "are told at once, and need a moment to turn to another replica. Part of drain-seconds, at most half of it.",
+        description="Lame-duck time after SIGTERM or SIGINT: health reports NOT_SERVING while new calls are still "
+        "accepted, so that balancing clients can move away. Counts towards drain-seconds, at most half of it.",
     )
     tls_cert: Path | None = Field(
         default=None,
-        description="PEM file of the server's certificate chain; with tls-key it turns TLS on. Taken up anew when it "
+        description="PEM file of the server's certificate chain; with tls-key it enables TLS. Reloaded when it "
         "changes.",
     )
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's unencrypted private key.")
     tls_client_ca: Path | None = Field(
         default=None,
-        description="PEM file of the authorities whose certificates clients must show (mutual TLS).",
+        description="PEM file of the authorities that sign client certificates; requires clients to present one "
+        "(mutual TLS).",
     )
     tls_client_names: list[str] = Field(
         default=[],
-        description="Names in client certificates that may call; repeat the flag for more. All that the authorities "
-        "signed if absent.",
+        description="Allowed names of client certificates; repeat the flag for more. If absent, every certificate "
+        "that the authorities signed.",
     )
     auth_token_file: Path | None = Field(
         default=None,
-        description="File of bearer tokens, one a line, one of which every call but a health check must bear. Read "
-        "again when it changes.",
+        description="File of valid bearer tokens, one per line; every call but a health check needs one. Reloaded "
+        "when it changes.",
     )
-    reflection: bool = Field(default=True, description="Whether grpcurl may list and describe the services.")
+    reflection: bool = Field(
+        default=True,
+        description="Whether to offer server reflection, by which grpcurl lists and describes the services.",
+    )
     exit_on_stdin_close: bool = Field(
         default=False,
-        description="Drain and exit when standard input closes: a server that belongs to a job ends with it.",
+        description="Drain and exit when standard input closes, so that a server started by a job ends with the job.",
     )
     log_format: Literal["auto", "json", "text"] = Field(
-        default="auto", description="One JSON object per line, or readable text; auto is text on a terminal."
+        default="auto", description="JSON lines or readable text; auto is text on a terminal and JSON otherwise."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least level to log. No query or title is logged at any level."
+        default="INFO", description="Lowest level to log. Queries and titles are not logged at any level."
     )
 
     @model_validator(mode="after")
-    def _go_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("--tls-cert and --tls-key are given together")
         if self.tls_client_ca is not None and self.tls_cert is None:

@@ -1,7 +1,7 @@
-"""Signals from the first moment of the process on: what comes before the server can act on it is remembered.
+"""Signal handling from the start of the process; early signals are remembered until the server can act on them.
 
-Imports and the model take half a second, in which a SIGHUP would otherwise kill the process, and a SIGTERM end it with
-a status that looks like a crash.
+Imports and loading the model take half a second. In that time a SIGHUP would otherwise kill the process, and a SIGTERM
+would end it with the exit status of a crash.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ _ALL: Final = (*_STOP, signal.SIGHUP)
 
 
 class Signals:
-    """SIGTERM and SIGINT end the process, SIGHUP asks for a reload; only the main thread can listen for them."""
+    """SIGTERM and SIGINT end the process, SIGHUP requests a reload; only the main thread can handle signals."""
 
     def __init__(self) -> None:
-        self._reload_wanted = False
-        self._stop_wanted = False
+        self._reload_requested = False
+        self._stop_requested = False
         for number in _STOP:
             signal.signal(number, self._end)
-        signal.signal(signal.SIGHUP, self._note_reload)
+        signal.signal(signal.SIGHUP, self._request_reload)
 
     def stop_with(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-        """Call `stop` on `loop` from here on, instead of ending the process at once."""
+        """From now on call `stop` on `loop`, instead of ending the process at once."""
         for number in _STOP:
             loop.add_signal_handler(number, stop)
-        if self._stop_wanted:
+        if self._stop_requested:
             stop()
 
     def reload_with(self, loop: asyncio.AbstractEventLoop, reload: Callable[[], None]) -> None:
-        """Call `reload` on `loop` from here on, and now if it was asked for already."""
+        """From now on call `reload` on `loop`; call it at once if a reload was requested already."""
         loop.add_signal_handler(signal.SIGHUP, reload)
-        if self._reload_wanted:
+        if self._reload_requested:
             reload()
 
     def ignore(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let no signal disturb the last moments of a process that has stopped and is about to exit."""
+        """Ignore signals from now on: the server has stopped and the process is about to exit."""
         for number in _ALL:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
-    def _note_reload(self, _number: int, _frame: FrameType | None) -> None:
-        self._reload_wanted = True
+    def _request_reload(self, _number: int, _frame: FrameType | None) -> None:
+        self._reload_requested = True
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
-        # Nothing is served yet, so nothing is left to finish. Should what is being imported swallow this, it is known.
-        self._stop_wanted = True
+        # Nothing is served yet, so there is no work to finish. An import may swallow SystemExit, hence the flag.
+        self._stop_requested = True
         for number in _ALL:
             signal.signal(number, signal.SIG_IGN)
         raise SystemExit(0)

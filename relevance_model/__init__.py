@@ -11,6 +11,7 @@ from relevance_model.bundle import Bundle, BundleManifest, Calibration, Graphs, 
 from relevance_model.errors import BundleError, ModelError, RequestError
 from relevance_model.pairs import Pairs
 from relevance_model.scorer import DEFAULT_CACHE_BYTES, DEFAULT_MICRO_BATCH, Scorer, Scores
+from relevance_model.text_cache import CacheStats
 from relevance_model.tokenizer import DEFAULT_MAX_TEXT_BYTES
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "BundleManifest",
+    "CacheStats",
     "Calibration",
     "Graphs",
     "ModelError",

@@ -75,8 +75,12 @@ class Pairs:
 
     def rows(self, start: int, stop: int) -> Pairs:
         """Return the rows from `start` to before `stop`, over the texts they use."""
-        used_q, rows_q = np.unique(self.query_index[start:stop], return_inverse=True)
-        used_t, rows_t = np.unique(self.title_index[start:stop], return_inverse=True)
+        return self.select(slice(start, stop))
+
+    def select(self, rows: slice | list[int]) -> Pairs:
+        """Return some rows, over the texts they use."""
+        used_q, rows_q = np.unique(self.query_index[rows], return_inverse=True)
+        used_t, rows_t = np.unique(self.title_index[rows], return_inverse=True)
         return Pairs([self.queries[i] for i in used_q], [self.titles[i] for i in used_t], rows_q, rows_t)
 
 

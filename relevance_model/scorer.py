@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from relevance_model.bundle import TOKENIZER, Bundle
 from relevance_model.onnx_graph import OnnxGraph
 from relevance_model.pairs import IndexArray, Pairs
-from relevance_model.text_cache import ABSENT, TextCache
+from relevance_model.text_cache import ABSENT, CacheStats, TextCache
 from relevance_model.text_column import TextColumn
 from relevance_model.text_encoder import TextEncoder
 from relevance_model.tokenizer import DEFAULT_MAX_TEXT_BYTES, TextTokenizer
@@ -154,6 +154,10 @@ class Scorer:
         if len(empty) > len(result.faults):
             result.faults = {row: result.faults.get(row, _NO_NUMBER) for row in empty}
         return result
+
+    def cache_stats(self) -> dict[str, CacheStats]:
+        """Return the state of the text caches, by column: `query` and `title`."""
+        return {"query": self.queries.cache.stats(), "title": self.titles.cache.stats()}
 
     def score_texts(self, queries: Sequence[str], titles: Sequence[str], index: ArrayLike = ()) -> Scores:
         """Score `titles` row by row, against `queries[index[i]]` or, without an index, `queries[i]`."""

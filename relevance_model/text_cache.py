@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,23 @@ ABSENT = -1
 _KEY_BYTES = 240
 # Longer texts are keyed by a digest, or a few thousand of them would need more memory than all rows.
 _LONGEST_KEY = 128
+
+
+class CacheStats(NamedTuple):
+    """State of a text cache.
+
+    Attributes
+    ----------
+    hits, misses
+        Texts found since the start, and texts that had to be encoded.
+    entries, capacity
+        Texts held now, and texts that fit.
+    """
+
+    hits: int
+    misses: int
+    entries: int
+    capacity: int
 
 
 class TextCache:
@@ -68,6 +86,10 @@ class TextCache:
     def __len__(self) -> int:
         """Return the number of texts held."""
         return len(self._row_of)
+
+    def stats(self) -> CacheStats:
+        """Return the counters and the size."""
+        return CacheStats(self.hits, self.misses, len(self._row_of), self.capacity)
 
     def find(self, texts: Sequence[str]) -> IndexArray:
         """Start a batch: return each text's row, or `ABSENT`; rows found are not evicted until the next."""

@@ -1,1 +1,1 @@
-"""The services: what a request holds, what an answer says, for each protocol that is spoken."""
+"""The services: one module per protocol, and one for its messages."""

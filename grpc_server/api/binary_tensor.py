@@ -1,7 +1,11 @@
-"""The raw form of a BYTES tensor: each element is its length, 4 bytes little-endian, then that many bytes.
+r"""The raw form of a BYTES tensor: each element is its length, 4 bytes little-endian, then that many bytes.
 
-As the Open Inference Protocol, version 2, defines it for `raw_input_contents` and `raw_output_contents`. Pure:
-bytes in, bytes out.
+The Open Inference Protocol, version 2, defines it for `raw_input_contents` and `raw_output_contents`.
+
+>>> encode_elements([b"red", b""])
+b'\x03\x00\x00\x00red\x00\x00\x00\x00'
+>>> decode_elements(encode_elements([b"red", b""]), 2, "query")
+[b'red', b'']
 """
 
 from __future__ import annotations
@@ -15,26 +19,26 @@ _LENGTH = struct.Struct("<I")
 
 
 def encode_elements(elements: Iterable[bytes]) -> bytes:
-    """Write `elements` one after the other."""
+    """Return the raw form of `elements`."""
     return b"".join(part for element in elements for part in (_LENGTH.pack(len(element)), element))
 
 
 def decode_elements(raw: bytes, count: int, tensor: str) -> list[bytes]:
-    """Read exactly `count` elements; no more work is done than they need, whatever `raw` claims to hold.
+    """Return exactly `count` elements; the work is bounded by `count`, whatever lengths `raw` states.
 
     Parameters
     ----------
     raw
         The tensor's raw form.
     count
-        Elements that its shape announces.
+        Elements according to the tensor's shape.
     tensor
-        Its name, for the error.
+        The tensor's name, for errors.
 
     Raises
     ------
     RequestError
-        If `raw` ends inside an element, or goes on after the last one.
+        If `raw` ends inside an element, or continues after the last one.
     """
     elements = []
     start = 0

@@ -1,8 +1,8 @@
-"""`grpc.health.v1`: each watcher has its own state, and none can hold up another, a check or the server's end.
+"""`grpc.health.v1`: each watcher has its own state, and none can block another, a check or the server's end.
 
-A client that checks health keeps a `Watch` stream open for as long as its connection lives, and takes its messages at
-its own pace, or never. So a change of status is written down and each watcher is woken; whoever is stuck in a write to
-a peer that reads nothing holds nothing that another waits for.
+A client that watches health keeps a `Watch` stream open for the life of its connection, and reads its messages slowly
+or never. So a change of status is stored and wakes each watcher, and each watcher writes by itself: a write that is
+blocked by its peer holds no lock and no queue that others need.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 LIVENESS: Final = "liveness"
-"""Asked for this service, a process that can answer is SERVING: a draining server must not be restarted for it."""
+"""Health service of the process alone: always SERVING, so that a draining server is not restarted."""
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Status = health_pb2.HealthCheckResponse
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
-    """Answers for `services`, among them `""`, the server as a whole.
+    """Reports the status of `services`, and of the server as a whole under the name `""`.
 
     Attributes
     ----------
     serving
-        Whether the server takes work.
+        Whether the server accepts work.
     """
 
     def __init__(self, services: Iterable[str] = ()) -> None:
@@ -38,7 +38,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self.serving = False
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: _Context) -> _Status:  # noqa: N802
-        """Return the status of a service; `LIVENESS` has one of its own."""
+        """Return the status of a service."""
         if request.service != LIVENESS and request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
         return _Status(status=self._status(request.service))
@@ -46,19 +46,19 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: _Context) -> None:  # noqa: N802
         """Stream the status until the client leaves or the watches are ended.
 
-        A watcher that is slow to take one status misses those in between and is told the last.
+        A watcher whose peer reads slowly skips intermediate statuses and sends the latest.
         """
         changed = asyncio.Event()
         self._watchers.add(changed)
-        told = None
+        sent = None
         try:
             while True:
                 changed.clear()
                 status = self._status(request.service)
-                if status != told:
-                    # May wait for as long as the peer likes; nothing is held here but what is the watcher's own.
+                if status != sent:
+                    # May block for as long as the peer does not read; this affects no other watcher.
                     await context.write(_Status(status=status))
-                    told = status
+                    sent = status
                 elif self._ended:
                     return
                 else:
@@ -67,12 +67,12 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             self._watchers.discard(changed)
 
     def set_serving(self, serving: bool) -> None:
-        """Set the status of every service but `LIVENESS`, and let the watchers know."""
+        """Set the status of every service but `LIVENESS`, and wake the watchers."""
         self.serving = serving
         self._wake()
 
     def end_watches(self) -> None:
-        """End every watch, now and from now on; one whose peer reads nothing ends with its connection."""
+        """End every watch, current and future; a watch whose peer does not read ends with its connection."""
         self._ended = True
         self._wake()
 

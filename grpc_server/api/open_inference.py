@@ -1,6 +1,6 @@
 """`inference.GRPCInferenceService`: the Open Inference Protocol, version 2, for KServe and Triton clients.
 
-A thin layer like `grpc_server.api.relevance`, over the same engine, with the same limits, lanes and statuses.
+It uses the same engine, limits, lanes and statuses as `grpc_server.api.relevance`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SERVER_NAME = "qtr"
 
 
 class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
-    """Answers the protocol from one engine; it is ready when `health` says so."""
+    """Serves the protocol from one engine; readiness is that of `health`."""
 
     def __init__(self, engine: Engine, limits: RequestLimits, health: HealthServicer) -> None:
         self._engine = engine
@@ -30,15 +30,15 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
         self._health = health
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
-        """Say that the process answers."""
+        """Return that the process is live."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
-        """Say whether the server takes work."""
+        """Return whether the server accepts work."""
         return pb.ServerReadyResponse(ready=self._health.serving)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
-        """Say whether the server takes work for the model; one that it does not hold is not ready."""
+        """Return whether the server accepts work for the model; a model that is not served is not ready."""
         try:
             self._engine.models.find(request.name, request.version)
         except ModelNotServedError:
@@ -46,20 +46,20 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
         return pb.ModelReadyResponse(ready=self._health.serving)
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
-        """Name the server."""
+        """Return the name and version of the server."""
         return pb.ServerMetadataResponse(name=SERVER_NAME, version=metadata.version("qtr-relevance"))
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
-        """Describe the model's tensors."""
+        """Return the model's tensors."""
         manifest = self._engine.models.find(request.name, request.version).bundle.manifest
         return messages.model_metadata(manifest, self._engine.models.versions(manifest.name))
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
-        """Score rows."""
+        """Score the rows of a request."""
         request_id, name, version = request.id, request.model_name, request.model_version
         call_of(context).message_id = request_id
-        asked = messages.read_request(request, self._limits)
-        # While it waits, a call holds the rows and not the message as well, in which there may be more than rows.
+        inference = messages.read_request(request, self._limits)
+        # While the call waits, only the rows stay in memory: the message may hold more.
         del request
-        scored = await score(self._engine, asked.pairs, name=name, version=version, context=context)
-        return messages.write_response(request_id, asked, scored)
+        scored = await score(self._engine, inference.pairs, name=name, version=version, context=context)
+        return messages.write_response(request_id, inference, scored)

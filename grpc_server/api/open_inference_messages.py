@@ -1,4 +1,4 @@
-"""Between the Open Inference Protocol's tensors and the model's own types; no decision is taken here."""
+"""Conversion between the tensors of the Open Inference Protocol and the types of the model and the engine."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ from dataclasses import dataclass
 
 from grpc_server.api.binary_tensor import decode_elements, encode_elements
 from grpc_server.api.relevance_messages import RequestLimits, check_rows
-from grpc_server.core.results import Answer
+from grpc_server.core.results import Result
 from relevance_model import BundleManifest, Pairs, RequestError
 from relevance_stubs.inference import open_inference_pb2 as pb
 
 INPUTS = {"query": "BYTES", "title": "BYTES"}
 OUTPUTS = {"score": "FP32", "label": "BYTES", "error": "BYTES"}
-# What bundles hold, in the words that Triton uses for its backends.
+# The format of the model, in the terms of Triton's backends.
 PLATFORM = "onnxruntime_onnx"
-# Extensions of the protocol that change where a tensor is or what it holds: to pass over them would answer something
-# else than what was asked.
-_REFUSED_PARAMETERS = ("shared_memory_region", "classification")
-_MOST_SHOWN = 64
+# Extensions that change where a tensor is or what it holds. Ignoring them would give a wrong result.
+_UNSUPPORTED_PARAMETERS = ("shared_memory_region", "classification")
+_MAX_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """What a `ModelInfer` request asks.
+    """A `ModelInfer` request.
 
     Attributes
     ----------
     pairs
         The rows.
     shape
-        Of every output.
+        Shape of every output.
     outputs
-        Names, in the order of the answer.
+        Names of the requested outputs, in their order.
     raw
-        Whether texts came, and the answer goes, in raw form.
+        Whether the request has, and the response must have, tensors in raw form.
     """
 
     pairs: Pairs
@@ -44,7 +43,7 @@ class Inference:
 
 
 def read_request(request: pb.ModelInferRequest, limits: RequestLimits) -> Inference:
-    """Read and check the tensors.
+    """Return the request's rows and options, checked.
 
     Raises
     ------
@@ -71,22 +70,22 @@ def read_request(request: pb.ModelInferRequest, limits: RequestLimits) -> Infere
     )
 
 
-def write_response(request_id: str, asked: Inference, answer: Answer) -> pb.ModelInferResponse:
-    """Write the outputs that were asked for, in raw form if the request was."""
-    manifest = answer.bundle.manifest
+def write_response(request_id: str, inference: Inference, result: Result) -> pb.ModelInferResponse:
+    """Return the response with the requested outputs, in raw form if the request was."""
+    manifest = result.bundle.manifest
     response = pb.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request_id)
     for stage in ("queue", "tokenize", "infer"):
-        response.parameters[f"{stage}_micros"].int64_param = round(getattr(answer, f"{stage}_seconds") * 1e6)
-    for name in asked.outputs:
-        output = response.outputs.add(name=name, datatype=OUTPUTS[name], shape=asked.shape)
+        response.parameters[f"{stage}_micros"].int64_param = round(getattr(result, f"{stage}_seconds") * 1e6)
+    for name in inference.outputs:
+        output = response.outputs.add(name=name, datatype=OUTPUTS[name], shape=inference.shape)
         if name == "score":
-            if asked.raw:
-                response.raw_output_contents.append(answer.scores.astype("<f4").tobytes())
+            if inference.raw:
+                response.raw_output_contents.append(result.scores.astype("<f4").tobytes())
             else:
-                output.contents.fp32_contents.extend(answer.scores.tolist())
+                output.contents.fp32_contents.extend(result.scores.tolist())
         else:
-            texts = _labels(answer) if name == "label" else _errors(answer)
-            if asked.raw:
+            texts = _labels(result) if name == "label" else _errors(result)
+            if inference.raw:
                 response.raw_output_contents.append(encode_elements(texts))
             else:
                 output.contents.bytes_contents.extend(texts)
@@ -94,7 +93,7 @@ def write_response(request_id: str, asked: Inference, answer: Answer) -> pb.Mode
 
 
 def model_metadata(manifest: BundleManifest, versions: list[str]) -> pb.ModelMetadataResponse:
-    """Describe a model's tensors; `versions` are all that are held of it."""
+    """Return the description of a model's tensors; `versions` are its served versions."""
     tensor = pb.ModelMetadataResponse.TensorMetadata
     return pb.ModelMetadataResponse(
         name=manifest.name,
@@ -114,11 +113,11 @@ def _check_names(
     for tensor in tensors:
         name = tensor.name
         if name not in known:
-            raise RequestError(field, f"{name[:_MOST_SHOWN]!r} is unknown; there are {', '.join(known)}")
+            raise RequestError(field, f"{name[:_MAX_SHOWN]!r} is unknown; there are {', '.join(known)}")
         if name in seen:
             raise RequestError(field, f"{name} is given more than once")
         seen.add(name)
-        for parameter in _REFUSED_PARAMETERS:
+        for parameter in _UNSUPPORTED_PARAMETERS:
             if parameter in tensor.parameters:
                 raise RequestError(name, f"the parameter {parameter} is not supported")
 
@@ -126,7 +125,7 @@ def _check_names(
 def _texts(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, limits: RequestLimits) -> list[str]:
     name = tensor.name
     if tensor.datatype != INPUTS[name]:
-        raise RequestError(name, f"has the datatype {tensor.datatype[:_MOST_SHOWN]!r}, expected {INPUTS[name]}")
+        raise RequestError(name, f"has the datatype {tensor.datatype[:_MAX_SHOWN]!r}, expected {INPUTS[name]}")
     shape = list(tensor.shape)
     if len(shape) not in {1, 2} or shape[0] < 0 or shape[1:] not in ([], [1]):
         shown = shape if len(shape) <= 4 else f"of {len(shape)} dimensions"
@@ -141,7 +140,7 @@ def _texts(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, lim
         if tensor.contents.ByteSize():
             raise RequestError(name, "has contents, which must be empty when raw_input_contents is not")
         elements = decode_elements(raw, shape[0], name)
-    # A byte that is no UTF-8 becomes a lone surrogate, which fails its row when the text is encoded.
+    # A byte that is not UTF-8 becomes a lone surrogate, which gives its row an error when the text is tokenized.
     return [element.decode(errors="surrogateescape") for element in elements]
 
 
@@ -153,10 +152,10 @@ def _pairs(queries: list[str], titles: list[str]) -> Pairs:
     return Pairs.from_columns(queries, titles)
 
 
-def _labels(answer: Answer) -> list[bytes]:
-    names = [label.encode() for label in answer.bundle.manifest.labels]
-    return [b"" if row in answer.faults else names[label] for row, label in enumerate(answer.labels.tolist())]
+def _labels(result: Result) -> list[bytes]:
+    names = [label.encode() for label in result.bundle.manifest.labels]
+    return [b"" if row in result.row_errors else names[label] for row, label in enumerate(result.labels.tolist())]
 
 
-def _errors(answer: Answer) -> list[bytes]:
-    return [answer.faults.get(row, "").encode() for row in range(len(answer.scores))]
+def _errors(result: Result) -> list[bytes]:
+    return [result.row_errors.get(row, "").encode() for row in range(len(result.scores))]

@@ -1,12 +1,12 @@
-"""`relevance.v1.RelevanceService`: a thin layer from messages to the engine and back."""
+"""`relevance.v1.RelevanceService`: reads requests, has the engine score them, writes responses."""
 
 from __future__ import annotations
 
-from grpc_server.api import relevance_messages
-from grpc_server.api.relevance_messages import ModelAsked, RequestLimits
+from grpc_server.api import relevance_messages as messages
+from grpc_server.api.relevance_messages import RequestedModel, RequestLimits
 from grpc_server.api.scoring import score
 from grpc_server.core.engine import Engine
-from grpc_server.core.results import Answer
+from grpc_server.core.results import Result
 from grpc_server.transport.call import Context
 from relevance_model import Pairs
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
@@ -14,7 +14,7 @@ from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 
 
 class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
-    """Answers the contract from one engine."""
+    """Serves `relevance.v1` from one engine."""
 
     def __init__(self, engine: Engine, limits: RequestLimits) -> None:
         self._engine = engine
@@ -22,29 +22,23 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         """Score one query against its titles."""
-        pairs, model = (
-            relevance_messages.pairs_of_score(request, self._limits),
-            relevance_messages.asked_model(request.model),
-        )
-        # While it waits, a call holds the rows and not the message as well, in which there may be more than rows.
+        pairs, model = messages.pairs_of_score(request, self._limits), messages.requested_model(request.model)
+        # While the call waits, only the rows stay in memory: the message may hold more.
         del request
-        return relevance_messages.score_response(pairs.titles, await self._score(pairs, model, context))
+        return messages.score_response(pairs.titles, await self._score(pairs, model, context))
 
     async def ScoreBatch(self, request: pb.ScoreBatchRequest, context: Context) -> pb.ScoreBatchResponse:
-        """Score pairs in columns."""
-        pairs, model = (
-            relevance_messages.pairs_of_batch(request, self._limits),
-            relevance_messages.asked_model(request.model),
-        )
+        """Score pairs that are given in columns."""
+        pairs, model = messages.pairs_of_batch(request, self._limits), messages.requested_model(request.model)
         del request
-        answer = await self._score(pairs, model, context)
-        return relevance_messages.batch_response(answer, self._engine.models.current.max_text_bytes)
+        result = await self._score(pairs, model, context)
+        return messages.batch_response(result, self._engine.models.current.max_text_bytes)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        """Describe the model and the limits."""
-        return relevance_messages.model_response(self._engine.models.current, self._limits)
+        """Return the model and the limits."""
+        return messages.model_response(self._engine.models.current, self._limits)
 
-    async def _score(self, pairs: Pairs, model: ModelAsked, context: Context) -> Answer:
+    async def _score(self, pairs: Pairs, model: RequestedModel, context: Context) -> Result:
         return await score(
             self._engine, pairs, name=model.name, version=model.version, sha256=model.sha256, context=context
         )

@@ -1,4 +1,4 @@
-"""Between wire messages and the model's own types; no decision is taken here."""
+"""Conversion between the messages of `relevance.v1` and the types of the model and the engine."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grpc_server.core.results import Answer
+from grpc_server.core.results import Result
 from relevance_model import Bundle, Pairs, RequestError, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """Bounds of one request, announced by `GetModel`."""
+    """Limits of one request, which `GetModel` returns."""
 
     max_rows: int
     max_message_bytes: int
     max_queued_tokens: int
 
 
-class ModelAsked(NamedTuple):
-    """The model that a request asks for; an empty word stands for any."""
+class RequestedModel(NamedTuple):
+    """The model that a request names; an empty string matches any."""
 
     name: str
     version: str
     sha256: str
 
 
-def asked_model(model: pb.ModelVersion) -> ModelAsked:
-    """Read it: the strings alone, for a sub-message keeps its whole message in memory."""
-    return ModelAsked(model.name, model.version, model.sha256)
+def requested_model(model: pb.ModelVersion) -> RequestedModel:
+    """Return the strings alone: a reference to the sub-message would keep the whole message in memory."""
+    return RequestedModel(model.name, model.version, model.sha256)
 
 
 def pairs_of_score(request: pb.ScoreRequest, limits: RequestLimits) -> Pairs:
-    """Read `Score`'s rows.
+    """Return the rows of a `Score` request.
 
     Raises
     ------
@@ -51,52 +51,52 @@ def pairs_of_score(request: pb.ScoreRequest, limits: RequestLimits) -> Pairs:
 
 
 def pairs_of_batch(request: pb.ScoreBatchRequest, limits: RequestLimits) -> Pairs:
-    """Read `ScoreBatch`'s rows.
+    """Return the rows of a `ScoreBatch` request.
 
     Raises
     ------
     RequestError
         If an index is out of range, the columns disagree, or there are too many rows.
     """
-    # Every column, before any is converted: that costs time and memory by its length.
+    # All columns are checked before any is converted: conversion costs time and memory.
     for field in ("query_index", "title_index", "queries", "titles"):
         check_rows(len(getattr(request, field)), field, limits)
     return Pairs.from_columns(list(request.queries), list(request.titles), request.query_index, request.title_index)
 
 
 def check_rows(rows: int, field: str, limits: RequestLimits) -> None:
-    """Refuse a request of more than `limits.max_rows`, naming `field`."""
+    """Raise `RequestError` for `field` if there are more than `limits.max_rows`."""
     if rows > limits.max_rows:
         raise RequestError(field, f"{rows} entries, the limit is {limits.max_rows} a request")
 
 
-def score_response(titles: Sequence[str], answer: Answer) -> pb.ScoreResponse:
-    """Write `Score`'s answer for those titles."""
-    labels = answer.bundle.manifest.labels
-    scores, positions, faults = answer.scores.tolist(), answer.labels.tolist(), answer.faults
+def score_response(titles: Sequence[str], result: Result) -> pb.ScoreResponse:
+    """Return the response to `Score` for these titles."""
+    labels = result.bundle.manifest.labels
+    scores, positions, errors = result.scores.tolist(), result.labels.tolist(), result.row_errors
     results = []
     for row, title in enumerate(titles):
-        if row in faults:
-            results.append(pb.TitleScore(title=title, error=_row_error(row, faults[row])))
+        if row in errors:
+            results.append(pb.TitleScore(title=title, error=_row_error(row, errors[row])))
         else:
             results.append(pb.TitleScore(title=title, score=scores[row], label=labels[positions[row]]))
-    return pb.ScoreResponse(results=results, model=model_version(answer.bundle), timings=_timings(answer))
+    return pb.ScoreResponse(results=results, model=model_version(result.bundle), timings=_timings(result))
 
 
-def batch_response(answer: Answer, max_text_bytes: int) -> pb.ScoreBatchResponse:
-    """Write `ScoreBatch`'s answer; `max_text_bytes` is the limit on texts that it was given under."""
+def batch_response(result: Result, max_text_bytes: int) -> pb.ScoreBatchResponse:
+    """Return the response to `ScoreBatch`; `max_text_bytes` is the limit on texts that it was computed under."""
     return pb.ScoreBatchResponse(
-        scores=answer.scores.tolist(),
-        labels=answer.labels.tolist(),
-        errors=[_row_error(row, fault) for row, fault in answer.faults.items()],
-        model=model_version(answer.bundle),
-        timings=_timings(answer),
+        scores=result.scores.tolist(),
+        labels=result.labels.tolist(),
+        errors=[_row_error(row, reason) for row, reason in result.row_errors.items()],
+        model=model_version(result.bundle),
+        timings=_timings(result),
         max_text_bytes=max_text_bytes,
     )
 
 
 def model_response(scorer: Scorer, limits: RequestLimits) -> pb.GetModelResponse:
-    """Describe the served model and the limits."""
+    """Return the response to `GetModel`."""
     manifest = scorer.bundle.manifest
     return pb.GetModelResponse(
         model=model_version(scorer.bundle),
@@ -115,7 +115,7 @@ def model_response(scorer: Scorer, limits: RequestLimits) -> pb.GetModelResponse
 
 
 def model_version(bundle: Bundle) -> pb.ModelVersion:
-    """Name the bundle."""
+    """Return the identity of a bundle."""
     return pb.ModelVersion(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
 
 
@@ -123,9 +123,9 @@ def _row_error(row: int, reason: str) -> pb.RowError:
     return pb.RowError(row=row, code=pb.ROW_ERROR_CODE_INVALID_ARGUMENT, reason=reason)
 
 
-def _timings(answer: Answer) -> pb.Timings:
+def _timings(result: Result) -> pb.Timings:
     return pb.Timings(
-        queue_micros=round(answer.queue_seconds * 1e6),
-        tokenize_micros=round(answer.tokenize_seconds * 1e6),
-        infer_micros=round(answer.infer_seconds * 1e6),
+        queue_micros=round(result.queue_seconds * 1e6),
+        tokenize_micros=round(result.tokenize_seconds * 1e6),
+        infer_micros=round(result.infer_seconds * 1e6),
     )

@@ -1,20 +1,21 @@
-"""From a call to the engine, whichever protocol it speaks: the model, the lane and the deadline that it asks for."""
+"""From a call to the engine, for every protocol: its model, its lane and its deadline."""
 
 from __future__ import annotations
 
 from grpc_server.core.engine import Engine
-from grpc_server.core.queue import Lane
-from grpc_server.core.results import Answer
+from grpc_server.core.results import Result
+from grpc_server.core.work import Lane
 from grpc_server.transport.call import Context, call_of
 from relevance_model import Pairs, RequestError
 
+# Clients send this name; `grpc_client` has its own copy, since neither side imports the other.
 PRIORITY = "x-priority"
-MOST_INTERACTIVE_ROWS = 64
+MAX_INTERACTIVE_ROWS = 64
 _LANES = {lane.value: lane for lane in Lane}
 
 
-async def score(engine: Engine, pairs: Pairs, *, name: str, version: str, sha256: str = "", context: Context) -> Answer:
-    """Have `engine` score `pairs` with the model asked for, in the lane and within the deadline of the call."""
+async def score(engine: Engine, pairs: Pairs, *, name: str, version: str, sha256: str = "", context: Context) -> Result:
+    """Score `pairs` with the named model, in the lane and within the deadline of the call."""
     call = call_of(context)
     return await engine.score(
         pairs,
@@ -25,17 +26,22 @@ async def score(engine: Engine, pairs: Pairs, *, name: str, version: str, sha256
     )
 
 
-def choose_lane(asked: str | None, rows: int) -> Lane:
-    """Return the lane that the caller asks for or, if it asks for none, the one that fits the request's size.
+def choose_lane(requested: str | None, rows: int) -> Lane:
+    """Return the lane that the caller requests or, without a request, the one for this number of rows.
 
     Raises
     ------
     RequestError
-        If it asks for a lane that does not exist.
+        If the requested lane does not exist.
+
+    Examples
+    --------
+    >>> choose_lane(None, rows=1), choose_lane(None, rows=4096), choose_lane("bulk", rows=1)
+    (<Lane.INTERACTIVE: 'interactive'>, <Lane.BULK: 'bulk'>, <Lane.BULK: 'bulk'>)
     """
-    if asked is None:
-        return Lane.INTERACTIVE if rows <= MOST_INTERACTIVE_ROWS else Lane.BULK
-    lane = _LANES.get(asked)
+    if requested is None:
+        return Lane.INTERACTIVE if rows <= MAX_INTERACTIVE_ROWS else Lane.BULK
+    lane = _LANES.get(requested)
     if lane is None:
         raise RequestError(PRIORITY, f"must be one of {', '.join(_LANES)}")
     return lane

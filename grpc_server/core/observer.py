@@ -1,8 +1,8 @@
-"""What the service tells whoever watches it: plain values, once a call or once a batch, never once a row.
+"""The observer interface: events of calls and batches, as plain values; never one event per row.
 
-The core calls an `Observer` and knows neither metrics nor traces; `grpc_server.telemetry.metrics` and
-`grpc_server.telemetry.tracing` implement it. An observer must not wait: it runs on the event loop and on the engine's
-thread. It should not raise either; if it does, `Observers` logs it and the service goes on.
+The core depends neither on metrics nor on traces; `grpc_server.telemetry.metrics` and `grpc_server.telemetry.tracing`
+implement `Observer`. An observer must not block: it runs on the event loop and on the engine's thread. If it raises,
+`Observers` logs the error and the service continues.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Protocol
 
 log = logging.getLogger(__name__)
 
-# Health and reflection: asked all the time, and nobody's request for scores.
+# Health and reflection: called all the time, and not requests for scores.
 GRPC_OWN = ("grpc.health.", "grpc.reflection.")
 
 Metadata = Sequence[tuple[str, str | bytes]]
-# Told the status name when the call ends and, if the service gave no answer, the reason in a word.
+# Called once when the call ends, with the name of the status and, unless that is OK, the reason in one word.
 CallEnded = Callable[[str, str | None], None]
-# Told a call's metadata when it starts, in the call's own context; what it returns is called once, when the call ends.
+# Called when a call starts, with its metadata, in the call's own context.
 CallStarted = Callable[[Metadata], CallEnded]
 
 _LOG_EVERY_SECONDS = 10.0
@@ -46,12 +46,12 @@ class Method:
 
 
 UNKNOWN_METHOD = Method("unary", "unknown", "unknown")
-"""Stands for all methods that the server does not have, so that a caller cannot make up label values."""
+"""Stands for all methods that the server does not have, so that callers cannot create label values."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """How often a batch met what a cache held (`hits`), and what it did not hold (`misses`)."""
+    """Cache lookups of a batch: found (`hits`) and not found (`misses`)."""
 
     hits: int
     misses: int
@@ -64,30 +64,30 @@ class BatchStats:
     Attributes
     ----------
     model, version
-        What scored it.
+        The model that scored it.
     lane
-        Where its rows had waited.
-    rows, invalid_rows
-        All its rows, and those among them that have no score because of their texts.
+        The lane that its rows waited in.
+    rows, error_rows
+        All its rows, and those of them that have a row error.
     tokens
         Estimated tokens, as the queue counts them.
     seconds, tokenize_seconds, infer_seconds
         Wall time as a whole, and of its two stages.
     queue_seconds
-        How long each piece of work had waited.
+        How long each piece of work waited.
     texts
         Use of the text cache, by column.
     scores
-        Use of the score cache; nothing if there is none.
+        Use of the score cache; zero without one.
     contexts
-        For each piece of work, the context of the call that it belongs to.
+        The context of the call, for each piece of work.
     """
 
     model: str
     version: str
     lane: str
     rows: int
-    invalid_rows: int
+    error_rows: int
     tokens: int
     seconds: float
     tokenize_seconds: float
@@ -99,33 +99,33 @@ class BatchStats:
 
 
 class Observer(Protocol):
-    """Watches the service."""
+    """Receives events of the service."""
 
     def method_served(self, method: Method) -> CallStarted:
-        """Take note of a method, before the server listens; what is returned is called for each of its calls."""
+        """Register a method, before the server listens; the returned function is called for each of its calls."""
 
-    def entered(self, request_id: str, rows: int, lane: str) -> None:
-        """Take note of a request that asks for a place in the queue, in its call's context."""
+    def request_received(self, request_id: str, rows: int, lane: str) -> None:
+        """Record a request before it is queued, in the context of its call."""
 
-    def batch_scored(self, report: BatchStats) -> None:
-        """Take note of a batch, on the thread that scored it, before its callers have their answers."""
+    def batch_scored(self, stats: BatchStats) -> None:
+        """Record a batch, on the thread that scored it, before its results are delivered."""
 
     def rows_lost(self, rows: int, outcome: str) -> None:
-        """Take note of rows that waited and were never scored, on the thread that found out."""
+        """Record rows that waited and were not scored: dropped from the queue, or the model failed on their request."""
 
 
 class Observers:
-    """Passes everything on to each of several observers; to nobody if there are none.
+    """Forwards every event to several observers.
 
-    What an observer raises is logged, now and then, and harms neither the service nor the other observers.
+    An exception of an observer is logged, at most once in ten seconds, and affects neither the service nor the others.
     """
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
-        self._logged = -_LOG_EVERY_SECONDS
+        self._logged_at = -_LOG_EVERY_SECONDS
 
     def method_served(self, method: Method) -> CallStarted:
-        """Tell each; calls and their ends are told to each as well."""
+        """Forward to each, and the start and end of each call as well."""
         starts = [observer.method_served(method) for observer in self._observers]
 
         def started(metadata: Metadata) -> CallEnded:
@@ -134,46 +134,46 @@ class Observers:
                 try:
                     endings.append(start(metadata))
                 except Exception:
-                    self._trouble()
+                    self._log_exception()
 
             def ended(code: str, reason: str | None) -> None:
                 for ending in endings:
                     try:
                         ending(code, reason)
                     except Exception:
-                        self._trouble()
+                        self._log_exception()
 
             return ended
 
         return started
 
-    def entered(self, request_id: str, rows: int, lane: str) -> None:
-        """Tell each."""
+    def request_received(self, request_id: str, rows: int, lane: str) -> None:
+        """Forward to each."""
         for observer in self._observers:
             try:
-                observer.entered(request_id, rows, lane)
+                observer.request_received(request_id, rows, lane)
             except Exception:
-                self._trouble()
+                self._log_exception()
 
-    def batch_scored(self, report: BatchStats) -> None:
-        """Tell each."""
+    def batch_scored(self, stats: BatchStats) -> None:
+        """Forward to each."""
         for observer in self._observers:
             try:
-                observer.batch_scored(report)
+                observer.batch_scored(stats)
             except Exception:
-                self._trouble()
+                self._log_exception()
 
     def rows_lost(self, rows: int, outcome: str) -> None:
-        """Tell each."""
+        """Forward to each."""
         for observer in self._observers:
             try:
                 observer.rows_lost(rows, outcome)
             except Exception:
-                self._trouble()
+                self._log_exception()
 
-    def _trouble(self) -> None:
-        if monotonic() - self._logged >= _LOG_EVERY_SECONDS:
-            self._logged = monotonic()
+    def _log_exception(self) -> None:
+        if monotonic() - self._logged_at >= _LOG_EVERY_SECONDS:
+            self._logged_at = monotonic()
             log.exception("an observer failed; metrics or traces are incomplete")
 
 

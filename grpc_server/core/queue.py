@@ -1,16 +1,18 @@
-"""The waiting room between callers and the model: bounded, in two lanes, deadline-aware, batching by token budget.
+"""The queue between callers and the model: bounded, two lanes, aware of deadlines, batches by token budget.
 
-No timer forms a batch. An idle model takes whatever is there at once, so a lone call never waits; a busy one finds
-more waiting when it comes back, so batches grow with load. Work is bounded when it is offered, and work that nobody
-can use any more (caller gone, deadline passed or out of reach) is dropped when it is taken, before it costs anything.
-That a deadline is out of reach is an estimate: on its word alone work makes way for other work, and never for nothing.
+No timer forms a batch. An idle model takes what waits at once, so a lone call never waits. A busy model finds more work
+when it comes back, so batches grow with load.
 
-People come before jobs: the interactive lane is served first, and each lane has a bound of its own, so that a nightly
-run can neither delay nor crowd out a person. While people ask, jobs go in smaller batches, or a person would wait for a
-large one to end. The bulk lane cannot starve: once its head has waited for `starvation_seconds`, it gets every other
+The bound applies when work is offered. When work is taken, the queue drops what is of no use any more, before it costs
+anything: its caller has left, its deadline has passed, or its deadline cannot be met. The last is an estimate; on it
+alone, work is dropped only in favour of other work.
+
+The interactive lane is served first and each lane has its own bound, so a nightly run neither delays nor displaces
+interactive calls. While there is interactive traffic, bulk batches are smaller, because an interactive call may have to
+wait for one to end. The bulk lane cannot starve: once its head has waited for `starvation_seconds`, it gets every other
 batch.
 
-Pure: it knows threads and a clock, and nothing of gRPC or the model.
+The queue uses threads and a clock; it does not depend on gRPC or the model.
 """
 
 from __future__ import annotations
@@ -19,79 +21,21 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import Context
-from dataclasses import dataclass, field
-from enum import Enum
 from time import monotonic
 from typing import Final, Protocol
 
+from grpc_server.core.work import DropReason, Lane, Work
 from grpc_server.errors import DrainingError, LaneFullError
-from relevance_model import Pairs
 
-# People are taken to be around for so long after one asked.
+# Interactive traffic counts as active for this long after the last interactive request.
 _INTERACTIVE_WINDOW_SECONDS: Final = 5.0
 
 
-class Lane(Enum):
-    """Who waits for the answer."""
-
-    INTERACTIVE = "interactive"
-    BULK = "bulk"
-
-
-class Dropped(Enum):
-    """Why work was not done."""
-
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
-
-
-class Pace(Protocol):
-    """How fast the model works off tokens."""
+class Throughput(Protocol):
+    """How fast the model processes tokens."""
 
     def seconds_for(self, tokens: int) -> float:
-        """Return the expected time to work off `tokens`, in seconds."""
-
-
-@dataclass(slots=True, eq=False)
-class Work:
-    """Rows on their way to the model.
-
-    Attributes
-    ----------
-    pairs
-        The rows.
-    tokens
-        Estimated tokens that the model must read for them.
-    lane
-        Where they wait.
-    group
-        Only work of one group (a model version) shares a batch.
-    deadline
-        When the answer stops being of use, on the queue's clock; `None` if never.
-    request_id
-        For the log.
-    context
-        The call's, for whoever observes.
-    cancelled
-        Set by the caller when it no longer waits.
-    last
-        Whether this is the last part of its request; set by the queue.
-    enqueued, taken
-        When the work came in and when its batch was formed, on the queue's clock.
-    """
-
-    pairs: Pairs
-    tokens: int
-    lane: Lane = Lane.BULK
-    group: object = None
-    deadline: float | None = None
-    request_id: str = ""
-    context: Context = field(default_factory=Context)
-    cancelled: bool = False
-    last: bool = field(default=False, init=False)
-    enqueued: float = field(default=0.0, init=False)
-    taken: float = field(default=0.0, init=False)
+        """Return the expected time to process `tokens`, in seconds."""
 
 
 class WorkQueue:
@@ -100,15 +44,15 @@ class WorkQueue:
     Parameters
     ----------
     max_tokens
-        Estimated tokens that may wait in each lane. A larger request is taken in when nothing else waits in its lane.
+        Estimated tokens that may wait in each lane. A larger request is accepted when its lane is empty.
     batch_tokens
         Estimated tokens of one batch; a batch holds at least one piece of work.
     mixed_batch_tokens
-        The same for the bulk lane while people ask.
-    pace
+        The same for the bulk lane while there is interactive traffic.
+    throughput
         Predicts how long waiting work will take.
     on_drop
-        Told of every piece of work that is dropped, on the thread that takes.
+        Called with each piece of work that is dropped, on the thread that takes.
     starvation_seconds
         How long the bulk lane may be passed over.
     clock
@@ -126,15 +70,15 @@ class WorkQueue:
         max_tokens: int,
         batch_tokens: int,
         mixed_batch_tokens: int,
-        pace: Pace,
-        on_drop: Callable[[Work, Dropped], None],
+        throughput: Throughput,
+        on_drop: Callable[[Work, DropReason], None],
         starvation_seconds: float = 1.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.max_tokens = max_tokens
         self._batch_tokens = batch_tokens
         self._mixed_batch_tokens = min(batch_tokens, mixed_batch_tokens)
-        self._pace = pace
+        self._throughput = throughput
         self._on_drop = on_drop
         self._starvation_seconds = starvation_seconds
         self._clock = clock
@@ -162,20 +106,20 @@ class WorkQueue:
         return self._closed
 
     def budget(self, lane: Lane) -> int:
-        """Return the estimated tokens of a batch of `lane` at the moment; a larger request is best cut before."""
-        company = lane is Lane.BULK and self._clock() - self._last_interactive_at < _INTERACTIVE_WINDOW_SECONDS
-        return self._mixed_batch_tokens if company else self._batch_tokens
+        """Return the estimated tokens of a batch of `lane` at the moment; split a larger request before offering it."""
+        mixed = lane is Lane.BULK and self._clock() - self._last_interactive_at < _INTERACTIVE_WINDOW_SECONDS
+        return self._mixed_batch_tokens if mixed else self._batch_tokens
 
     def offer(self, parts: Sequence[Work], *, hold: bool = False) -> None:
-        """Take in all parts of one request, or none of them.
+        """Accept all parts of one request, or none of them.
 
         Parameters
         ----------
         parts
             The request.
         hold
-            Whether this, and what else is interactive, is kept from `take` for the moment; then
-            `take_inline` or `release` must be called soon.
+            Whether `take` leaves interactive work, this included, in the queue for the moment. The caller must call
+            `take_inline` or `release` soon.
 
         Raises
         ------
@@ -190,12 +134,12 @@ class WorkQueue:
             waiting = self._tokens[lane]
             if waiting and waiting + tokens > self.max_tokens:
                 reason = f"about {waiting} {lane.value} tokens wait, the limit is {self.max_tokens}"
-                raise LaneFullError(reason, self._pace.seconds_for(waiting))
+                raise LaneFullError(reason, self._throughput.seconds_for(waiting))
             now = self._clock()
             if lane is Lane.INTERACTIVE:
                 self._last_interactive_at = now
             for part in parts:
-                part.enqueued = now
+                part.enqueued_at = now
             parts[-1].last = True
             self._waiting[lane].extend(parts)
             self._tokens[lane] += tokens
@@ -219,14 +163,14 @@ class WorkQueue:
             if batch or finished:
                 return batch
 
-    def take_inline(self, most_tokens: int) -> list[Work]:
-        """Return the next batch, without waiting, if it is interactive and small and nobody is at work.
+    def take_inline(self, max_tokens: int) -> list[Work]:
+        """Return the next batch, without waiting, if a thread is idle in `take` and little interactive work waits.
 
-        Otherwise it is left to whoever waits in `take`, who is told, or who is at work and will come back.
+        Otherwise return no work; a thread in `take` handles it, now or when it comes back.
         """
         with self._changed:
             self._held = False
-            if not self._idle or not self._waiting[Lane.INTERACTIVE] or self._tokens[Lane.INTERACTIVE] > most_tokens:
+            if not self._idle or not self._waiting[Lane.INTERACTIVE] or self._tokens[Lane.INTERACTIVE] > max_tokens:
                 self._changed.notify()
                 return []
             batch, dropped = self._next_batch()
@@ -237,7 +181,7 @@ class WorkQueue:
         return batch
 
     def release(self) -> None:
-        """Hand out what was held."""
+        """Let `take` have the interactive work that was held."""
         with self._changed:
             self._held = False
             self._changed.notify()
@@ -257,15 +201,15 @@ class WorkQueue:
         bulk = self._waiting[Lane.BULK]
         if not self._waiting[Lane.INTERACTIVE] or self._held:
             return Lane.BULK
-        starving = bool(bulk) and now - bulk[0].enqueued >= self._starvation_seconds
+        starving = bool(bulk) and now - bulk[0].enqueued_at >= self._starvation_seconds
         return Lane.BULK if starving and self._last_taken is Lane.INTERACTIVE else Lane.INTERACTIVE
 
-    def _next_batch(self) -> tuple[list[Work], list[tuple[Work, Dropped]]]:
+    def _next_batch(self) -> tuple[list[Work], list[tuple[Work, DropReason]]]:
         now = self._clock()
         lane = self._next_lane(now)
         waiting, budget = self._waiting[lane], self.budget(lane)
         batch: list[Work] = []
-        dropped: list[tuple[Work, Dropped]] = []
+        dropped: list[tuple[Work, DropReason]] = []
         late: list[Work] = []
         tokens = 0
         while waiting:
@@ -282,27 +226,27 @@ class WorkQueue:
             elif self._out_of_reach(work, now):
                 late.append(work)
             else:
-                work.taken = now
+                work.taken_at = now
                 batch.append(work)
                 tokens += work.tokens
         if late and not batch and not any(self._waiting.values()):
-            # Nothing else to do, and perhaps the estimate is wrong: only work that is done can show it.
-            hopeful = max(late, key=_deadline)
-            late.remove(hopeful)
-            hopeful.taken = now
-            batch.append(hopeful)
-        dropped += [(work, Dropped.DEADLINE) for work in late]
+            # The model would be idle, and the estimate may be wrong: only work that is done can correct it.
+            likeliest = max(late, key=_deadline)
+            late.remove(likeliest)
+            likeliest.taken_at = now
+            batch.append(likeliest)
+        dropped += [(work, DropReason.DEADLINE) for work in late]
         if batch:
             self._last_taken = lane
         return batch, dropped
 
-    def _unusable(self, work: Work, now: float) -> Dropped | None:
+    def _unusable(self, work: Work, now: float) -> DropReason | None:
         if work.cancelled:
-            return Dropped.CANCELLED
-        return Dropped.DEADLINE if now > _deadline(work) else None
+            return DropReason.CANCELLED
+        return DropReason.DEADLINE if now > _deadline(work) else None
 
     def _out_of_reach(self, work: Work, now: float) -> bool:
-        return work.deadline is not None and now + self._pace.seconds_for(work.tokens) > work.deadline
+        return work.deadline is not None and now + self._throughput.seconds_for(work.tokens) > work.deadline
 
 
 def _deadline(work: Work) -> float:

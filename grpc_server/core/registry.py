@@ -1,7 +1,6 @@
-"""The model versions that are served: one that answers by default, and the one before it.
+"""The served model versions: the current one, and the one before it.
 
-Requests may ask for either by name and version, so that callers that pinned a version finish their run while others
-already get the new one.
+A request may name either. So a caller that pinned the old version can finish its run after a new one was loaded.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from grpc_server.errors import ModelNotServedError
 from relevance_model import BundleError, Pairs, Scorer
 
-_HELD = 2
+_HELD_VERSIONS = 2
 _SMOKE_TOLERANCE = 1e-5
 _SMOKE_PAIRS = (
     ("red shoes", "Red canvas shoes, size 42"),
@@ -19,14 +18,14 @@ _SMOKE_PAIRS = (
 
 
 class ModelRegistry:
-    """Scorers by name and version; the one added last answers requests that ask for none."""
+    """Scorers by name and version; the one added last serves requests that name no model."""
 
     def __init__(self, first: Scorer) -> None:
         self._scorers = [first]
 
     @property
     def current(self) -> Scorer:
-        """The scorer that answers by default."""
+        """Return the scorer for requests that name no model."""
         return self._scorers[-1]
 
     def versions(self, name: str) -> list[str]:
@@ -35,7 +34,7 @@ class ModelRegistry:
         return [manifest.version for manifest in manifests if manifest.name == name]
 
     def find(self, name: str = "", version: str = "", sha256: str = "") -> Scorer:
-        """Return the newest scorer of that name, version and contents; an empty word stands for any.
+        """Return the newest scorer of that name, version and contents; an empty string matches any.
 
         Raises
         ------
@@ -57,14 +56,14 @@ class ModelRegistry:
         )
 
     def add(self, scorer: Scorer) -> None:
-        """Let `scorer` answer from now on; the one before stays, older ones go.
+        """Make `scorer` the current one; keep the one before it and drop older ones.
 
-        Work that waits for a scorer that goes keeps it until it is answered.
+        Work that waits for a dropped scorer still uses it.
 
         Raises
         ------
         BundleError
-            If its name and version are those of other bytes that are held: an answer could not say which gave it.
+            If a held bundle has the same name and version but other contents: answers could not tell the two apart.
         """
         manifest = scorer.bundle.manifest
         for other in self._scorers:
@@ -75,24 +74,24 @@ class ModelRegistry:
                     "a changed model needs a new version"
                 )
         kept = [other for other in self._scorers if other.bundle.sha256 != scorer.bundle.sha256]
-        self._scorers = [*kept, scorer][-_HELD:]
+        self._scorers = [*kept, scorer][-_HELD_VERSIONS:]
 
 
 def smoke_test(scorer: Scorer) -> None:
-    """Score a few pairs, together and alone, before anybody relies on the model.
+    """Score a few pairs, together and alone, before the model serves.
 
-    Texts over the scorer's limit are cut to it: the limit is the operator's, and says nothing about the model.
+    Texts over the scorer's limit are cut to it: the limit is a setting, not a property of the model.
 
     Raises
     ------
     BundleError
-        If a score is missing, or depends on its company.
+        If a score is missing, or depends on the other pairs of its batch.
     """
     queries, titles = ([pair[side][: scorer.max_text_bytes] for pair in _SMOKE_PAIRS] for side in (0, 1))
     together = scorer.score(Pairs.from_columns(queries, titles))
     for row, (query, title) in enumerate(zip(queries, titles, strict=True)):
         alone = scorer.score(Pairs.from_columns([query], [title])).scores[0]
-        # Written so that NaN fails.
+        # Negated so that NaN fails.
         if not abs(alone - together.scores[row]) <= _SMOKE_TOLERANCE:
             raise BundleError(
                 f"bundle {scorer.bundle.path}: smoke pair {row} scores {together.scores[row]} in a batch and {alone} "

@@ -1,4 +1,4 @@
-"""Loading a new bundle version beside the one that serves, on SIGHUP or when its folder changes."""
+"""Reload: load a new bundle version beside the served one, on SIGHUP or when the folder changes."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ log = logging.getLogger(__name__)
 
 
 class BundleReloader:
-    """Swaps the served model for what now lies in the bundle's folder; a bad bundle changes nothing.
+    """Replaces the served model by the bundle that is now in the folder; a bad bundle changes nothing.
 
     Parameters
     ----------
     path
-        The bundle's folder, or a link to it that is moved from version to version.
+        The bundle's folder, or a link to it that is switched from version to version.
     models
-        Where the new scorer goes.
+        Receives the new scorer.
     make_scorer
         Builds a scorer with the server's settings.
 
     Attributes
     ----------
-    fault
-        Why the bundle that lies there now is not served; empty if it is.
+    error
+        Why the bundle that is in the folder now is not served; empty if it is served.
     """
 
     def __init__(self, path: Path, models: ModelRegistry, make_scorer: Callable[[Bundle], Scorer]) -> None:
         self._path = path
         self._models = models
         self._make_scorer = make_scorer
-        self._seen = self._mark()
-        self.fault = ""
+        self._seen_version = self._version()
+        self.error = ""
         self._lock = asyncio.Lock()
 
     async def reload(self) -> None:
         """Load, test and swap; what goes wrong is logged, and the old model goes on serving."""
         async with self._lock:
-            self._seen = self._mark()
+            self._seen_version = self._version()
             old = self._models.current.bundle
             try:
                 scorer = await on_daemon_thread("load-bundle", partial(self._load, old.sha256))
                 if scorer is None:
-                    self.fault = ""
+                    self.error = ""
                     log.info("bundle unchanged", extra={"bundle": str(self._path), "version": old.manifest.version})
                     return
                 self._models.add(scorer)
             except Exception as error:
-                # It may be a copy under way, or short of files or memory: look again, but say the same thing once.
-                self._seen = None
+                # The cause may pass (a copy in progress, no memory): retry at the next check, but log a reason once.
+                self._seen_version = None
                 expected = isinstance(error, ModelError)
-                fault = str(error) if expected else f"{type(error).__name__}: {error}"
-                if fault != self.fault:
+                reason = str(error) if expected else f"{type(error).__name__}: {error}"
+                if reason != self.error:
                     trace = None if expected else error
-                    log.error("bundle refused, the old one goes on serving", exc_info=trace, extra={"reason": fault})
-                self.fault = fault
+                    log.error("bundle refused, the old one goes on serving", exc_info=trace, extra={"reason": reason})
+                self.error = reason
             else:
-                self.fault = ""
+                self.error = ""
                 manifest = scorer.bundle.manifest
                 log.info(
                     "bundle swapped",
@@ -72,10 +72,10 @@ class BundleReloader:
                 )
 
     async def watch(self, seconds: float) -> None:
-        """Look every `seconds` whether the manifest is another one, and reload if so; runs until cancelled."""
+        """Check every `seconds` whether the manifest was replaced, and reload if so; runs until cancelled."""
         while True:
             await asyncio.sleep(seconds)
-            if self._mark() not in {None, self._seen}:
+            if self._version() not in {None, self._seen_version}:
                 await self.reload()
 
     def _load(self, served: str) -> Scorer | None:
@@ -86,9 +86,9 @@ class BundleReloader:
         smoke_test(scorer)
         return scorer
 
-    def _mark(self) -> tuple[int, int, int] | None:
+    def _version(self) -> tuple[int, int, int] | None:
         try:
             stat = (self._path / MANIFEST).stat()
         except OSError:
-            return None  # between two versions there may be none; the next look sees the new one
+            return None  # while versions are switched the file may be absent; the next look sees the new one
         return stat.st_dev, stat.st_ino, stat.st_mtime_ns

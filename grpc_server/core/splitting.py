@@ -1,7 +1,7 @@
-"""What a request is charged, before it is encoded, and large ones cut into pieces.
+"""The charge of a request in tokens, estimated before its texts are tokenized; requests are split by it.
 
-The charge is in tokens: those that the model reads of each row's texts, and what it takes to look through their bytes.
-It may be too high for texts that are known already; it is never far too low, whatever the texts are made of.
+A row is charged the tokens that the model reads of its texts, and the cost of tokenizing their bytes. The charge may be
+too high for cached texts; it is never far too low, whatever the texts contain.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from relevance_model import BundleManifest, Pairs
 # WordPiece yields about one token for this many bytes.
 _BYTES_PER_TOKEN = 4
 _SPECIAL_TOKENS = 3
-# To tokenize so many bytes of the costliest texts takes as long as the model takes for one token. Measured:
+# Tokenizing this many bytes of the costliest texts takes as long as one token takes the model. Measured:
 # `python -m benchmarks.hostile_texts`.
-_BYTES_LIKE_A_TOKEN = 32
+_TOKENIZED_BYTES_PER_TOKEN = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a request is charged.
+    """The charge of a request.
 
     Attributes
     ----------
     pairs
-        The rows, without texts that none of them uses: those are not read.
+        The rows, without texts that no row uses; those are neither charged nor read.
     tokens
         The sum over the rows.
     by_row
@@ -40,8 +40,8 @@ class Charge:
     tokens: int
     by_row: NDArray[np.int64] | None
 
-    def cut(self, budget: int) -> list[tuple[Pairs, int]]:
-        """Return runs of rows of up to `budget` tokens each, at least one row; with each run's tokens."""
+    def split_by_tokens(self, budget: int) -> list[tuple[Pairs, int]]:
+        """Return consecutive parts of up to `budget` tokens, each of at least one row, with their tokens."""
         pairs, by_row = self.pairs, self.by_row
         if by_row is None or self.tokens <= budget:
             return [(pairs, self.tokens)]
@@ -57,23 +57,32 @@ class Charge:
 
 
 def charge(pairs: Pairs, manifest: BundleManifest) -> Charge:
-    """Return what `pairs` are charged if the model of `manifest` reads them, without encoding them."""
-    most_query, most_title = manifest.max_query_tokens, manifest.max_title_tokens
+    """Return the charge of `pairs` for the model of `manifest`, without tokenizing them.
+
+    Examples
+    --------
+    >>> from relevance_model import Bundle
+    >>> pairs = Pairs.from_columns(["red shoes"] * 3, ["Red canvas shoes"] * 3)
+    >>> charged = charge(pairs, Bundle.default().manifest)
+    >>> charged.tokens, [len(part) for part, _ in charged.split_by_tokens(20)]
+    (27, [2, 1])
+    """
+    max_query, max_title = manifest.max_query_tokens, manifest.max_title_tokens
     if len(pairs) == 1:
         query, title = pairs.queries[pairs.query_index[0]], pairs.titles[pairs.title_index[0]]
-        tokens = _text_tokens(query, most_query) + _text_tokens(title, most_title) + _SPECIAL_TOKENS
+        tokens = _text_tokens(query, max_query) + _text_tokens(title, max_title) + _SPECIAL_TOKENS
         return Charge(pairs, tokens, None)
     if not (_all_used(pairs.query_index, pairs.queries) and _all_used(pairs.title_index, pairs.titles)):
         pairs = pairs.rows(0, len(pairs))
-    of_queries = np.fromiter((_text_tokens(text, most_query) for text in pairs.queries), np.int64, len(pairs.queries))
-    of_titles = np.fromiter((_text_tokens(text, most_title) for text in pairs.titles), np.int64, len(pairs.titles))
+    of_queries = np.fromiter((_text_tokens(text, max_query) for text in pairs.queries), np.int64, len(pairs.queries))
+    of_titles = np.fromiter((_text_tokens(text, max_title) for text in pairs.titles), np.int64, len(pairs.titles))
     by_row = of_queries[pairs.query_index] + of_titles[pairs.title_index] + _SPECIAL_TOKENS
     return Charge(pairs, int(by_row.sum()), by_row)
 
 
-def _text_tokens(text: str, most: int) -> int:
+def _text_tokens(text: str, max_tokens: int) -> int:
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return min(size // _BYTES_PER_TOKEN, most) + size // _BYTES_LIKE_A_TOKEN
+    return min(size // _BYTES_PER_TOKEN, max_tokens) + size // _TOKENIZED_BYTES_PER_TOKEN
 
 
 def _all_used(index: NDArray[np.int64], texts: Sequence[str]) -> bool:

@@ -1,7 +1,7 @@
-"""Prometheus metrics of the service; `docs/metrics.md` says what each tells and which knob it tunes.
+"""Prometheus metrics of the service; `docs/metrics.md` explains each and the setting that it helps to tune.
 
-Counters and histograms are fed by the engine and the entrance. What has a state of its own (queue, cache, model) is
-read from there when Prometheus asks, so that it cannot drift from the truth.
+Counters and histograms are updated by events. State (queue, cache, model) is read from its owner at each scrape, so
+that a gauge cannot differ from it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 
 from grpc_server.core.engine import Engine
 from grpc_server.core.observer import GRPC_OWN, BatchStats, CallEnded, CallStarted, Metadata, Method
-from grpc_server.core.queue import Dropped, Lane
 from grpc_server.core.reload import BundleReloader
+from grpc_server.core.work import DropReason, Lane
 from grpc_server.transport.auth import TokenFile
 from grpc_server.transport.backlog import Backlog
 from grpc_server.transport.status import COMMON_REASONS
@@ -27,17 +27,17 @@ from grpc_server.transport.tls import ReloadingCertificate
 from qtr_runtime import logs
 
 _CALL_LABELS = ("grpc_type", "grpc_service", "grpc_method")
-# From a cached row on an idle server to the longest that a call may wait.
+# From a cached row on an idle server to a long wait in the queue.
 _SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = tuple(float(1 << power) for power in range(14))
 _TOKENS = tuple(float(8 << power) for power in range(14))
 _COLUMNS = ("query", "title")
-_OUTCOMES = ("scored", "invalid", "failed", *(reason.value for reason in Dropped))
+_OUTCOMES = ("scored", "invalid", "failed", *(reason.value for reason in DropReason))
 
 
 @dataclass(frozen=True, slots=True)
 class ReadFiles:
-    """What is read from files again while the server runs; `None` for what the settings do not ask for."""
+    """Files that are reloaded while the server runs; `None` for those that the settings do not use."""
 
     tokens: TokenFile | None = None
     certificate: ReloadingCertificate | None = None
@@ -45,10 +45,10 @@ class ReadFiles:
 
 
 class Metrics:
-    """An observer that counts, in a registry of its own."""
+    """An observer that updates metrics in a registry of its own."""
 
     def __init__(self) -> None:
-        # The time at which each series was made doubles their number and tells an operator nothing.
+        # `_created` series would double the number of series, and operators do not use them.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -59,16 +59,18 @@ class Metrics:
         )
         self._batch_rows = self._histogram("qtr_batch_rows", "Rows of a batch.", _ROWS)
         self._batch_tokens = self._histogram("qtr_batch_tokens", "Estimated tokens of a batch.", _TOKENS)
-        self._queue = self._histogram("qtr_queue_seconds", "Time that a piece of work waited.", _SECONDS, "lane")
+        self._queue = self._histogram(
+            "qtr_queue_seconds", "Time that a piece of work waited in the queue.", _SECONDS, "lane"
+        )
         self._tokenize = self._histogram("qtr_tokenize_seconds", "Tokenisation of a batch.", _SECONDS)
         self._infer = self._histogram("qtr_infer_seconds", "Forward passes of a batch.", _SECONDS)
-        self._rows = self._counter("qtr_rows", "Rows that were taken in, by what became of them.", "outcome")
+        self._rows = self._counter("qtr_rows", "Rows of accepted requests, by outcome.", "outcome")
         self._hits = self._counter("qtr_text_cache_hits", "Texts found in the cache.", "column")
-        self._misses = self._counter("qtr_text_cache_misses", "Texts encoded because they were not cached.", "column")
+        self._misses = self._counter("qtr_text_cache_misses", "Texts not found in the cache, and encoded.", "column")
         self._score_hits = self._counter("qtr_score_cache_hits", "Pairs found in the score cache.")
-        self._score_misses = self._counter("qtr_score_cache_misses", "Pairs looked for in the score cache in vain.")
+        self._score_misses = self._counter("qtr_score_cache_misses", "Pairs not found in the score cache.")
         self._rejected = self._counter("qtr_rejected", "Requests that ended without an answer, by reason.", "reason")
-        # A series that does not exist until its first event hides that event from a rate.
+        # `rate()` does not see the first event of a series that begins with it; so every series exists from the start.
         self._waited = {lane.value: self._queue.labels(lane.value) for lane in Lane}
         self._texts = {column: (self._hits.labels(column), self._misses.labels(column)) for column in _COLUMNS}
         self._outcomes = {outcome: self._rows.labels(outcome) for outcome in _OUTCOMES}
@@ -76,21 +78,21 @@ class Metrics:
             self._rejected.labels(reason)
 
     def watch(self, engine: Engine, files: ReadFiles) -> None:
-        """Show the state of `engine`, the `files` and the log as well, as it is when asked."""
+        """Add the state of `engine`, the `files` and the log at the time of each scrape."""
         self.registry.register(_EngineState(engine))
         self.registry.register(_ProcessState(files))
 
     def watch_backlog(self, backlog: Backlog) -> None:
-        """Show the calls that gRPC has and the service has not seen, as they are when asked."""
+        """Add the number of calls that wait in gRPC at the time of each scrape."""
         self.registry.register(_Unseen(backlog))
 
     def method_served(self, method: Method) -> CallStarted:
-        """Count each call's start at once, and its end when it comes."""
+        """Count the start and the end of each call of the method."""
         labels = (method.kind, method.service, method.name)
-        # Looked up once and not in every call.
+        # Looked up once, not in every call.
         begun, handling = self._started.labels(*labels), self._handling.labels(*labels)
         handled: dict[str, Counter] = {}
-        for_scores = not method.service.startswith(GRPC_OWN)
+        is_scoring = not method.service.startswith(GRPC_OWN)
 
         def started(_: Metadata) -> CallEnded:
             begun.inc()
@@ -101,33 +103,33 @@ class Metrics:
                 if code not in handled:
                     handled[code] = self._handled.labels(*labels, code)
                 handled[code].inc()
-                if reason and for_scores:
+                if reason and is_scoring:
                     self._rejected.labels(reason).inc()
 
             return ended
 
         return started
 
-    def entered(self, request_id: str, rows: int, lane: str) -> None:
-        """Do nothing: a request is seen in the queue, then in its batch."""
+    def request_received(self, request_id: str, rows: int, lane: str) -> None:
+        """Do nothing: the queue and its batch show a request."""
 
-    def batch_scored(self, report: BatchStats) -> None:
+    def batch_scored(self, stats: BatchStats) -> None:
         """Record the batch."""
-        self._batch_rows.observe(report.rows)
-        self._batch_tokens.observe(report.tokens)
-        self._tokenize.observe(report.tokenize_seconds)
-        self._infer.observe(report.infer_seconds)
-        waited = self._waited[report.lane]
-        for seconds in report.queue_seconds:
+        self._batch_rows.observe(stats.rows)
+        self._batch_tokens.observe(stats.tokens)
+        self._tokenize.observe(stats.tokenize_seconds)
+        self._infer.observe(stats.infer_seconds)
+        waited = self._waited[stats.lane]
+        for seconds in stats.queue_seconds:
             waited.observe(seconds)
-        self._outcomes["scored"].inc(report.rows - report.invalid_rows)
-        self._outcomes["invalid"].inc(report.invalid_rows)
-        for column, use in report.texts.items():
+        self._outcomes["scored"].inc(stats.rows - stats.error_rows)
+        self._outcomes["invalid"].inc(stats.error_rows)
+        for column, use in stats.texts.items():
             hits, misses = self._texts[column]
             hits.inc(use.hits)
             misses.inc(use.misses)
-        self._score_hits.inc(report.scores.hits)
-        self._score_misses.inc(report.scores.misses)
+        self._score_hits.inc(stats.scores.hits)
+        self._score_misses.inc(stats.scores.misses)
 
     def rows_lost(self, rows: int, outcome: str) -> None:
         """Count the rows."""
@@ -141,18 +143,18 @@ class Metrics:
 
 
 class _Unseen(Collector):
-    """The calls that only gRPC knows of at the moment of asking."""
+    """The calls that wait in gRPC at the time of a scrape."""
 
     def __init__(self, backlog: Backlog) -> None:
         self._backlog = backlog
 
     def collect(self) -> Iterator[Metric]:
-        text = "Calls that gRPC took in and the service has not seen: they wait, were dropped, or their callers left."
+        text = "Calls that began in gRPC and did not reach the service: queued, dropped by gRPC, or cancelled."
         yield _gauge("qtr_unseen_calls", text, self._backlog.unseen())
 
 
 class _EngineState(Collector):
-    """What the engine holds at the moment of asking."""
+    """The state of the engine at the time of a scrape."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -160,10 +162,10 @@ class _EngineState(Collector):
 
     def collect(self) -> Iterator[Metric]:
         queue = self._engine.queue
-        yield _gauge("qtr_serving", "1 while new work is taken in, 0 while draining.", float(not queue.closed))
+        yield _gauge("qtr_serving", "1 while new work is accepted, 0 while draining.", float(not queue.closed))
         yield _gauge("qtr_queue_limit_tokens", "Estimated tokens that may wait in a lane.", queue.max_tokens)
         tokens = GaugeMetricFamily("qtr_queue_tokens", "Estimated tokens that wait.", labels=["lane"])
-        requests = GaugeMetricFamily("qtr_queue_requests", "Requests that wait with some rows.", labels=["lane"])
+        requests = GaugeMetricFamily("qtr_queue_requests", "Requests that wait.", labels=["lane"])
         for lane in Lane:
             tokens.add_metric([lane.value], queue.tokens(lane))
             requests.add_metric([lane.value], queue.requests(lane))
@@ -172,18 +174,16 @@ class _EngineState(Collector):
         scorer = self._engine.models.current
         entries = GaugeMetricFamily("qtr_text_cache_entries", "Texts in the cache.", labels=["column"])
         capacity = GaugeMetricFamily("qtr_text_cache_capacity", "Texts that fit into the cache.", labels=["column"])
-        for name, column in zip(_COLUMNS, (scorer.queries, scorer.titles), strict=True):
-            entries.add_metric([name], len(column.cache))
-            capacity.add_metric([name], column.cache.capacity)
+        for column, cache in scorer.cache_stats().items():
+            entries.add_metric([column], cache.entries)
+            capacity.add_metric([column], cache.capacity)
         yield entries
         yield capacity
         scores = self._engine.score_cache
-        yield _gauge("qtr_score_cache_entries", "Scores of the model that are kept.", scores.entries(scorer))
-        yield _gauge("qtr_score_cache_capacity", "Scores of one model that fit.", scores.capacity)
+        yield _gauge("qtr_score_cache_entries", "Scores in the cache of the current model.", scores.entries(scorer))
+        yield _gauge("qtr_score_cache_capacity", "Scores of one model that fit into the cache.", scores.capacity)
         manifest = scorer.bundle.manifest
-        model = GaugeMetricFamily(
-            "qtr_model_info", "The model that answers by default.", labels=["name", "version", "sha256"]
-        )
+        model = GaugeMetricFamily("qtr_model_info", "The current model.", labels=["name", "version", "sha256"])
         model.add_metric([manifest.name, manifest.version, scorer.bundle.sha256], 1)
         yield model
         build = GaugeMetricFamily("qtr_build_info", "The program.", labels=["version", "python"])
@@ -192,7 +192,7 @@ class _EngineState(Collector):
 
 
 class _ProcessState(Collector):
-    """What became of the files that are read while the server runs, and of the log."""
+    """The state of the reloaded files and of the log at the time of a scrape."""
 
     def __init__(self, files: ReadFiles) -> None:
         self._files = files
@@ -200,16 +200,18 @@ class _ProcessState(Collector):
     def collect(self) -> Iterator[Metric]:
         files = self._files
         if files.tokens is not None:
-            yield _gauge("qtr_auth_tokens", "Tokens that open the service; 0 lets nobody call.", files.tokens.count())
+            yield _gauge("qtr_auth_tokens", "Valid tokens; with 0 every call is refused.", files.tokens.count())
         refused = GaugeMetricFamily(
-            "qtr_file_refused", "1 while a file as it is now is not in use, or not wholly.", labels=["file"]
+            "qtr_file_refused", "1 while the current file is not in use, or not all of it.", labels=["file"]
         )
         for name, file in (("token file", files.tokens), ("certificate", files.certificate), ("bundle", files.bundle)):
             if file is not None:
-                refused.add_metric([name], float(bool(file.fault)))
+                refused.add_metric([name], float(bool(file.error)))
         yield refused
         yield CounterMetricFamily(
-            "qtr_log_lines_dropped", "Log lines that were lost because nobody read them.", value=logs.dropped()
+            "qtr_log_lines_dropped",
+            "Log lines dropped because the reader of the log was too slow.",
+            value=logs.dropped(),
         )
 
 

@@ -1,9 +1,8 @@
 """`GET /metrics` over HTTP, and nothing else.
 
-Pages are made on another thread, one at a time and with pauses between them, so that calls do not wait for them however
-many scrapers there are. A connection has one request, a bounded head and a bounded time. There are few of them, and a
-new one takes the place of one that has asked nothing yet: neither a slow scraper nor one that is silent can keep
-another out.
+Pages are made on another thread, one at a time and with pauses between them, so that scrapers do not delay calls,
+however many there are. A connection carries one request, of bounded size and time. The number of connections is
+bounded, and a new one replaces one that has not sent a request yet: a slow or silent peer cannot keep a scraper out.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from qtr_runtime.daemon_thread import on_daemon_thread
 log = logging.getLogger(__name__)
 
 PATH: Final = "/metrics"
-MOST_CONNECTIONS: Final = 32
+MAX_CONNECTIONS: Final = 32
 _HEAD_BYTES: Final = 8192
 _BACKLOG: Final = 128
 _PLAIN: Final = "text/plain; charset=utf-8"
-# Making pages takes a tenth of a thread's time at most.
-_PAUSE_PER_SECOND: Final = 9.0
-_NOTHING_LEFT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_ACCEPT_AGAIN_SECONDS: Final = 1.0
+# Pauses are this many times as long as making a page: pages take at most a tenth of a thread's time.
+_PAUSE_FACTOR: Final = 9.0
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ACCEPT_RETRY_SECONDS: Final = 1.0
 
 
 class MetricsEndpoint:
@@ -42,24 +41,24 @@ class MetricsEndpoint:
     Parameters
     ----------
     registry
-        What is shown.
-    most_connections
-        Connections at a time; a further one takes the place of the oldest that has asked nothing yet or, if each has
-        asked, of the oldest.
+        The metrics to serve.
+    max_connections
+        Connections at a time. A further one replaces the oldest without a request or, if all have sent theirs, the
+        oldest.
     seconds
-        How long one connection may take from its start to its end.
+        Time limit of one connection.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, *, most_connections: int = MOST_CONNECTIONS, seconds: float = 10.0
+        self, registry: CollectorRegistry, *, max_connections: int = MAX_CONNECTIONS, seconds: float = 10.0
     ) -> None:
         self._pages = _Pages(registry)
-        self._most_connections = most_connections
+        self._max_connections = max_connections
         self._seconds = seconds
         self._listening: list[tuple[socket.socket, asyncio.Task[None]]] = []
-        # The oldest first.
+        # Connections without a request, and with one; the oldest first.
         self._silent: dict[asyncio.StreamWriter, None] = {}
-        self._asking: dict[asyncio.StreamWriter, None] = {}
+        self._requesting: dict[asyncio.StreamWriter, None] = {}
         self._connections: set[asyncio.Task[None]] = set()
 
     async def listen(self, host: str, port: int) -> str:
@@ -96,28 +95,28 @@ class MetricsEndpoint:
             listener.close()
 
     async def _accept(self, listener: socket.socket) -> None:
-        # Not by asyncio's own server: without a free descriptor it logs a hundred tracebacks a second.
+        # Instead of asyncio's server, which logs a hundred tracebacks a second while no descriptor is free.
         loop = asyncio.get_running_loop()
-        short = False
+        exhausted = False
         while True:
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:
-                if error.errno not in _NOTHING_LEFT:
-                    continue  # this one peer has left already
-                if not short:
+                if error.errno not in _EXHAUSTED:
+                    continue  # the peer has left already
+                if not exhausted:
                     log.warning("no metrics for now", extra={"reason": error.strerror})
-                short = True
-                await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
+                exhausted = True
+                await asyncio.sleep(_ACCEPT_RETRY_SECONDS)
             else:
-                short = False
-                await self._take_in(connection)
+                exhausted = False
+                await self._accepted(connection)
 
-    async def _take_in(self, connection: socket.socket) -> None:
-        if len(self._silent) + len(self._asking) >= self._most_connections:
-            places = self._silent or self._asking
-            oldest = next(iter(places))
-            del places[oldest]
+    async def _accepted(self, connection: socket.socket) -> None:
+        if len(self._silent) + len(self._requesting) >= self._max_connections:
+            replaceable = self._silent or self._requesting
+            oldest = next(iter(replaceable))
+            del replaceable[oldest]
             oldest.transport.abort()
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(_HEAD_BYTES)
@@ -135,7 +134,7 @@ class MetricsEndpoint:
                 head = await self._head(reader)
                 if writer in self._silent:
                     del self._silent[writer]
-                    self._asking[writer] = None
+                    self._requesting[writer] = None
                 writer.write(await self._answer(head))
                 writer.close()
                 await writer.wait_closed()
@@ -143,12 +142,12 @@ class MetricsEndpoint:
             log.debug("metrics connection cut off", extra={"reason": type(error).__name__})
         finally:
             self._silent.pop(writer, None)
-            self._asking.pop(writer, None)
-            # Without effect on a connection that closed; one that did not would keep its unsent bytes for ever.
+            self._requesting.pop(writer, None)
+            # No effect on a closed connection; an open one would keep its unsent bytes without limit.
             writer.transport.abort()
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes:
-        """Return the request up to its empty line, or nothing if it is too long."""
+        """Return the request up to its empty line, or no bytes if it is too long."""
         try:
             return await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
@@ -170,7 +169,7 @@ class MetricsEndpoint:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         try:
             encode, content_type = choose_encoder(headers.get("accept", ""))
-        except (TypeError, ValueError):  # what the library makes of a version that is no number
+        except (TypeError, ValueError):  # raised by the library for a version that is not a number
             return _reply(HTTPStatus.BAD_REQUEST)
         try:
             return _reply(HTTPStatus.OK, await self._pages.get(encode, content_type), content_type)
@@ -180,7 +179,7 @@ class MetricsEndpoint:
 
 
 class _Pages:
-    """Makes pages, one at a time; those who ask for the same kind while another page is made share the next one."""
+    """Makes pages, one at a time; requests of one kind that arrive while a page is being made share the next one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -189,10 +188,10 @@ class _Pages:
         self._next: dict[str, asyncio.Task[bytes]] = {}
 
     async def get(self, encode: Callable[[CollectorRegistry], bytes], kind: str) -> bytes:
-        """Return a page that was begun after this call."""
+        """Return a page that was started after this call."""
         if kind not in self._next:
             self._next[kind] = asyncio.get_running_loop().create_task(self._make(encode, kind))
-        # Whoever asked first may leave; the others still want it.
+        # The first request may be cancelled; others still wait for the page.
         return await asyncio.shield(self._next[kind])
 
     async def _make(self, encode: Callable[[CollectorRegistry], bytes], kind: str) -> bytes:
@@ -200,11 +199,11 @@ class _Pages:
         async with self._turn:
             await asyncio.sleep(self._free_at - loop.time())
             del self._next[kind]
-            begun = loop.time()
+            started = loop.time()
             try:
                 return await on_daemon_thread("metrics-page", lambda: encode(self._registry))
             finally:
-                self._free_at = loop.time() + _PAUSE_PER_SECOND * (loop.time() - begun)
+                self._free_at = loop.time() + _PAUSE_FACTOR * (loop.time() - started)
 
 
 def _reply(status: HTTPStatus, body: bytes | None = None, content_type: str = _PLAIN, extra: str = "") -> bytes:

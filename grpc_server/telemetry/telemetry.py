@@ -1,4 +1,4 @@
-"""Who watches this server: metrics if the settings want them, traces if the environment does."""
+"""The observers of a server: metrics according to the settings, traces according to the environment."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ log = logging.getLogger(__name__)
 _EXPORTER = "OTEL_TRACES_EXPORTER"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-# A collector that is gone must not keep a drained server from ending.
+# An unreachable collector must not block the end of a drained server.
 _FLUSH_SECONDS = 3.0
 
 
 class Telemetry:
-    """The observers of one server, and the endpoint that shows what they counted.
+    """The observers of one server, and the endpoint that serves the metrics.
 
     Attributes
     ----------
     observer
-        For the engine and the entrance.
+        For the engine and admission control.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Telemetry:
         self.observer: Observer = Observers(*filter(None, observers))
 
     async def listen(self, engine: Engine, files: ReadFiles) -> str | None:
-        """Show the metrics, with the state of `engine` and `files` among them, and return where they are shown.
+        """Serve the metrics, including the state of `engine` and `files`, and return the address.
 
-        Returns `None` if the settings want no metrics.
+        Returns `None` if the settings disable metrics.
 
         Raises
         ------
@@ -81,27 +81,27 @@ class Telemetry:
 
 
 def _tracing(environ: Mapping[str, str]) -> Tracing | None:
-    """Return what traces to the collector that the environment names; trouble with traces never stops the service."""
-    if not traces_wanted(environ):
+    """Return tracing to the collector that the environment names; without a usable one, log why and return `None`."""
+    if not traces_requested(environ):
         return None
     protocol = next((environ[name] for name in _PROTOCOLS if environ.get(name)), "grpc")
     if protocol != "grpc":
-        log.warning("no traces: only OTLP over gRPC is spoken here", extra={"protocol": protocol})
+        log.warning("no traces: only OTLP over gRPC is supported", extra={"protocol": protocol})
         return None
     try:
         from grpc_server.telemetry.tracing import Tracing
     except ImportError:
-        log.warning("no traces: they are asked for by OTEL_… variables, but the extra qtr[otel] is not installed")
+        log.warning("no traces: OTEL_… variables request them, but the extra qtr-relevance[otel] is not installed")
         return None
     return Tracing.to_collector()
 
 
-def traces_wanted(environ: Mapping[str, str]) -> bool:
-    """Say whether the standard `OTEL_…` variables ask for traces that can be sent from here."""
+def traces_requested(environ: Mapping[str, str]) -> bool:
+    """Return whether the standard `OTEL_…` variables request traces over a supported exporter."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporter = environ.get(_EXPORTER, "").strip().lower()
     if exporter not in {"", "none", "otlp"}:
-        log.warning("no traces: only the exporter otlp is known here", extra={"exporter": exporter})
+        log.warning("no traces: only the exporter otlp is supported", extra={"exporter": exporter})
         return False
     return exporter == "otlp" or (not exporter and any(environ.get(name) for name in _ENDPOINTS))

@@ -1,8 +1,8 @@
-"""OpenTelemetry traces: a span for every request, and one for every batch with links to the requests it served.
+"""OpenTelemetry traces: a span for every request, and one for every batch with links to its requests.
 
-A request's span continues the caller's trace (W3C `traceparent` metadata). A batch serves callers of many traces, so
-its span has no parent among them and points at them by links; it is made only if one of them is recorded. No query and
-no title goes into a span.
+A request's span continues the caller's trace (W3C `traceparent` metadata). A batch has requests of many traces, so its
+span has links to them instead of a parent; it is created only if one of them is sampled. Spans contain no query and no
+title.
 
 Needs the extra `otel`; `grpc_server.telemetry.telemetry` decides whether it is used.
 """
@@ -23,15 +23,15 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from grpc_server.core.observer import GRPC_OWN, BatchStats, CallEnded, CallStarted, Metadata, Method
 
-# The statuses that are the server's fault, after OpenTelemetry's conventions for gRPC.
-_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+# The statuses that OpenTelemetry's conventions for gRPC count as errors of the server.
+_SERVER_ERRORS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 
-# gRPC runs each call in a task, hence a context, of its own: what is set here needs no resetting.
+# gRPC runs each call in its own task, and so in its own context: the variable needs no reset.
 _SPAN: ContextVar[Span] = ContextVar("span")
 
 
 class Tracing:
-    """An observer that makes spans of what it sees."""
+    """An observer that creates spans."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
@@ -40,7 +40,7 @@ class Tracing:
 
     @classmethod
     def to_collector(cls) -> Tracing:
-        """Send spans by OTLP over gRPC to where the `OTEL_EXPORTER_OTLP_…` variables say."""
+        """Return tracing that sends spans by OTLP over gRPC, according to the `OTEL_EXPORTER_OTLP_…` variables."""
         own = {"service.name": "qtr", "service.version": metadata.version("qtr-relevance")}
         resource = Resource.create({**own, **OTELResourceDetector().detect().attributes})
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -48,11 +48,11 @@ class Tracing:
         return cls(provider)
 
     def close(self) -> None:
-        """Send what is left; may wait for the collector."""
+        """Send the remaining spans; may wait for the collector."""
         self._provider.shutdown()
 
     def method_served(self, method: Method) -> CallStarted:
-        """Open a span for each of its calls."""
+        """Create a span for each call of the method."""
         if method.service.startswith(GRPC_OWN):
             return lambda _: _ignore
         attributes = {"rpc.system": "grpc", "rpc.service": method.service, "rpc.method": method.name}
@@ -68,7 +68,7 @@ class Tracing:
                 if reason:
                     span.set_attribute("qtr.rejected", reason)
                 span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
-                if code in _FAULTS:
+                if code in _SERVER_ERRORS:
                     span.set_status(Status(StatusCode.ERROR, code))
                 span.end()
 
@@ -76,14 +76,14 @@ class Tracing:
 
         return started
 
-    def entered(self, request_id: str, rows: int, lane: str) -> None:
-        """Name the request in its span."""
+    def request_received(self, request_id: str, rows: int, lane: str) -> None:
+        """Add the request's id, rows and lane to its span."""
         if span := _SPAN.get(None):
             span.set_attributes({"qtr.request_id": request_id, "qtr.rows": rows, "qtr.lane": lane})
 
-    def batch_scored(self, report: BatchStats) -> None:
-        """Make the batch's span, back-dated to when the batch began."""
-        spans = {id(span): span for context in report.contexts if (span := context.get(_SPAN))}
+    def batch_scored(self, stats: BatchStats) -> None:
+        """Create the batch's span, with the start time of the batch."""
+        spans = {id(span): span for context in stats.contexts if (span := context.get(_SPAN))}
         contexts = [span.get_span_context() for span in spans.values()]
         links = [Link(context) for context in contexts if context.trace_flags.sampled]
         if not links:
@@ -92,21 +92,21 @@ class Tracing:
         self._tracer.start_span(
             "qtr.batch",
             links=links,
-            start_time=now - round(report.seconds * 1e9),
+            start_time=now - round(stats.seconds * 1e9),
             attributes={
-                "qtr.model": report.model,
-                "qtr.version": report.version,
-                "qtr.lane": report.lane,
+                "qtr.model": stats.model,
+                "qtr.version": stats.version,
+                "qtr.lane": stats.lane,
                 "qtr.requests": len(spans),
-                "qtr.rows": report.rows,
-                "qtr.tokens": report.tokens,
-                "qtr.tokenize_seconds": report.tokenize_seconds,
-                "qtr.infer_seconds": report.infer_seconds,
+                "qtr.rows": stats.rows,
+                "qtr.tokens": stats.tokens,
+                "qtr.tokenize_seconds": stats.tokenize_seconds,
+                "qtr.infer_seconds": stats.infer_seconds,
             },
         ).end(now)
 
     def rows_lost(self, rows: int, outcome: str) -> None:
-        """Do nothing: the requests' own spans say what became of them."""
+        """Do nothing: the spans of the requests show it."""
 
 
 def _ignore(code: str, reason: str | None) -> None:

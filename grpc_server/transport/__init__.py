@@ -1,1 +1,1 @@
-"""Before and around a call: admission, limits, credentials, statuses."""
+"""What surrounds a call: admission control, limits, credentials, statuses."""

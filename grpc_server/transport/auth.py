@@ -12,26 +12,26 @@ from pathlib import Path
 
 from grpc_server.errors import PermissionDeniedError, StartupError, UnauthenticatedError
 from grpc_server.transport.call import Call
-from grpc_server.transport.file_signature import Watched
+from grpc_server.transport.file_signature import WatchedFiles
 
 log = logging.getLogger(__name__)
 
 AUTHORIZATION = "authorization"
-_LEAST_CHARACTERS = 16
+_MIN_CHARACTERS = 16
 # RFC 6750, section 2.1: the characters of a bearer token.
-_TOKEN = re.compile(rf"[A-Za-z0-9._~+/-]{{{_LEAST_CHARACTERS},}}=*")
+_TOKEN = re.compile(rf"[A-Za-z0-9._~+/-]{{{_MIN_CHARACTERS},}}=*")
 _SCHEME = "bearer"
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
 
 class TokenFile:
-    """The tokens that open the service: one a line, any of them will do.
+    """The valid bearer tokens, one per line of a file.
 
-    The file is looked at in every call and read again when it changed: its lines are what counts, so a new line admits
-    and a removed line shuts out at once. A line that is no token opens nothing and harms no other; a file without a
-    token shuts everybody out. Only a file that cannot be read leaves the tokens as they are. To rotate, write the new
-    token below the old one, hand it out, then remove the old one. Only digests are kept.
+    Every call checks whether the file has changed, and reads it again if so: an added line is valid at once, and a
+    removed line invalid at once. A line that is not a token is ignored. A file without a token refuses every call. If
+    the file cannot be read, the tokens stay as they are. To rotate, add the new token below the old one, distribute it,
+    then remove the old one. Only digests are kept in memory.
 
     Parameters
     ----------
@@ -40,38 +40,38 @@ class TokenFile:
 
     Attributes
     ----------
-    fault
-        Why the file as it is now is not in use, or not wholly; empty if it is.
+    error
+        Why the current file is not in use, or not all of it; empty if it is.
 
     Raises
     ------
     StartupError
-        If it cannot be read, holds no token, or a line is no token.
+        If the file cannot be read, holds no token, or has a line that is not a token.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = Watched([path])
+        self._file = WatchedFiles([path])
         self._lock = threading.Lock()
         self._digests: tuple[bytes, ...] = ()
-        self.fault = ""
+        self.error = ""
         signature = self._file.changed()
         try:
-            self._digests, fault = _read(path)
-        except OSError as error:
-            fault = f"the token file {path} cannot be read: {error.strerror}"
-        if fault or not self._digests:
-            raise StartupError(fault or f"the token file {path} holds no token")
+            self._digests, error = _read(path)
+        except OSError as failure:
+            error = f"the token file {path} cannot be read: {failure.strerror}"
+        if error or not self._digests:
+            raise StartupError(error or f"the token file {path} holds no token")
         if signature is not None:
             self._file.mark_read(signature)
 
     def count(self) -> int:
-        """Return how many tokens open the service now."""
+        """Return the number of valid tokens."""
         self._refresh()
         return len(self._digests)
 
     def check(self, metadata: Metadata) -> None:
-        """Return if the call's metadata hold a token of the file.
+        """Check that the call's metadata have a valid token.
 
         Raises
         ------
@@ -87,11 +87,11 @@ class TokenFile:
         scheme, _, token = str(given[0]).partition(" ")
         if scheme.lower() != _SCHEME or not token:
             raise UnauthenticatedError("the metadata field authorization must be the word Bearer and a token")
-        if not self._knows(token):
+        if not self._is_valid(token):
             raise UnauthenticatedError("the token is not valid")
 
-    def _knows(self, token: str) -> bool:
-        """Compare with every token, in a time that tells nothing about any of them."""
+    def _is_valid(self, token: str) -> bool:
+        """Compare with every token, in constant time."""
         digest = _digest(token)
         found = False
         for known in self._digests:
@@ -101,42 +101,43 @@ class TokenFile:
     def _refresh(self) -> None:
         if self._file.changed() is None:
             return
-        with self._lock:  # the metrics ask on another thread
+        with self._lock:  # metrics call this on another thread
             signature = self._file.changed()
             if signature is None:
                 return
             try:
-                digests, fault = _read(self._path)
-            except OSError as error:
-                # It is tried again in the next call: nothing may change in the file when it can be read again.
-                if (fault := f"the token file {self._path} cannot be read: {error.strerror}") != self.fault:
-                    log.error("token file not read, the last good one stays", extra={"reason": fault})
-                self.fault = fault
+                digests, error = _read(self._path)
+            except OSError as failure:
+                # Retried in the next call: the file may become readable without changing.
+                reason = f"the token file {self._path} cannot be read: {failure.strerror}"
+                if reason != self.error:
+                    log.error("token file not read, the last good one stays", extra={"reason": reason})
+                self.error = reason
                 return
             self._file.mark_read(signature)
-            if (digests, fault) != (self._digests, self.fault):
-                self._digests, self.fault = digests, fault
-                self._tell()
+            if (digests, error) != (self._digests, self.error):
+                self._digests, self.error = digests, error
+                self._log_state()
 
-    def _tell(self) -> None:
+    def _log_state(self) -> None:
         tokens = len(self._digests)
-        if self.fault:
-            log.error("token file has a line that opens nothing", extra={"reason": self.fault, "tokens": tokens})
+        if self.error:
+            log.error("token file has a line that is not a token", extra={"reason": self.error, "tokens": tokens})
         if not tokens:
-            log.error("token file without a token, nobody may call", extra={"file": str(self._path)})
-        elif not self.fault:
+            log.error("token file has no token, every call is refused", extra={"file": str(self._path)})
+        elif not self.error:
             log.info("token file read again", extra={"tokens": tokens})
 
 
-class Callers:
-    """Who may call: whoever bears a token of the file and, in mutual TLS, one of the names.
+class Authenticator:
+    """Checks that a caller has a valid token and, in mutual TLS, an allowed name.
 
     Parameters
     ----------
     tokens
-        `None` asks for no token.
+        `None` requires no token.
     names
-        Names of client certificates; none admits every certificate that the authorities signed.
+        Allowed names of client certificates; if empty, every certificate that the authorities signed.
 
     Attributes
     ----------
@@ -149,12 +150,14 @@ class Callers:
         self._names = names
 
     def check(self, call: Call) -> None:
-        """Return if the caller may call.
+        """Check that the caller may call.
 
         Raises
         ------
-        UnauthenticatedError, PermissionDeniedError
-            If not.
+        UnauthenticatedError
+            Without a valid token.
+        PermissionDeniedError
+            Without an allowed name.
         """
         if self.tokens is not None:
             self.tokens.check(call.metadata)
@@ -163,14 +166,14 @@ class Callers:
 
 
 def check_name(auth_context: Mapping[str, Iterable[bytes]], allowed: Sequence[str]) -> None:
-    """Return if the client's certificate bears one of the `allowed` names.
+    """Check that the client's certificate has one of the `allowed` names.
 
-    Its subject alternative names count; only a certificate that has none is known by its common name (RFC 6125, 6.4.4).
+    Its subject alternative names count; the common name counts only if there are none (RFC 6125, 6.4.4).
 
     Raises
     ------
     PermissionDeniedError
-        If it bears none of them.
+        If it has none of them.
     """
     names = list(auth_context.get("x509_subject_alternative_name") or auth_context.get("x509_common_name") or ())
     if not any(name.decode(errors="replace") in allowed for name in names):
@@ -178,20 +181,20 @@ def check_name(auth_context: Mapping[str, Iterable[bytes]], allowed: Sequence[st
 
 
 def _read(path: Path) -> tuple[tuple[bytes, ...], str]:
-    """Return the digests of the file's tokens, and what is wrong with its first line that is none."""
-    digests, fault = [], ""
+    """Return the digests of the file's tokens, and the error of its first line that is not a token."""
+    digests, error = [], ""
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         token = line.strip().decode("ascii", "replace")
         if _TOKEN.fullmatch(token):
             digests.append(_digest(token))
-        elif token and not fault:
-            fault = (
-                f"line {number} of the token file {path} is no bearer token of at least {_LEAST_CHARACTERS} letters, "
+        elif token and not error:
+            error = (
+                f"line {number} of the token file {path} is not a bearer token of at least {_MIN_CHARACTERS} letters, "
                 "digits or . _ ~ + / - characters"
             )
-    return tuple(digests), fault
+    return tuple(digests), error
 
 
 def _digest(token: str) -> bytes:
-    # Of one length whatever is sent, so that not even the length of a token shows in the time of a comparison.
+    # Digests have one length, so the time of a comparison does not reveal the length of a token either.
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

@@ -1,13 +1,13 @@
-"""How many calls wait inside gRPC for the event loop to take them, and pushback before gRPC drops them.
+"""The backlog of calls that wait inside gRPC, and pushback before gRPC drops any of them.
 
-gRPC's core holds the calls that have come over the network until Python asks for the next one, and Python asks once in
-a few turns of the event loop. Core holds so many calls of a method; one more is reset, and its caller is told
-CANCELLED without a word: no pushback, and for a caller that knows the status codes a word that it said itself. So calls
-that are taken while many wait are refused with a time to come back, which costs much less than to answer them.
+gRPC's core queues calls from the network until Python takes them, one every few turns of the event loop. Each method
+has a bound on queued calls. Core resets a call over the bound: its caller gets CANCELLED, without a message and without
+pushback, as if it had cancelled the call itself. So while many calls are queued, those that are taken are refused with
+pushback, which costs much less than answering them.
 
-Python is not told how many wait. Core counts the calls that began (channelz, which is on in every gRPC server), and
-`Backlog` counts those that it has seen; but the difference also holds the calls that nobody will ever see: reset
-by core, or left by their callers while they waited.
+gRPC's Python API does not tell how many calls are queued. Core counts the calls that began (channelz, which every gRPC
+server has), and `Backlog` counts those that Python has taken. The difference also contains calls that will never be
+taken: reset by core, or cancelled by their callers while they were queued.
 """
 
 from __future__ import annotations
@@ -23,95 +23,95 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # missing in its 
 from grpc_server.core.observer import BatchStats, CallEnded, CallStarted, Metadata, Method
 from grpc_server.errors import UnavailableError
 
-# A look asks core, which takes some 0.3 ms.
-_CALLS_PER_LOOK = 256
-_LOOKS_ALIKE = 4
-_BELIEVED_SECONDS = 0.5
+# A sample asks core for its count, which takes some 0.3 ms.
+_CALLS_PER_SAMPLE = 256
+_EQUAL_SAMPLES = 4
+_VALID_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
 
 
 def calls_begun() -> int:
-    """Return how many calls gRPC's core has taken in for this process's server, by core's own count."""
+    """Return how many calls have begun at this process's server, by the count of gRPC's core."""
     listed = json.loads(cygrpc.channelz_get_servers(0))
     return sum(int(each["data"].get("callsStarted", 0)) for each in listed.get("server", ()))
 
 
 class Backlog:
-    """An observer that counts the calls it sees, and refuses calls while many others wait in gRPC.
+    """An observer that counts calls, and refuses calls while many others are queued in gRPC.
 
-    It asks core once in a few hundred calls and estimates those that wait: the difference of the two counts, less the
-    calls that are gone. These are at least those beyond what may wait, and at most the whole difference; and a
-    difference that stays the same from look to look is theirs, since calls that wait are taken. A verdict is believed
-    for half a second, so that a server at which few calls come is not shut by an old one.
+    Once in a few hundred calls it samples core's count and estimates the queued calls: the difference of the two
+    counts, less the calls that are gone. Gone are at least those over the bound, and at most the whole difference. A
+    difference that stays equal over several samples consists of gone calls, since queued calls are taken. An estimate
+    is valid for half a second, so that an old one does not refuse calls on a quiet server.
 
     Parameters
     ----------
-    most
-        Calls of one method that core lets wait.
+    max_queued
+        Calls of one method that core queues.
     begun
-        Tells core's count.
+        Returns core's count of calls.
     clock
         Seconds.
     """
 
     def __init__(
-        self, most: int, begun: Callable[[], int] = calls_begun, clock: Callable[[], float] = monotonic
+        self, max_queued: int, begun: Callable[[], int] = calls_begun, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._most = most
+        self._max_queued = max_queued
         self._begun = begun
         self._clock = clock
-        self._calls_per_look = max(1, min(_CALLS_PER_LOOK, most // 8))
-        self._seen = begun()
+        self._calls_per_sample = max(1, min(_CALLS_PER_SAMPLE, max_queued // 8))
+        self._taken = begun()
         self._gone = 0
-        self._last: deque[int] = deque(maxlen=_LOOKS_ALIKE)
+        self._samples: deque[int] = deque(maxlen=_EQUAL_SAMPLES)
         self._refusing_until = -inf
-        self._waiting = 0
+        self._queued = 0
 
     def unseen(self) -> int:
-        """Return how many calls core has taken in and the service has not seen: they wait, or are gone."""
-        return max(0, self._begun() - self._seen)
+        """Return how many calls have begun and were not taken by Python: they are queued, or gone."""
+        return max(0, self._begun() - self._taken)
 
     def check(self) -> None:
-        """Refuse a call while more than three quarters as many wait as may.
+        """Refuse a call while more than three quarters of the bound are queued.
 
         Raises
         ------
         UnavailableError
-            With a time to come back.
+            With pushback.
         """
-        if self._waiting and self._clock() < self._refusing_until:
+        if self._queued and self._clock() < self._refusing_until:
             raise UnavailableError(
-                f"about {self._waiting} calls wait to be taken in, {self._most} of a method may", _RETRY_SECONDS
+                f"about {self._queued} calls are queued, the limit of a method is {self._max_queued}", _RETRY_SECONDS
             )
 
     def method_served(self, method: Method) -> CallStarted:  # noqa: ARG002
         """Count each call of the method when it starts."""
         return self._started
 
-    def entered(self, request_id: str, rows: int, lane: str) -> None:
+    def request_received(self, request_id: str, rows: int, lane: str) -> None:
         """Do nothing."""
 
-    def batch_scored(self, report: BatchStats) -> None:
+    def batch_scored(self, stats: BatchStats) -> None:
         """Do nothing."""
 
     def rows_lost(self, rows: int, outcome: str) -> None:
         """Do nothing."""
 
     def _started(self, _: Metadata) -> CallEnded:
-        self._seen += 1
-        if self._seen % self._calls_per_look == 0:
-            self._look()
+        self._taken += 1
+        if self._taken % self._calls_per_sample == 0:
+            self._sample()
         return _ended
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         unseen = self.unseen()
-        self._last.append(unseen)
-        if len(self._last) == _LOOKS_ALIKE and max(self._last) - min(self._last) <= self._most // 16:
-            self._gone = min(self._last)
-        self._gone = min(max(self._gone, unseen - self._most), unseen)
-        waiting = unseen - self._gone
-        self._waiting = waiting if waiting > self._most * 3 // 4 else 0
-        self._refusing_until = self._clock() + _BELIEVED_SECONDS
+        self._samples.append(unseen)
+        if len(self._samples) == _EQUAL_SAMPLES and max(self._samples) - min(self._samples) <= self._max_queued // 16:
+            self._gone = min(self._samples)
+        self._gone = min(max(self._gone, unseen - self._max_queued), unseen)
+        queued = unseen - self._gone
+        self._queued = queued if queued > self._max_queued * 3 // 4 else 0
+        self._refusing_until = self._clock() + _VALID_SECONDS
 
 
 def _ended(code: str, reason: str | None) -> None:

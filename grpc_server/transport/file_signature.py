@@ -1,4 +1,4 @@
-"""Noticing that files are others than before: rewritten, replaced, or reached by a link that was moved."""
+"""Change detection for files that are rewritten, replaced, or reached through a link that is switched."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 Signature = tuple[tuple[int, int, int] | None, ...]
-# A file may change twice within one tick of the clock that its time of change is taken from, and look the same.
+# Two changes within one tick of the clock that file times are taken from look the same.
 _TICK_NS: Final = 50_000_000
 
 
-class Watched:
-    """Some files that are read again when they change.
+class WatchedFiles:
+    """Files that are read again when they change.
 
     Parameters
     ----------
@@ -26,20 +26,20 @@ class Watched:
         self._seen: Signature | None = None
 
     def changed(self) -> Signature | None:
-        """Return what to give to `mark_read` once the files were read, or `None` if they are as before."""
+        """Return the signature to pass to `mark_read` after reading the files, or `None` if they are unchanged."""
         now = tuple(_signature(path) for path in self._paths)
         return None if now == self._seen else now
 
     def mark_read(self, signature: Signature) -> None:
-        """Take note that the files were read as they are."""
+        """Record that the files were read with this signature; a very recent change counts as unread."""
         newest = max((each[1] for each in signature if each is not None), default=0)
         self._seen = signature if time.time_ns() - newest > _TICK_NS else None
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
-    """Return what differs when the file does: inode, time of change and size; `None` if there is no such file.
+    """Return inode, change time and size; `None` if there is no such file.
 
-    The time of change, other than that of writing, cannot be set by who copies a file.
+    A program that copies a file can set its modification time, but not its change time.
     """
     try:
         stat = path.stat()

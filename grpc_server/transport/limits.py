@@ -1,6 +1,6 @@
-"""What bounds the memory of calls: a budget of bytes for those taken in, and places for messages still on their way.
+"""Limits on the memory of calls: a budget of bytes for admitted calls, and slots for messages being received.
 
-Both are for one event loop and know nothing of gRPC.
+Both are for one event loop and do not depend on gRPC.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from grpc_server.errors import DeadlineError, DrainingError, UnavailableError
 
 Message = TypeVar("Message")
 
-# What a call in progress costs beside its message: its task, its context, and what gRPC keeps for a stream.
+# The cost of a call in progress beside its message: its task, its context, and gRPC's state of a stream.
 CALL_BYTES = 32 << 10
-# A header, which may be as short as a letter: what gRPC and Python keep of it (measured: 480 take 130 KiB).
+# The cost of one header, even of one byte, in gRPC and Python (measured: 480 take 130 KiB).
 HEADER_BYTES = 256
-# The message of a method that takes no texts: names, ids and versions.
+# The largest message of a method that takes no texts: names, ids and versions.
 SMALL_MESSAGE_BYTES = 1 << 10
 RETRY_SECONDS = 0.5
 _DRAINING = "the server is draining"
@@ -29,7 +29,7 @@ class MemoryBudget:
 
     Parameters
     ----------
-    most
+    max_bytes
         The budget.
 
     Attributes
@@ -38,41 +38,42 @@ class MemoryBudget:
         Bytes in use.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._emptied: asyncio.Future[None] | None = None
         self.taken = 0
 
     def take(self, count: int) -> int:
-        """Hold `count` bytes more, and return `count`; they are given back by `give_back`.
+        """Reserve `count` bytes and return `count`; `give_back` frees them.
 
         Raises
         ------
         UnavailableError
             If they do not fit.
         """
-        if self.taken + count > self._most:
+        if self.taken + count > self._max_bytes:
             raise UnavailableError(
-                f"calls hold {self.taken} bytes and {count} more do not fit, the limit is {self._most}", RETRY_SECONDS
+                f"calls hold {self.taken} bytes and {count} more do not fit, the limit is {self._max_bytes}",
+                RETRY_SECONDS,
             )
         self.taken += count
         return count
 
     def give_back(self, count: int) -> None:
-        """Hold `count` bytes less."""
+        """Free `count` bytes."""
         self.taken -= count
         if not self.taken and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
     async def empty(self) -> None:
-        """Wait until nothing is held; for one waiter at a time."""
+        """Wait until nothing is reserved; for one waiter at a time."""
         while self.taken:
             self._emptied = asyncio.get_running_loop().create_future()
             await self._emptied
 
 
-class Holding:
-    """What one call holds of a budget, from its first byte until gRPC is done with it.
+class Reservation:
+    """The bytes of a budget that one call holds, from its start until gRPC has sent its answer.
 
     Attributes
     ----------
@@ -88,7 +89,7 @@ class Holding:
         self.count = 0
 
     def enter(self, headers: int) -> None:
-        """Hold what a call of so many headers costs before it has sent a message.
+        """Reserve the cost of a call with that many headers, before it has sent a message.
 
         Raises
         ------
@@ -97,13 +98,13 @@ class Holding:
         """
         self._call_bytes = self.count = self._budget.take(CALL_BYTES + headers * HEADER_BYTES)
 
-    def keep(self, message_bytes: int) -> None:
-        """Hold so many bytes beside what the call itself costs, no more and no less.
+    def resize(self, message_bytes: int) -> None:
+        """Reserve exactly `message_bytes` beside the cost of the call itself.
 
         Raises
         ------
         UnavailableError
-            If that is more than before and does not fit; then nothing changes.
+            If that is more than before and does not fit; the reservation is then unchanged.
         """
         count = self._call_bytes + message_bytes
         if count > self.count:
@@ -112,174 +113,174 @@ class Holding:
             self._budget.give_back(self.count - count)
         self.count = count
 
-    def give_back(self, *_: object) -> None:
-        """Hold nothing; fit for gRPC's callbacks."""
+    def release(self, *_: object) -> None:
+        """Free everything; takes the arguments of gRPC's callbacks."""
         self._budget.give_back(self.count)
         self.count = self._call_bytes = 0
 
 
 class _Receive:
-    """A message on its way, or waiting for a place."""
+    """A message that is being received, or waits for a slot."""
 
-    __slots__ = ("cancelling", "given_up", "place", "since", "task")
+    __slots__ = ("abandoned", "cancelling", "since", "slot", "task")
 
     def __init__(self, task: asyncio.Task[object], since: float) -> None:
         self.task = task
         self.since = since
         self.cancelling = task.cancelling()
-        self.given_up = False
-        self.place: asyncio.Future[None] | None = None
+        self.abandoned = False
+        self.slot: asyncio.Future[None] | None = None
 
-    def give_up(self) -> None:
-        """End the wait for it, whatever it waits for."""
-        if not self.given_up:
-            self.given_up = True
+    def abandon(self) -> None:
+        """Cancel the wait, for a slot or for the message."""
+        if not self.abandoned:
+            self.abandoned = True
             self.task.cancel()
 
 
 class ReceiveSlots:
-    """Messages on their way in: so many at a time, each within a time, and none at its leisure while others wait.
+    """Slots for receiving messages: a bound on their number and on the time of each.
 
-    A message that is announced but does not come holds memory for what has come, and a place. If every place is taken,
-    the message that has been coming for longest is given up, once it had `patience` seconds: an honest one takes
-    milliseconds. The newest waits least, for the oldest of a crowd of waiters are those that can least be in earnest.
+    A message that is sent slowly occupies a slot, and memory for the part that has arrived. When all slots are taken
+    and a call waits for one, the longest-running receive is cancelled after `patience` seconds; an honest message takes
+    milliseconds. A freed slot goes to the newest waiter (LIFO): under a slow-sender attack the oldest waiters are the
+    likeliest to be stalled.
 
-    A message that finds a place costs no timer: one timer watches the oldest of all.
+    A message that finds a free slot needs no timer of its own: one timer watches the oldest message.
 
     Parameters
     ----------
-    places
-        Messages that may be on their way at a time.
+    slots
+        Messages that may be received at a time.
     seconds
-        Time for one message, the wait for a place included.
+        Time for one message, the wait for a slot included.
     patience
-        Seconds that a message has before it may be given up for another.
-    waiting
-        Calls that may wait for a place; more are refused.
-    first_come
-        Whether the oldest that waits is let in first. Then each gets its place after a time that those who come later
-        cannot lengthen.
+        Seconds that a message has before it may be cancelled in favour of another.
+    max_waiting
+        Calls that may wait for a slot; more are refused.
+    fifo
+        Whether the oldest waiter gets a freed slot. Then later calls cannot lengthen the wait of an earlier one.
 
     Attributes
     ----------
-    coming
-        Messages on their way.
-    newest
-        When the newest message began to come, in the loop's time.
+    pending
+        Messages that are being received or wait for a slot.
+    newest_at
+        When the newest of them began, in the loop's time.
     """
 
     def __init__(
         self,
-        places: int,
+        slots: int,
         seconds: float,
         *,
         patience: float = 1.0,
-        waiting: int | None = None,
-        first_come: bool = False,
+        max_waiting: int | None = None,
+        fifo: bool = False,
     ) -> None:
-        self._places = places
+        self._slots = slots
         self._seconds = seconds
         self._patience = patience
-        self._most_waiting = places * 16 if waiting is None else waiting
-        self._next = 0 if first_come else -1
+        self._max_waiting = slots * 16 if max_waiting is None else max_waiting
+        self._next = 0 if fifo else -1
         self._closed = False
-        self.coming = 0
-        self.newest = -math.inf
-        # In the order in which they began; the values of those coming are when they got their place.
-        self._open: dict[_Receive, None] = {}
-        self._coming: dict[_Receive, float] = {}
+        self.pending = 0
+        self.newest_at = -math.inf
+        # In the order in which they began; the values are the times at which they got their slot.
+        self._all: dict[_Receive, None] = {}
+        self._receiving: dict[_Receive, float] = {}
         self._waiting: list[_Receive] = []
-        self._late_timer: asyncio.TimerHandle | None = None
-        self._place_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._patience_timer: asyncio.TimerHandle | None = None
 
     async def receive(self, read: Callable[[], Awaitable[Message]]) -> Message:
-        """Wait for a place, then for the message.
+        """Wait for a slot, then for the message.
 
         Raises
         ------
         UnavailableError
-            If too many calls wait already, or the arrivals are closed.
+            If too many calls wait already, or the slots are closed.
         DeadlineError
-            If the message did not come in time.
+            If the message did not arrive in time.
         """
         if self._closed:
             raise DrainingError(_DRAINING, 0.0)
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        self.newest = loop.time()
-        arrival = _Receive(task, self.newest)
-        self._open[arrival] = None
-        self.coming += 1
-        if self._late_timer is None:
-            self._late_timer = loop.call_at(arrival.since + self._seconds, self._give_up_late)
+        self.newest_at = loop.time()
+        receive = _Receive(task, self.newest_at)
+        self._all[receive] = None
+        self.pending += 1
+        if self._deadline_timer is None:
+            self._deadline_timer = loop.call_at(receive.since + self._seconds, self._abandon_late)
         try:
-            if len(self._coming) < self._places:
-                self._coming[arrival] = arrival.since
+            if len(self._receiving) < self._slots:
+                self._receiving[receive] = receive.since
             else:
-                await self._wait_for_place(arrival, loop)
+                await self._wait_for_slot(receive, loop)
             return await read()
         except asyncio.CancelledError:
-            # As `asyncio.timeout` does it: another's cancellation, at the same time, goes on.
-            if arrival.given_up and task.uncancel() <= arrival.cancelling:
+            # As in `asyncio.timeout`: a cancellation from elsewhere at the same time still propagates.
+            if receive.abandoned and task.uncancel() <= receive.cancelling:
                 if self._closed:
                     raise DrainingError(_DRAINING, 0.0) from None
                 raise DeadlineError("the request's message did not arrive in time") from None
             raise
         finally:
-            del self._open[arrival]
-            self.coming -= 1
-            if self._coming.pop(arrival, None) is not None and self._waiting:
+            del self._all[receive]
+            self.pending -= 1
+            if self._receiving.pop(receive, None) is not None and self._waiting:
                 self._admit_next(loop)
 
     def close(self) -> None:
-        """Return up every message on its way, and refuse those to come: they would be answered by nobody."""
+        """Cancel every receive and refuse new ones: the server is about to end and would not answer them."""
         self._closed = True
-        for arrival in tuple(self._open):
-            arrival.give_up()
+        for receive in tuple(self._all):
+            receive.abandon()
 
-    async def _wait_for_place(self, arrival: _Receive, loop: asyncio.AbstractEventLoop) -> None:
-        if len(self._waiting) >= self._most_waiting:
-            raise UnavailableError("too many requests are on their way", RETRY_SECONDS)
-        arrival.place = loop.create_future()
-        self._waiting.append(arrival)
+    async def _wait_for_slot(self, receive: _Receive, loop: asyncio.AbstractEventLoop) -> None:
+        if len(self._waiting) >= self._max_waiting:
+            raise UnavailableError("too many requests are being received", RETRY_SECONDS)
+        receive.slot = loop.create_future()
+        self._waiting.append(receive)
         self._watch_oldest(loop)
         try:
-            await arrival.place
+            await receive.slot
         finally:
-            if arrival in self._waiting:
-                self._waiting.remove(arrival)
+            if receive in self._waiting:
+                self._waiting.remove(receive)
 
     def _admit_next(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting:
-            arrival = self._waiting.pop(self._next)
-            if arrival.place is not None and not arrival.place.done():
-                self._coming[arrival] = loop.time()
-                arrival.place.set_result(None)
+            receive = self._waiting.pop(self._next)
+            if receive.slot is not None and not receive.slot.done():
+                self._receiving[receive] = loop.time()
+                receive.slot.set_result(None)
                 return
 
-    def _give_up_late(self) -> None:
+    def _abandon_late(self) -> None:
         loop = asyncio.get_running_loop()
-        self._late_timer = None
-        for arrival in self._open:
-            due = arrival.since + self._seconds
+        self._deadline_timer = None
+        for receive in self._all:
+            due = receive.since + self._seconds
             if due > loop.time():
-                self._late_timer = loop.call_at(due, self._give_up_late)
+                self._deadline_timer = loop.call_at(due, self._abandon_late)
                 return
-            arrival.give_up()
+            receive.abandon()
 
     def _watch_oldest(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._place_timer is None and self._waiting and self._coming:
-            since = next(iter(self._coming.values()))
-            self._place_timer = loop.call_at(since + self._patience, self._give_up_oldest)
+        if self._patience_timer is None and self._waiting and self._receiving:
+            since = next(iter(self._receiving.values()))
+            self._patience_timer = loop.call_at(since + self._patience, self._abandon_oldest)
 
-    def _give_up_oldest(self) -> None:
+    def _abandon_oldest(self) -> None:
         loop = asyncio.get_running_loop()
-        self._place_timer = None
-        if self._waiting and self._coming:
-            arrival, since = next(iter(self._coming.items()))
+        self._patience_timer = None
+        if self._waiting and self._receiving:
+            receive, since = next(iter(self._receiving.items()))
             if loop.time() - since >= self._patience:
-                del self._coming[arrival]
-                arrival.give_up()
+                del self._receiving[receive]
+                receive.abandon()
                 self._admit_next(loop)
         self._watch_oldest(loop)

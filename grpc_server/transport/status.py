@@ -1,24 +1,24 @@
-"""The one table from what went wrong to what the caller is told.
+"""The table from errors to gRPC statuses.
 
-========================= =================== =====================================================================
-raised                    status              what the caller should do
-========================= =================== =====================================================================
-`RequestError`          INVALID_ARGUMENT    mend the request; `google.rpc.BadRequest` names the field
-`MessageSizeError`      RESOURCE_EXHAUSTED  never send this message again
+======================= =================== =====================================================================
+raised                  status              what the caller should do
+======================= =================== =====================================================================
+`RequestError`          INVALID_ARGUMENT    correct the request; `google.rpc.BadRequest` names the field
+`MessageSizeError`      RESOURCE_EXHAUSTED  do not send this message again
 `ModelNotServedError`   NOT_FOUND           ask for a model that is served
-`UnavailableError`      UNAVAILABLE         come back after `grpc-retry-pushback-ms`
-`UnauthenticatedError`  UNAUTHENTICATED     show a valid token
+`UnavailableError`      UNAVAILABLE         retry after `grpc-retry-pushback-ms`
+`UnauthenticatedError`  UNAUTHENTICATED     send a valid token
 `PermissionDeniedError` PERMISSION_DENIED   use a certificate whose name may call
 `DeadlineError`         DEADLINE_EXCEEDED   retry with more time; nothing was computed
-`NotImplementedError`   UNIMPLEMENTED       do without the method; generated code raises it for one that is not served
-anything else             INTERNAL            report the request id; the log has the cause, the answer never does
-========================= =================== =====================================================================
+`NotImplementedError`   UNIMPLEMENTED       not retry; generated code raises it for a method that is not served
+anything else           INTERNAL            report the request id; the log has the cause, the status does not
+======================= =================== =====================================================================
 
-INTERNAL carries the trailing metadata `x-fault: service`. gRPC's libraries and proxies say INTERNAL on their own
-account as well, and a caller must not hold theirs against what it asked.
+INTERNAL carries the trailing metadata `x-fault: service`. It distinguishes a fault of the service on this request from
+the INTERNAL of gRPC libraries and proxies, for which the request is not to blame.
 
-RESOURCE_EXHAUSTED stands for a message over a size limit and nothing else, as gRPC itself answers it for one over the
-port's: a caller can then tell "never send this again" from "come back later".
+RESOURCE_EXHAUSTED means a message over a size limit and nothing else, as gRPC itself sends it for a message over the
+port's limit. So a caller can tell "do not send this again" from "retry later".
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ from relevance_model import RequestError
 
 log = logging.getLogger(__name__)
 
+# Clients read these names; `grpc_client` has its own copies, since neither side imports the other.
 PUSHBACK = "grpc-retry-pushback-ms"
 FAULT = ("x-fault", "service")
-_LEAST_PUSHBACK_SECONDS = 0.01
-_MOST_PUSHBACK_SECONDS = 5.0
-# The caller's own words may come back here; a header over 16 KiB would reach it as gRPC's RESOURCE_EXHAUSTED instead.
-_MOST_TEXT = 1024
-# The words under which failed calls are counted; a code that is not here is its own word.
+_MIN_PUSHBACK_SECONDS = 0.01
+_MAX_PUSHBACK_SECONDS = 5.0
+# The text may repeat the caller's input. A header over 16 KiB would reach the caller as RESOURCE_EXHAUSTED instead.
+_MAX_TEXT = 1024
+# The reasons under which metrics count failed calls; a code that is not here is its own reason.
 _REASONS = {
     grpc.StatusCode.CANCELLED: "cancelled",
     grpc.StatusCode.DEADLINE_EXCEEDED: "deadline",
@@ -72,11 +73,11 @@ def to_status(error: Exception, request_id: str) -> tuple[grpc.StatusCode, str, 
                 grpc.StatusCode.INVALID_ARGUMENT, str(error), error_details_pb2.BadRequest(field_violations=[violation])
             )
         case ModelNotServedError():
-            return grpc.StatusCode.NOT_FOUND, str(error)[:_MOST_TEXT], ()
+            return grpc.StatusCode.NOT_FOUND, str(error)[:_MAX_TEXT], ()
         case MessageSizeError():
             return grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), ()
         case UnavailableError():
-            seconds = min(max(error.retry_after, _LEAST_PUSHBACK_SECONDS), _MOST_PUSHBACK_SECONDS)
+            seconds = min(max(error.retry_after, _MIN_PUSHBACK_SECONDS), _MAX_PUSHBACK_SECONDS)
             return grpc.StatusCode.UNAVAILABLE, str(error), ((PUSHBACK, str(round(seconds * 1000))),)
         case DeadlineError():
             return grpc.StatusCode.DEADLINE_EXCEEDED, str(error), ()
@@ -94,7 +95,7 @@ def to_status(error: Exception, request_id: str) -> tuple[grpc.StatusCode, str, 
 
 
 def reason_for(code: grpc.StatusCode, error: BaseException | None) -> str:
-    """Return the word under which a call that ended with `code`, because of `error`, is counted."""
+    """Return the reason under which a call is counted that ended with `code` because of `error`."""
     if isinstance(error, UnavailableError):
         return error.reason
     return _REASONS.get(code, code.name.lower())

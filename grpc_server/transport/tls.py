@@ -1,7 +1,7 @@
-"""The server's certificate: checked before it is used, and taken up anew when its files change.
+"""The server's certificate: checked before use, and reloaded when its files change.
 
-gRPC asks for the certificate at every new connection; running connections keep what they were opened with, so a renewal
-ends none of them.
+gRPC asks for the certificate at every new connection. Open connections keep the certificate that they began with, so a
+renewal closes none of them.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Final
 import grpc
 
 from grpc_server.errors import StartupError
-from grpc_server.transport.file_signature import Watched
+from grpc_server.transport.file_signature import WatchedFiles
 
 log = logging.getLogger(__name__)
 
-_AGAIN_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 10.0
 
 
 class CertificateError(ValueError):
-    """The files do not make a certificate to serve with; its text is one sentence that names the file."""
+    """The files cannot be served with; the text is one sentence that names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """Where the PEM files are: certificate chain, private key and, for mutual TLS, the authorities of the clients."""
+    """Paths of the PEM files: certificate chain, private key and, for mutual TLS, the authorities of the clients."""
 
     certificate: Path
     key: Path
@@ -40,40 +40,40 @@ class CertificateFiles:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All of them."""
+        """Return the paths that are set."""
         return tuple(path for path in (self.certificate, self.key, self.client_ca) if path is not None)
 
 
 class ReloadingCertificate:
-    """Gives gRPC the certificate, and the new one after its files changed; a bad new one leaves the old in place.
+    """Supplies gRPC with the certificate, and with the new one after its files changed; an invalid one is not used.
 
-    A bad one is looked at again after a while, for time alone may mend it: its validity may begin, a descriptor may be
-    free again.
+    An invalid certificate is checked again after a while, because time alone may change the result: its validity may
+    begin, a descriptor may become free.
 
     Parameters
     ----------
     files
-        Where the certificate is.
+        Paths of the certificate.
 
     Attributes
     ----------
     not_after
-        Until when the first one is valid.
-    fault
-        Why the files as they are now are not in use; empty if they are.
+        When the first certificate expires.
+    error
+        Why the current files are not in use; empty if they are.
 
     Raises
     ------
     StartupError
-        If it cannot be served with.
+        If the certificate is invalid.
     """
 
     def __init__(self, files: CertificateFiles) -> None:
         self._files = files
         self._lock = threading.Lock()
-        self._watched = Watched(files.paths)
-        self._again_at = math.inf
-        self.fault = ""
+        self._watched = WatchedFiles(files.paths)
+        self._retry_at = math.inf
+        self.error = ""
         signature = self._watched.changed()
         try:
             self._first, self.not_after, self._contents = load(files)
@@ -83,10 +83,10 @@ class ReloadingCertificate:
             self._watched.mark_read(signature)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Make the credentials for the server's port."""
+        """Return the credentials for the server's port."""
         return grpc.dynamic_ssl_server_credentials(
             self._first,
-            self.renewed,  # type: ignore[arg-type]  # None is how gRPC is told that nothing changed
+            self.renewed,  # type: ignore[arg-type]  # None tells gRPC that nothing changed
             require_client_authentication=self._files.client_ca is not None,
         )
 
@@ -94,20 +94,20 @@ class ReloadingCertificate:
         """Return the new certificate if there is one; called by gRPC's threads at every handshake."""
         with self._lock:
             signature = self._watched.changed()
-            if signature is None and monotonic() < self._again_at:
+            if signature is None and monotonic() < self._retry_at:
                 return None
             try:
                 configuration, not_after, contents = load(self._files)
             except CertificateError as error:
-                if str(error) != self.fault:
+                if str(error) != self.error:
                     log.error("new certificate refused, the old one stays", extra={"reason": str(error)})
-                self.fault = str(error)
-                self._again_at = monotonic() + _AGAIN_SECONDS
+                self.error = str(error)
+                self._retry_at = monotonic() + _RETRY_SECONDS
                 return None
             finally:
                 if signature is not None:
                     self._watched.mark_read(signature)
-            self.fault, self._again_at = "", math.inf
+            self.error, self._retry_at = "", math.inf
             if contents == self._contents:
                 return None
             self._contents = contents
@@ -116,12 +116,13 @@ class ReloadingCertificate:
 
 
 def load(files: CertificateFiles) -> tuple[grpc.ServerCertificateConfiguration, str, list[bytes]]:
-    """Read and check the files; return what gRPC needs, until when the certificate is valid, and the files' contents.
+    """Read and check the files; return gRPC's configuration, the certificate's expiry, and the files' contents.
 
     Raises
     ------
     CertificateError
-        If a file cannot be read, is not what it should be, the key is of another certificate, or it is out of date.
+        If a file cannot be read or is not the expected PEM, the key belongs to another certificate, or the certificate
+        is not valid now.
     """
     try:
         contents = _read(files)
@@ -139,10 +140,10 @@ def load(files: CertificateFiles) -> tuple[grpc.ServerCertificateConfiguration, 
 
 
 def _check(files: CertificateFiles) -> str:
-    """Serve a handshake in memory to a client that trusts exactly this certificate: whatever is wrong with it shows."""
+    """Check by a handshake in memory with a client that trusts this certificate alone; return its expiry."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # The empty password keeps OpenSSL from asking the terminal for one.
+        # Without a password, OpenSSL would ask the terminal for one.
         server.load_cert_chain(files.certificate, files.key, password="")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":

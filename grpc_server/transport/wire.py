@@ -1,8 +1,8 @@
-"""How much a message holds, told from its bytes before it is parsed.
+"""Counts the values of a protobuf message in its bytes, before it is parsed.
 
-Parsed, a hostile message takes up to 40 times its bytes: an empty text or sub-message is two bytes on the wire and an
-object in memory, and nothing bounds their number but the size of the message. So large messages are looked through
-first, and the look ends at the first value too many. Small ones are not: what they can become is small as well.
+A parsed hostile message takes up to 40 times its bytes: an empty text or sub-message is two bytes on the wire and an
+object in memory, and only the size of the message bounds their number. So large messages are scanned first, and the
+scan ends at the first value over the limit. Small messages are not scanned, since they stay small when parsed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from google.protobuf.message import Message
 
 from relevance_model import RequestError
 
-# Bytes below which a message is parsed as it is.
-LOOKED_THROUGH_BYTES: Final = 256 << 10
+# Messages of fewer bytes are not scanned.
+SCANNED_BYTES: Final = 256 << 10
 # Wire types, as protobuf's encoding defines them.
 _VARINT: Final = 0
 _LENGTH: Final = 2
@@ -23,7 +23,7 @@ _GROUPS: Final = (3, 4)
 _FIXED_BYTES: Final = {1: 8, 5: 4}
 _CONTINUES: Final = 0x80
 _VARINT_BYTES: Final = 10
-_MOST_VARINT: Final = (1 << 64) - 1
+_MAX_VARINT: Final = (1 << 64) - 1
 _ENDS: Final = bytes(range(_CONTINUES))
 _TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 _WIDTHS: Final = {
@@ -51,27 +51,27 @@ class ValueBound:
         self._values = values
 
     def check(self, raw: bytes) -> None:
-        """Return if `raw` holds no more than that; what is no message at all is left to the parser.
+        """Check that `raw` holds no more values; bytes that are not a message are left to the parser.
 
         Raises
         ------
         RequestError
-            Naming the column that is too long, or `request` if it is their sum.
+            With the name of the column that is too long, or `request` if all values together are too many.
         """
-        if len(raw) >= LOOKED_THROUGH_BYTES:
-            _Look(raw, self._column_values, self._values).at(self._message, 0, len(raw))
+        if len(raw) >= SCANNED_BYTES:
+            _Scan(raw, self._column_values, self._values).count(self._message, 0, len(raw))
 
 
-class _Look:
-    """One message, looked through."""
+class _Scan:
+    """The scan of one message."""
 
     def __init__(self, raw: bytes, column_values: int, values: int) -> None:
         self._raw = raw
         self._column_values = column_values
-        self._most = self._left = values
+        self._max_values = self._left = values
 
-    def at(self, message: Descriptor, start: int, stop: int) -> None:
-        """Count the values of the `message` that lies between."""
+    def count(self, message: Descriptor, start: int, stop: int) -> None:
+        """Count the values of the `message` between `start` and `stop`."""
         raw = self._raw
         columns: dict[int, int] = {}
         fields = message.fields_by_number
@@ -101,28 +101,28 @@ class _Look:
                     raise RequestError(field.name, f"more than {self._column_values} entries, which is the limit")
             self._left -= max(count, 1)
             if self._left < 0:
-                raise RequestError("request", f"holds more than {self._most} values")
+                raise RequestError("request", f"holds more than {self._max_values} values")
             if kind == _LENGTH and field is not None and field.message_type is not None:
-                self.at(field.message_type, start, end)
+                self.count(field.message_type, start, end)
             start = end
 
     def _varint(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the number that begins at `start`, and where it ends; beyond `stop` if it is cut off."""
+        """Return the number that begins at `start`, and its end; the end is beyond `stop` if the number is cut off."""
         value = shift = 0
-        # A parser gives up on a longer one as well.
+        # A parser rejects a longer one as well.
         for position, byte in enumerate(self._raw[start : min(stop, start + _VARINT_BYTES)], start + 1):
             value |= (byte & 0x7F) << shift
             if byte < _CONTINUES:
-                # As parsers do: what is beyond 64 bits is lost, and must not end the look before the parser ends.
-                return value & _MOST_VARINT, position
+                # Parsers also drop bits beyond 64; the scan must not end before a parser would.
+                return value & _MAX_VARINT, position
             shift += 7
         return value, stop + 1
 
 
 def _packed(field: FieldDescriptor, raw: bytes, start: int, end: int) -> int:
-    """Return how many values of `field` lie there: one, unless they are numbers in a row."""
+    """Return the number of values of `field` between `start` and `end`: one, unless they are packed numbers."""
     if not field.is_repeated or field.message_type is not None or field.type in _TEXTS:
         return 1
     width = _WIDTHS.get(field.type)
-    # What does not continue a varint ends one; counted in C, for there may be millions.
+    # A byte without the continuation bit ends a varint. Counted in C, since there may be millions.
     return (end - start) // width if width else end - start - len(raw[start:end].translate(None, _ENDS))

@@ -10,10 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from relevance_stubs.relevance.v1 import relevance_pb2 as pb
-from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.certificates import Authority, replace
 from tests.support.server_process import ServerProcess
 
@@ -24,7 +21,7 @@ def probe(server: ServerProcess, *flags: str, **environment: str) -> subprocess.
     port = server.address.rpartition(":")[2]
     return subprocess.run(
         [sys.executable, "-m", "grpc_server.probe", *flags],
-        env=os.environ | {"QTR_PORT": port, "QTR_HOST": "0.0.0.0"} | environment,
+        env=os.environ | {"QTR_PORT": port, "QTR_HOST": "0.0.0.0", "QTR_SECONDS": "600"} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -48,26 +45,13 @@ def test_an_unknown_service_and_a_missing_server_are_one_sentence(server: Server
 
 
 def test_a_draining_server_is_live_and_not_ready(start_server: StartServer) -> None:
-    server = start_server("--log-level", "DEBUG")
-    channel = server.channel()
-    health = health_pb2_grpc.HealthStub(channel)
-    score = relevance_pb2_grpc.RelevanceServiceStub(channel).ScoreBatch
-    # Enough work that the server is still busy with it when it is asked.
-    requests = [
-        pb.ScoreBatchRequest(queries=["shoes"] * 4096, titles=[f"shoe {call} {row} in red" for row in range(4096)])
-        for call in range(8)
-    ]
-    calls = [score.future(request) for request in requests]
-    for _ in calls:
-        server.wait_for("work accepted")
+    server = start_server("--lame-duck-seconds", "1800", "--drain-seconds", "3600")
     server.process.send_signal(signal.SIGTERM)
     server.wait_for("draining")
-    ready = health.Check(health_pb2.HealthCheckRequest())
-    live = health.Check(health_pb2.HealthCheckRequest(service="liveness"))
-    assert ready.status == health_pb2.HealthCheckResponse.NOT_SERVING
-    assert live.status == health_pb2.HealthCheckResponse.SERVING
-    assert [len(call.result().scores) for call in calls] == [4096] * 8
-    assert server.finish() == 0
+    ready, live = probe(server), probe(server, "--service", "liveness")
+    server.process.kill()
+    assert (ready.returncode, ready.stderr.endswith("NOT_SERVING\n")) == (1, True)
+    assert (live.returncode, live.stderr) == (0, "")
 
 
 def test_it_speaks_mutual_tls_with_the_servers_own_certificate(start_server: StartServer, tmp_path: Path) -> None:

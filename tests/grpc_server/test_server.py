@@ -157,7 +157,7 @@ def test_texts_stay_out_of_the_log(start_server: StartServer) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_what_was_accepted_and_exits_0(start_server: StartServer, signum: signal.Signals) -> None:
-    server = start_server("--log-level", "DEBUG")
+    server = start_server("--log-level", "DEBUG", "--drain-seconds", "3600")
     channel = server.channel()
     stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
@@ -173,8 +173,8 @@ def test_a_signal_finishes_what_was_accepted_and_exits_0(start_server: StartServ
     assert [event["msg"] for event in server.events if event["level"] == "INFO"][-2:] == ["draining", "stopped"]
 
 
-def test_new_work_is_taken_in_until_those_who_watch_have_heard(start_server: StartServer) -> None:
-    server = start_server("--lame-duck-seconds", "30", "--drain-seconds", "60")
+def test_new_work_is_accepted_during_the_lame_duck_time(start_server: StartServer) -> None:
+    server = start_server("--lame-duck-seconds", "1800", "--drain-seconds", "3600")
     channel = server.channel()
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING

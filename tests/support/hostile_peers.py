@@ -17,6 +17,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+import h2.settings
 
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 
@@ -135,6 +136,22 @@ class RawPeer:
                     if "grpc-status" in headers:
                         return headers["grpc-status"]
         return None
+
+
+@contextmanager
+def unread_answer(address: str) -> Iterator[None]:
+    """Hold a call open on the server at `host:port`: its answer is written, and never read."""
+    host, port = address.rsplit(":", 1)
+    with RawPeer((host, int(port))) as peer:
+        peer.socket.settimeout(None)
+        peer.http2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        peer.flush()
+        stream = peer.start(SCORE)
+        peer.send(stream, message(pb.ScoreRequest(query="a", titles=["b"]).SerializeToString()), end=True)
+        # The headers, which need no window, show that the answer was written.
+        while not any(isinstance(event, h2.events.ResponseReceived) for event in peer.receive()):
+            pass
+        yield
 
 
 def call(address: tuple[str, int], path: str, data: bytes, extra: Iterable[tuple[str, str]] = ()) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,11 +22,17 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 
 from grpc_server.api.binary_tensor import decode_elements, encode_elements
+from grpc_server.api.health import HealthServicer
+from grpc_server.api.open_inference import OpenInferenceServicer
+from grpc_server.api.relevance_messages import RequestLimits
+from grpc_server.core.engine import Engine
+from grpc_server.core.registry import ModelRegistry
 from relevance_model import Bundle, Scorer
 from relevance_stubs.inference import open_inference_pb2 as pb
 from relevance_stubs.inference import open_inference_pb2_grpc
-from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
 from tests.support import small_bundles
+from tests.support.admitted_server import admitted_server
+from tests.support.gated_scorer import GatedScorer
 from tests.support.server_process import ServerProcess
 
 SERVICE = "inference.GRPCInferenceService"
@@ -33,7 +41,7 @@ Tensor = pb.ModelInferRequest.InferInputTensor
 
 QUERIES = [b"red shoes", b"usb cable", b"", b"desk lamp", b"red shoes"]
 TITLES = [b"Red canvas sneakers size 42", "USB-C cable, 2 m é".encode(), b"Pan", b"\xff\xfe lamp", b"x" * 9000]
-FAULTS = ["", "", "query is empty", "title is not valid UTF-8", "title has 9000 bytes, the limit is 8192"]
+ROW_ERRORS = ["", "", "query is empty", "title is not valid UTF-8", "title has 9000 bytes, the limit is 8192"]
 
 
 @pytest.fixture
@@ -91,7 +99,7 @@ def test_infer_answers_like_the_model_itself(
     assert scores[:2] == pytest.approx(expected.scores.tolist(), abs=1e-5)
     assert [math.isnan(score) for score in scores] == [False, False, True, True, True]
     assert labels == [manifest.labels[label].encode() for label in expected.labels] + [b""] * 3
-    assert [error.decode() for error in errors] == FAULTS
+    assert [error.decode() for error in errors] == ROW_ERRORS
     assert response.parameters["infer_micros"].int64_param > 0
 
 
@@ -266,33 +274,38 @@ def test_priority_and_ids_work_as_in_the_other_protocol(start_server: StartServe
     assert "private" not in str(server.events)
 
 
-def test_a_draining_server_is_live_and_not_ready(start_server: StartServer, student: Bundle) -> None:
-    server = start_server("--log-level", "DEBUG", "--lame-duck-seconds", "0")
-    channel = server.channel()
-    stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
-    model = pb.ModelReadyRequest(name=student.manifest.name)
-    assert stub.ServerReady(pb.ServerReadyRequest()).ready
-    assert stub.ModelReady(model).ready
-    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
-    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-    # Enough work that the server is still busy with it when it is asked.
-    titles = [f"running shoe number {i} in red and blue with laces" for i in range(8 * 4096)]
-    score = relevance_pb2_grpc.RelevanceServiceStub(channel).ScoreBatch
-    starts = range(0, len(titles), 4096)
-    requests = [relevance_pb2.ScoreBatchRequest(queries=["shoes"] * 4096, titles=titles[i : i + 4096]) for i in starts]
-    calls = [score.future(request) for request in requests]
-    for _ in calls:
-        server.wait_for("work accepted")
-    server.process.send_signal(signal.SIGTERM)
-    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    assert stub.ServerLive(pb.ServerLiveRequest()).live
-    assert not stub.ServerReady(pb.ServerReadyRequest()).ready
-    assert not stub.ModelReady(model).ready
-    error = refused(lambda: stub.ModelInfer(raw([b"a"], [b"b"])))
-    assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "the server is draining")
-    assert "grpc-retry-pushback-ms" in dict(error.trailing_metadata())
-    assert [len(call.result().scores) for call in calls] == [4096] * 8
-    assert server.finish() == 0
+async def test_a_draining_server_is_live_and_not_ready(student: Bundle) -> None:
+    scorer, health = GatedScorer(student), HealthServicer((SERVICE,))
+    engine = Engine(ModelRegistry(scorer), max_queued_tokens=1000, batch_tokens=1000, mixed_batch_tokens=1000)
+    engine.start()
+    server = admitted_server()
+    limits = RequestLimits(max_rows=100, max_message_bytes=1 << 20, max_queued_tokens=1000)
+    servicer = OpenInferenceServicer(engine, limits, health)
+    open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    health.set_serving(True)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub: Any = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        model = pb.ModelReadyRequest(name=student.manifest.name)
+        assert (await stub.ServerReady(pb.ServerReadyRequest())).ready
+        assert (await stub.ModelReady(model)).ready
+        scorer.gate.clear()
+        accepted = asyncio.ensure_future(stub.ModelInfer(raw([b"a"], [b"b"])))
+        await asyncio.to_thread(scorer.entered.wait)
+        health.set_serving(False)
+        drained = asyncio.create_task(engine.drain())
+        assert (await stub.ServerLive(pb.ServerLiveRequest())).live
+        assert not (await stub.ServerReady(pb.ServerReadyRequest())).ready
+        assert not (await stub.ModelReady(model)).ready
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await stub.ModelInfer(raw([b"a"], [b"b"]))
+        assert (error.value.code(), error.value.details()) == (grpc.StatusCode.UNAVAILABLE, "the server is draining")
+        assert "grpc-retry-pushback-ms" in dict(error.value.trailing_metadata() or ())
+        scorer.gate.set()
+        assert (await accepted).model_name == student.manifest.name
+        await drained
+    await server.stop(None)
 
 
 @pytest.fixture(scope="module")

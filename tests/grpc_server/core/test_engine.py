@@ -10,27 +10,26 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from time import perf_counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpc_server.core.engine import MOST_INTERACTIVE_TOKENS, Engine
-from grpc_server.core.queue import Lane
+from grpc_server.core.engine import MAX_INTERACTIVE_TOKENS, Engine
 from grpc_server.core.registry import ModelRegistry
-from grpc_server.core.results import Answer
+from grpc_server.core.results import Result
 from grpc_server.core.splitting import charge
+from grpc_server.core.work import Lane
 from grpc_server.errors import DeadlineError, ScoringError, UnavailableError
 from relevance_model import Bundle, Pairs, Scorer, Scores
 from tests.support.gated_scorer import BreakingScorer, GatedScorer
 
 
 class Core(Engine):
-    """The engine, asked the way most tests ask it."""
+    """The engine with a shorter call for bulk requests."""
 
-    async def ask(self, pairs: Pairs, request_id: str = "", deadline: float | None = None) -> Answer:
+    async def ask(self, pairs: Pairs, request_id: str = "", deadline: float | None = None) -> Result:
         return await self.score(
             pairs, scorer=self.models.current, lane=Lane.BULK, deadline=deadline, request_id=request_id
         )
@@ -82,7 +81,7 @@ async def test_under_concurrent_load_every_row_gets_its_own_score(scorer: Scorer
         np.testing.assert_allclose(answer.scores, scorer.score(request).scores, atol=1e-5)
 
 
-async def test_faults_come_back_under_the_callers_own_row_numbers(student: Bundle) -> None:
+async def test_row_errors_have_the_row_numbers_of_their_request(student: Bundle) -> None:
     scorer = GatedScorer(student)
     requests = [rows(3), Pairs.from_columns(["a", "", "b"], ["x", "y", ""])]
     async with running(scorer) as engine:
@@ -91,8 +90,8 @@ async def test_faults_come_back_under_the_callers_own_row_numbers(student: Bundl
         await waiting(engine, *requests)
         scorer.gate.set()
         await blocker
-        assert (await good).faults == {}
-        assert (await bad).faults == {1: "query is empty", 2: "title is empty"}
+        assert (await good).row_errors == {}
+        assert (await bad).row_errors == {1: "query is empty", 2: "title is empty"}
     assert scorer.batches[-1] == 6
 
 
@@ -136,15 +135,15 @@ async def test_work_whose_caller_left_is_not_scored(student: Bundle) -> None:
     assert 7 not in scorer.batches
 
 
-async def test_a_person_passes_a_large_job_between_two_of_its_pieces(student: Bundle) -> None:
+async def test_an_interactive_call_passes_a_large_job_between_two_of_its_parts(student: Bundle) -> None:
     scorer = GatedScorer(student)
-    job, person = rows(60), rows(2, seed=1)
+    job, interactive = rows(60), rows(2, seed=1)
     async with running(scorer, batch_tokens=100) as engine:
         blocker = await block(scorer, engine)
         labelled = asyncio.create_task(engine.ask(job))
         await waiting(engine, job)
         asked = asyncio.create_task(
-            engine.score(person, scorer=scorer, lane=Lane.INTERACTIVE, deadline=None, request_id="")
+            engine.score(interactive, scorer=scorer, lane=Lane.INTERACTIVE, deadline=None, request_id="")
         )
         while not engine.queue.tokens(Lane.INTERACTIVE):
             await asyncio.sleep(0)
@@ -181,8 +180,8 @@ async def test_a_request_that_breaks_the_model_harms_no_other(
     assert logged["a request failed"].request_id == "b"
 
 
-class Whereabouts(Scorer):
-    """Notes on which thread it is asked, and for how many rows."""
+class RecordingScorer(Scorer):
+    """Records on which thread each batch is scored, and its rows."""
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
@@ -195,37 +194,39 @@ class Whereabouts(Scorer):
 
 @dataclass
 class IncomingCalls:
-    coming: int = 0
-    newest: float = -math.inf
+    pending: int = 0
+    newest_at: float = -math.inf
 
 
-def ask_as_person(engine: Engine, pairs: Pairs) -> asyncio.Task[Answer]:
+def ask_interactively(engine: Engine, pairs: Pairs) -> asyncio.Task[Result]:
     call = engine.score(pairs, scorer=engine.models.current, lane=Lane.INTERACTIVE, deadline=None, request_id="")
     return asyncio.create_task(call)
 
 
 async def test_a_lone_pair_is_scored_on_the_loop_once_the_model_is_known_to_be_fast(student: Bundle) -> None:
-    scorer = Whereabouts(student)
+    scorer = RecordingScorer(student)
     async with running(scorer) as engine:
-        engine._inline_seconds = 0.0
-        answer = await ask_as_person(engine, rows(1))
-        await ask_as_person(engine, rows(60))
+        engine.inline_latency.observe(1, 0.0)
+        answer = await ask_interactively(engine, rows(1))
+        await ask_interactively(engine, rows(60))
     assert scorer.asked == [(True, 1), (False, 60)]
     assert answer.scores == pytest.approx(scorer.score(rows(1)).scores, abs=1e-6)
 
 
-async def test_a_slow_model_never_holds_up_the_loop(student: Bundle) -> None:
-    scorer = Whereabouts(student)
+async def test_a_slow_model_never_blocks_the_loop(student: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grpc_server.core.inline_latency._INLINE_MAX_SECONDS", 0.0)
+    scorer = RecordingScorer(student)
     async with running(scorer) as engine:
         for _ in range(3):
-            engine._inline_seconds = 1.0
-            await ask_as_person(engine, rows(1))
+            await ask_interactively(engine, rows(1))
     assert scorer.asked == [(False, 1)] * 3
 
 
-async def test_in_a_crowd_the_first_waits_for_those_who_come(student: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_interactive_calls_that_arrive_together_are_scored_as_one_batch(
+    student: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("grpc_server.core.engine._COALESCE_MAX_SECONDS", 3600.0)
-    scorer, incoming_calls = Whereabouts(student), IncomingCalls()
+    scorer, incoming_calls = RecordingScorer(student), IncomingCalls()
     engine = Core(
         ModelRegistry(scorer),
         max_queued_tokens=1 << 20,
@@ -233,23 +234,23 @@ async def test_in_a_crowd_the_first_waits_for_those_who_come(student: Bundle, mo
         mixed_batch_tokens=2000,
         incoming_calls=incoming_calls,
     )
-    engine._inline_seconds = 0.0
+    engine.inline_latency.observe(1, 0.0)
     engine.start()
     loop = asyncio.get_running_loop()
-    incoming_calls.coming, incoming_calls.newest = 1, loop.time() + 3600
-    first = ask_as_person(engine, rows(1))
+    incoming_calls.pending, incoming_calls.newest_at = 1, loop.time() + 3600
+    first = ask_interactively(engine, rows(1))
     while engine.queue.requests(Lane.INTERACTIVE) < 1:
         await asyncio.sleep(0)
-    others = [ask_as_person(engine, rows(1, seed)) for seed in (1, 2)]
+    others = [ask_interactively(engine, rows(1, seed)) for seed in (1, 2)]
     while engine.queue.requests(Lane.INTERACTIVE) < 3:
         await asyncio.sleep(0)
-    incoming_calls.coming, incoming_calls.newest = 0, -math.inf
+    incoming_calls.pending, incoming_calls.newest_at = 0, -math.inf
     await asyncio.gather(first, *others)
     await engine.drain()
     assert scorer.asked == [(False, 3)]
 
 
-async def test_an_engine_that_breaks_down_says_so_and_takes_nothing_in(
+async def test_an_engine_that_breaks_down_logs_it_and_refuses_work(
     student: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Dying(Scorer):
@@ -307,13 +308,13 @@ def test_texts_that_no_row_uses_are_neither_charged_nor_read(student: Bundle) ->
     charged = charge(pairs, student.manifest)
     assert charged.tokens == charge(Pairs.from_columns(["a lamp"] * 2, ["lamp"] * 2), student.manifest).tokens
     assert list(charged.pairs.titles) == ["lamp"]
-    assert [list(part.titles) for part, _ in charged.cut(1)] == [["lamp"], ["lamp"]]
+    assert [list(part.titles) for part, _ in charged.split_by_tokens(1)] == [["lamp"], ["lamp"]]
 
 
 @given(st.integers(0, 60), st.integers(1, 200))
 def test_cutting_keeps_every_row_and_the_budget(student: Bundle, count: int, budget: int) -> None:
     whole = rows(count)
-    parts = charge(whole, student.manifest).cut(budget)
+    parts = charge(whole, student.manifest).split_by_tokens(budget)
     texts = [(p.queries[q], p.titles[t]) for p, _ in parts for q, t in zip(p.query_index, p.title_index, strict=True)]
     assert texts == list(zip(whole.queries, whole.titles, strict=True))
     for part, tokens in parts:
@@ -321,41 +322,19 @@ def test_cutting_keeps_every_row_and_the_budget(student: Bundle, count: int, bud
         assert tokens <= budget or len(part) == 1
 
 
-async def test_a_call_too_large_for_people_waits_with_the_jobs_whatever_it_asks_for(student: Bundle) -> None:
+async def test_a_call_over_the_interactive_limit_waits_in_the_bulk_lane_whatever_it_asks_for(student: Bundle) -> None:
     scorer = GatedScorer(student)
     large = Pairs.from_columns(["lamp"] * 64, [f"{number} " + "x" * 8000 for number in range(64)])
-    assert charge(large, student.manifest).tokens > MOST_INTERACTIVE_TOKENS
+    assert charge(large, student.manifest).tokens > MAX_INTERACTIVE_TOKENS
     async with running(scorer, batch_tokens=1 << 20) as engine:
         blocker = await block(scorer, engine)
-        bulky = ask_as_person(engine, large)
+        bulky = ask_interactively(engine, large)
         while not engine.queue.tokens(Lane.BULK):
             await asyncio.sleep(0)
-        small = ask_as_person(engine, rows(64))
+        small = ask_interactively(engine, rows(64))
         while not engine.queue.tokens(Lane.INTERACTIVE):
             await asyncio.sleep(0)
         assert engine.queue.requests(Lane.BULK) == 1
         scorer.gate.set()
         await asyncio.gather(blocker, bulky, small)
     assert scorer.batches == [1, 64, 64]
-
-
-async def test_one_pause_does_not_send_little_work_away_from_the_loop(student: Bundle) -> None:
-    class Paused(Whereabouts):
-        pause = 0.0
-
-        def score(self, pairs: Pairs) -> Scores:
-            started = perf_counter()
-            while perf_counter() - started < self.pause:
-                pass
-            return super().score(pairs)
-
-    scorer = Paused(student)
-    async with running(scorer) as engine:
-        engine._little_batches.extend([0.0] * 3)
-        engine._inline_seconds = 0.0
-        scorer.pause = 0.05
-        await ask_as_person(engine, rows(1))
-        assert engine._inline_seconds == 0.0
-        scorer.pause = 0.0
-        await ask_as_person(engine, rows(1))
-    assert [on_loop for on_loop, _ in scorer.asked] == [True, True]

@@ -14,9 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_server.api.health import HealthServicer
 from grpc_server.core.observer import CallEnded, CallStarted, Metadata, Method, Observers
 from grpc_server.errors import DrainingError, LaneFullError, ModelNotServedError
-from grpc_server.transport.admission import AdmissionController, AdmissionLimits
-from grpc_server.transport.auth import Callers
-from grpc_server.transport.limits import MemoryBudget, ReceiveSlots
+from tests.support.admitted_server import admitted_server
 
 Context = grpc.aio.ServicerContext
 
@@ -111,9 +109,7 @@ async def ears() -> Ears:
 
 @pytest.fixture
 async def channel(ears: Ears) -> AsyncIterator[grpc.aio.Channel]:
-    room = AdmissionLimits(MemoryBudget(1 << 20), ReceiveSlots(4, 10))
-    server = grpc.aio.server()
-    entrance = AdmissionController(server, Callers(), work=room, checks=room, watches=room, observer=ears)
+    server = admitted_server(ears)
 
     def as_is(message: bytes) -> bytes:
         return message
@@ -121,8 +117,8 @@ async def channel(ears: Ears) -> AsyncIterator[grpc.aio.Channel]:
     handlers = {each.__name__: grpc.unary_unary_rpc_method_handler(each, as_is, as_is) for each in UNARY}
     handlers |= {each.__name__: grpc.unary_stream_rpc_method_handler(each, as_is, as_is) for each in (count, break_off)}
     handlers["echo"] = grpc.stream_stream_rpc_method_handler(echo, as_is, as_is)
-    entrance.add_registered_method_handlers("test.Service", handlers)
-    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), entrance.services)
+    server.add_registered_method_handlers("test.Service", handlers)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpc_server.core.queue import Dropped, Lane, Work, WorkQueue
+from grpc_server.core.queue import WorkQueue
+from grpc_server.core.work import DropReason, Lane, Work
 from grpc_server.errors import UnavailableError
 from relevance_model import Pairs
 
@@ -20,7 +21,7 @@ class Clock:
         return self.now
 
 
-class SteadyPace:
+class SteadyThroughput:
     def __init__(self, seconds_per_token: float) -> None:
         self._seconds_per_token = seconds_per_token
 
@@ -33,13 +34,13 @@ class Setup:
 
     def __init__(self, *, max_tokens: int = 100, batch_tokens: int = 100, seconds_per_token: float = 1.0) -> None:
         self.clock = Clock()
-        self.dropped: list[tuple[Work, Dropped]] = []
-        pace = SteadyPace(seconds_per_token)
+        self.dropped: list[tuple[Work, DropReason]] = []
+        pace = SteadyThroughput(seconds_per_token)
         self.queue = WorkQueue(
             max_tokens=max_tokens,
             batch_tokens=batch_tokens,
             mixed_batch_tokens=2048,
-            pace=pace,
+            throughput=pace,
             on_drop=lambda work, reason: self.dropped.append((work, reason)),
             clock=self.clock,
         )
@@ -161,7 +162,7 @@ def test_abandoned_work_is_dropped_before_it_costs_anything() -> None:
         setup.queue.offer([piece])
     gone.cancelled = True
     assert setup.queue.take() == [there]
-    assert setup.dropped == [(gone, Dropped.CANCELLED)]
+    assert setup.dropped == [(gone, DropReason.CANCELLED)]
 
 
 @pytest.mark.parametrize(("deadline", "dropped"), [(99.0, True), (104.9, True), (105.0, False), (None, False)])
@@ -172,7 +173,7 @@ def test_work_whose_deadline_cannot_be_met_is_dropped(deadline: float | None, dr
     setup.queue.offer([late])
     setup.queue.offer([last])
     assert setup.queue.take() == ([last] if dropped else [late, last])
-    assert setup.dropped == ([(late, Dropped.DEADLINE)] if dropped else [])
+    assert setup.dropped == ([(late, DropReason.DEADLINE)] if dropped else [])
 
 
 @pytest.mark.parametrize("lane", list(Lane))
@@ -195,7 +196,7 @@ def test_work_that_is_called_hopeless_makes_way_for_the_other_lane() -> None:
     setup.queue.offer([hopeless])
     setup.queue.offer([job])
     assert setup.queue.take() == [job]
-    assert setup.dropped == [(hopeless, Dropped.DEADLINE)]
+    assert setup.dropped == [(hopeless, DropReason.DEADLINE)]
 
 
 def test_dropped_work_frees_its_room() -> None:
@@ -205,7 +206,7 @@ def test_dropped_work_frees_its_room() -> None:
     setup.clock.now = 200.0
     setup.queue.close()
     assert setup.queue.take() == []
-    assert (setup.dropped, setup.queue.tokens(Lane.BULK)) == ([(first, Dropped.DEADLINE)], 0)
+    assert (setup.dropped, setup.queue.tokens(Lane.BULK)) == ([(first, DropReason.DEADLINE)], 0)
 
 
 def test_a_closed_queue_hands_out_what_waits_and_takes_in_no_more() -> None:
@@ -316,7 +317,7 @@ def test_little_work_that_is_of_no_use_is_dropped_as_any_other() -> None:
     setup.queue.offer([gone], hold=True)
     setup.queue.offer([lone], hold=True)
     assert setup.queue.take_inline(10) == [lone]
-    assert setup.dropped == [(gone, Dropped.CANCELLED)]
+    assert setup.dropped == [(gone, DropReason.CANCELLED)]
     setup.queue.close()
     thread.join()
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpc_server.core.queue import Dropped, Lane, Work, WorkQueue
+from grpc_server.core.queue import WorkQueue
 from grpc_server.core.throughput import ThroughputEstimator
+from grpc_server.core.work import DropReason, Lane, Work
 from relevance_model import Pairs
 
 PAIRS = Pairs.from_columns(["q"], ["t"])
@@ -69,8 +70,8 @@ def test_a_pace_learnt_from_nothing_but_pauses_is_unlearnt_by_those_whom_it_refu
         max_tokens=1 << 20,
         batch_tokens=1 << 15,
         mixed_batch_tokens=1 << 11,
-        pace=pace,
-        on_drop=lambda work, reason: dropped.append(work) if reason is Dropped.DEADLINE else None,
+        throughput=pace,
+        on_drop=lambda work, reason: dropped.append(work) if reason is DropReason.DEADLINE else None,
         clock=clock,
     )
     for _ in range(5):

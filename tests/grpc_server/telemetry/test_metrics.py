@@ -16,15 +16,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grpc_server.core.engine import Engine
 from grpc_server.core.observer import BatchStats, CacheUse, Method
-from grpc_server.core.queue import Lane
 from grpc_server.core.registry import ModelRegistry
 from grpc_server.core.splitting import charge
+from grpc_server.core.work import Lane
 from grpc_server.telemetry.metrics import Metrics, ReadFiles, _ProcessState
 from grpc_server.transport.auth import TokenFile
 from relevance_model import Bundle, Pairs, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.gated_scorer import BreakingScorer
+from tests.support.hostile_peers import unread_answer
 from tests.support.scrape import Scrape, parse, read_metrics
 from tests.support.server_process import ServerProcess
 from tests.support.small_bundles import twin_encoder
@@ -181,21 +182,14 @@ def test_two_servers_in_one_process_share_nothing() -> None:
     assert shown(other).values("grpc_server_handled_total") == []
 
 
-def test_a_draining_server_still_says_so(start_server: StartServer) -> None:
-    server = start_server("--log-level", "DEBUG", "--lame-duck-seconds", "0")
-    stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
-    batches = [
-        pb.ScoreBatchRequest(queries=["shoes"] * 4096, titles=[f"shoe {call} {row} in red" for row in range(4096)])
-        for call in range(16)
-    ]
-    calls = [stub.ScoreBatch.future(batch) for batch in batches]
-    for _ in calls:
-        server.wait_for("work accepted")
-    server.process.send_signal(signal.SIGTERM)
-    server.wait_for("draining")
-    seen = read_metrics(server.metrics_address)
-    assert seen.value("qtr_serving") == 0
-    assert [len(call.result().scores) for call in calls] == [4096] * 16
+def test_a_draining_server_serves_its_metrics(start_server: StartServer) -> None:
+    server = start_server("--lame-duck-seconds", "0", "--drain-seconds", "3600")
+    # An answer that is not read keeps the server draining until its peer leaves.
+    with unread_answer(server.address):
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("draining")
+        while read_metrics(server.metrics_address).value("qtr_serving"):
+            pass
     assert server.finish() == 0
 
 

@@ -111,7 +111,7 @@ async def test_a_scraper_that_does_not_read_is_cut_off() -> None:
 
 
 async def test_connections_that_ask_nothing_keep_no_scraper_out(registry: CollectorRegistry) -> None:
-    async with listening(registry, most_connections=2) as (_, port):
+    async with listening(registry, max_connections=2) as (_, port):
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         silent[1][1].write(b"GET /metrics HTTP/1.1\r\nX: ")  # and never goes on
         for _ in range(3):
@@ -148,7 +148,7 @@ async def test_a_crowd_of_scrapers_shares_its_pages() -> None:
         await asyncio.to_thread(slow.begun.wait)
         asked = slow.asked
         others = [asyncio.ensure_future(ask(port, GET)) for _ in range(9)]
-        while len(endpoint._asking) < 10:
+        while len(endpoint._requesting) < 10:
             await asyncio.sleep(0.001)
         slow.go.set()
         pages = [await page for page in (first, *others)]

@@ -27,16 +27,14 @@ from grpc_server.api.health import HealthServicer
 from grpc_server.api.relevance import RelevanceServicer
 from grpc_server.api.relevance_messages import RequestLimits
 from grpc_server.core.engine import Engine
-from grpc_server.core.queue import Lane
 from grpc_server.core.registry import ModelRegistry
-from grpc_server.telemetry.telemetry import traces_wanted
+from grpc_server.core.work import Lane
+from grpc_server.telemetry.telemetry import traces_requested
 from grpc_server.telemetry.tracing import Tracing
-from grpc_server.transport.admission import AdmissionController, AdmissionLimits
-from grpc_server.transport.auth import Callers
-from grpc_server.transport.limits import MemoryBudget, ReceiveSlots
 from relevance_model import Bundle
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
+from tests.support.admitted_server import admitted_server
 from tests.support.gated_scorer import BreakingScorer
 from tests.support.server_process import ServerProcess
 
@@ -78,14 +76,12 @@ async def service(student: Bundle) -> AsyncIterator[Service]:
         ModelRegistry(scorer), max_queued_tokens=10_000, batch_tokens=1000, mixed_batch_tokens=1000, observer=tracing
     )
     engine.start()
-    server = grpc.aio.server()
-    room = AdmissionLimits(MemoryBudget(1 << 20), ReceiveSlots(4, 10))
-    entrance = AdmissionController(server, Callers(), work=room, checks=room, watches=room, observer=tracing)
+    server = admitted_server(tracing)
     relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
         RelevanceServicer(engine, RequestLimits(max_rows=100, max_message_bytes=1 << 20, max_queued_tokens=10_000)),
-        entrance.services,
+        server,
     )
-    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), entrance.services)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -190,7 +186,7 @@ async def test_no_text_goes_into_a_span(service: Service) -> None:
     ],
 )
 def test_the_standard_variables_decide(environ: dict[str, str], wanted: bool) -> None:
-    assert traces_wanted(environ) is wanted
+    assert traces_requested(environ) is wanted
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):

@@ -1,4 +1,4 @@
-"""What the entrance does to calls that break, lie, crowd or dawdle."""
+"""Admission control of calls that are malformed, slow, too large or too many."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import h2.events
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from grpc_server.core.observer import NULL_OBSERVER
 from grpc_server.errors import UnavailableError
-from grpc_server.transport.admission import AdmissionController, AdmissionLimits
-from grpc_server.transport.auth import Callers
+from grpc_server.transport.admission import AdmissionLimits
 from grpc_server.transport.limits import MemoryBudget, ReceiveSlots
 from relevance_model import RequestError
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
+from tests.support.admitted_server import admitted_server
 from tests.support.hostile_peers import METHODS, SCORE, SCORE_BATCH, RawPeer, call, message
 from tests.support.server_process import ServerProcess
 
@@ -208,23 +207,22 @@ def answers(stub: relevance_pb2_grpc.RelevanceServiceStub, request: pb.ScoreRequ
 
 @asynccontextmanager
 async def serving(
-    room: AdmissionLimits | None = None, parse: Callable[[bytes], Any] = bytes, **behaviours: Callable[..., Any]
+    limits: AdmissionLimits | None = None, parse: Callable[[bytes], Any] = bytes, **behaviours: Callable[..., Any]
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """Serve methods of our own behind the entrance."""
-    room = room or AdmissionLimits(MemoryBudget(1 << 20), ReceiveSlots(4, 10))
-    server = grpc.aio.server()
-    entrance = AdmissionController(server, Callers(), work=room, checks=room, watches=room, observer=NULL_OBSERVER)
+    """Serve methods of our own behind admission control."""
+    limits = limits or AdmissionLimits(MemoryBudget(1 << 20), ReceiveSlots(4, 10))
+    server = admitted_server(limits=limits)
     makers = {"one": grpc.unary_unary_rpc_method_handler, "many": grpc.unary_stream_rpc_method_handler}
     makers |= {"wrong": grpc.unary_unary_rpc_method_handler, "echo": grpc.stream_stream_rpc_method_handler}
     handlers = {name: makers[name](behaviour, parse, bytes) for name, behaviour in behaviours.items()}
-    entrance.add_registered_method_handlers("test", handlers)
+    server.add_registered_method_handlers("test", handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield channel
         await server.stop(10)
-        assert room.budget.taken == 0
+        assert limits.budget.taken == 0
     finally:
         await server.stop(0)
 
@@ -256,7 +254,7 @@ async def test_what_a_method_raises_never_reaches_the_caller(caplog: pytest.LogC
     assert "the secret is b'x'" in caplog.text
 
 
-async def test_every_kind_of_method_works_behind_the_entrance() -> None:
+async def test_every_kind_of_method_works_behind_admission_control() -> None:
     async def one(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         return request.upper()
 

@@ -96,7 +96,7 @@ def test_a_file_without_a_token_shuts_everybody_out_loudly(
         with pytest.raises(UnauthenticatedError):
             tokens.check([("authorization", f"Bearer {OLD}")])
     told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert told.count("token file without a token, nobody may call") == 1
+    assert told.count("token file has no token, every call is refused") == 1
     assert tokens.count() == 0
 
 
@@ -104,7 +104,7 @@ def test_a_removed_line_shuts_out_even_if_another_line_is_broken(token_file: Pat
     tokens = TokenFile(token_file)
     replace(token_file, f"{NEW}\nshort\n".encode())
     tokens.check([("authorization", f"Bearer {NEW}")])
-    assert "line 2 of the token file" in tokens.fault
+    assert "line 2 of the token file" in tokens.error
     with pytest.raises(UnauthenticatedError):
         tokens.check([("authorization", f"Bearer {OLD}")])
 
@@ -126,11 +126,11 @@ def test_a_file_that_cannot_be_read_keeps_the_last_good_one_and_is_read_once_it_
     for _ in range(3):
         tokens.check([("authorization", f"Bearer {OLD}")])
     assert [record.getMessage() for record in caplog.records] == ["token file not read, the last good one stays"]
-    assert "cannot be read: Is a directory" in tokens.fault
+    assert "cannot be read: Is a directory" in tokens.error
     token_file.rmdir()
     token_file.write_text(NEW)
     tokens.check([("authorization", f"Bearer {NEW}")])
-    assert (tokens.count(), tokens.fault) == (1, "")
+    assert (tokens.count(), tokens.error) == (1, "")
 
 
 def test_a_reading_that_failed_is_repeated_although_the_file_stays_the_same(
@@ -154,7 +154,7 @@ def test_no_token_shows_in_the_log(start_server: StartServer, token_file: Path) 
     server.process.send_signal(signal.SIGTERM)
     assert server.finish() == 0
     seen = str(server.events)
-    assert "token file without a token, nobody may call" in seen
+    assert "token file has no token, every call is refused" in seen
     assert "calls refused" in seen
     assert "0123456789" not in seen
 

@@ -15,10 +15,10 @@ import pytest
 from grpc_server.core.observer import Method, Observers
 from grpc_server.errors import UnavailableError
 from grpc_server.telemetry.metrics import Metrics
-from grpc_server.transport.admission import HEALTH, AdmissionController, AdmissionLimits
-from grpc_server.transport.auth import Callers
+from grpc_server.transport.admission import HEALTH, AdmissionLimits
 from grpc_server.transport.backlog import Backlog, calls_begun
 from grpc_server.transport.limits import MemoryBudget, ReceiveSlots
+from tests.support.admitted_server import admitted_server
 from tests.support.scrape import Scrape, parse
 
 MOST = 64
@@ -37,11 +37,12 @@ async def burst(calls: int, *, service: str = "test") -> tuple[Counter[grpc.Stat
     before = calls_begun()
     metrics = Metrics()
     metrics.watch_backlog(backlog)
-    room = AdmissionLimits(MemoryBudget(1 << 30), ReceiveSlots(1000, 60))
-    limits = ("grpc.server.max_pending_requests", "grpc.server.max_pending_requests_hard_limit")
-    server = grpc.aio.server(options=[(name, MOST) for name in limits])
-    entrance = AdmissionController(
-        server, Callers(), work=room, checks=room, watches=room, observer=Observers(backlog, metrics), backlog=backlog
+    bounds = ("grpc.server.max_pending_requests", "grpc.server.max_pending_requests_hard_limit")
+    server = admitted_server(
+        Observers(backlog, metrics),
+        limits=AdmissionLimits(MemoryBudget(1 << 30), ReceiveSlots(1000, 60)),
+        backlog=backlog,
+        options=[(name, MOST) for name in bounds],
     )
     first = True
 
@@ -53,7 +54,7 @@ async def burst(calls: int, *, service: str = "test") -> tuple[Counter[grpc.Stat
         return request
 
     handler = grpc.unary_unary_rpc_method_handler(one, bytes, bytes)
-    entrance.add_registered_method_handlers(service, {"one": handler})
+    server.add_registered_method_handlers(service, {"one": handler})
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     child = await asyncio.create_subprocess_exec(

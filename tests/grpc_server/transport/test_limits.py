@@ -27,8 +27,8 @@ async def settle() -> None:
 class Senders:
     """Messages that come when told."""
 
-    def __init__(self, arrivals: ReceiveSlots) -> None:
-        self._arrivals = arrivals
+    def __init__(self, slots: ReceiveSlots) -> None:
+        self._slots = slots
         self._messages: dict[str, asyncio.Future[str]] = {}
         self.reading: list[str] = []
 
@@ -39,7 +39,7 @@ class Senders:
             self.reading.append(name)
             return await self._messages[name]
 
-        return begin(self._arrivals.receive(read))
+        return begin(self._slots.receive(read))
 
     def send(self, name: str) -> None:
         self._messages[name].set_result(name)
@@ -93,7 +93,7 @@ async def test_a_message_that_does_not_come_has_its_time_if_nobody_waits() -> No
 
 
 async def test_the_wait_for_a_place_is_bounded_in_time_and_number() -> None:
-    senders = Senders(ReceiveSlots(1, 0.2, patience=LONG, waiting=1))
+    senders = Senders(ReceiveSlots(1, 0.2, patience=LONG, max_waiting=1))
     senders.start("slow")
     await settle()
     waiting = senders.start("waiting")

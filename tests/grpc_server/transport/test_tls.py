@@ -218,10 +218,10 @@ def test_a_new_certificate_that_could_not_be_used_is_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(24, "Too many open files")))
         assert [certificate.renewed() for _ in range(3)] == [None] * 3
-    assert "cannot be read: Too many open files" in certificate.fault
+    assert "cannot be read: Too many open files" in certificate.error
     now += 60
     assert certificate.renewed() is not None  # although the files have not changed again
-    assert certificate.fault == ""
+    assert certificate.error == ""
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
         "new certificate refused, the old one stays"
     ]

@@ -21,7 +21,7 @@ ROWS = 4096
 LARGE_BYTES = 1 << 20
 BATCH = ValueBound(pb.ScoreBatchRequest, column_values=ROWS, values=4 * ROWS + 1024)
 INFER = ValueBound(inference_pb.ModelInferRequest, column_values=ROWS, values=4 * ROWS + 1024)
-FILLED = bytes(wire.LOOKED_THROUGH_BYTES)
+FILLED = bytes(wire.SCANNED_BYTES)
 
 
 def varint(number: int) -> bytes:
