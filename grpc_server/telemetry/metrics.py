@@ -32,7 +32,7 @@ _SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25
 _ROWS = tuple(float(1 << power) for power in range(14))
 _TOKENS = tuple(float(8 << power) for power in range(14))
 _COLUMNS = ("query", "title")
-_OUTCOMES = ("scored", "invalid", "failed", *(reason.value for reason in DropReason))
+_OUTCOMES = ("scored", "row_error", "failed", *(reason.value for reason in DropReason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Metrics:
         for seconds in stats.queue_seconds:
             waited.observe(seconds)
         self._outcomes["scored"].inc(stats.rows - stats.error_rows)
-        self._outcomes["invalid"].inc(stats.error_rows)
+        self._outcomes["row_error"].inc(stats.error_rows)
         for column, use in stats.texts.items():
             hits, misses = self._texts[column]
             hits.inc(use.hits)

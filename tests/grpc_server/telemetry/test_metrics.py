@@ -75,7 +75,7 @@ def test_a_server_counts_what_its_callers_saw(start_server: StartServer, student
     assert {reason: seen.value("qtr_rejected_total", reason=reason) for reason in reasons} == reasons
 
     assert seen.value("qtr_rows_total", outcome="scored") == 2 * 2 + 3
-    assert seen.value("qtr_rows_total", outcome="invalid") == 2
+    assert seen.value("qtr_rows_total", outcome="row_error") == 2
     assert seen.value("qtr_batch_rows_count") == 3
     assert seen.value("qtr_batch_rows_sum") == 9
     assert seen.value("qtr_batch_rows_bucket", le="2.0") == 0
@@ -151,7 +151,7 @@ async def test_the_queue_is_shown_as_it_is_when_asked(student: Bundle) -> None:
         assert after.value("qtr_queue_tokens", lane=lane.value) == 0
         assert after.value("qtr_queue_requests", lane=lane.value) == 0
     assert after.value("qtr_serving") == 0
-    outcomes = {"scored": 1 + 2 + 40 + 3, "cancelled": 2, "deadline": 1, "failed": 1, "invalid": 0}
+    outcomes = {"scored": 1 + 2 + 40 + 3, "cancelled": 2, "deadline": 1, "failed": 1, "row_error": 0}
     assert {outcome: after.value("qtr_rows_total", outcome=outcome) for outcome in outcomes} == outcomes
     assert after.value("qtr_batch_rows_sum") == 46
 

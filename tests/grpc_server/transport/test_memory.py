@@ -155,13 +155,13 @@ def send_refused(address: Address, stack: ExitStack) -> None:
                 assert peer.status_of(stream) != "0"
 
 
-# In an order in which none keeps the next one out: messages on their way take the places of all that come later.
+# Ordered so that none blocks the next: messages being received occupy the slots of all later calls.
 WORST = {
     "quiet connections": quiet_connections,
     "calls in progress": unread_answers,
     "the message being read": send_refused,
     "messages of health checks and watches": withheld(CHECK, 8, 128),
-    "messages on their way": withheld(SCORE, 32, 512),
+    "messages being received": withheld(SCORE, 32, 512),
 }
 
 
