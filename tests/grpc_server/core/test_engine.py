@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from grpc_server.core.engine import MAX_INTERACTIVE_TOKENS, Engine
 from grpc_server.core.registry import ModelRegistry
@@ -282,44 +280,6 @@ async def test_drain_answers_what_waits_and_refuses_what_comes(student: Bundle) 
     await blocker
     assert len((await waiter).scores) == 5
     await drained
-
-
-def tokens_of(student: Bundle, queries: list[str], titles: list[str], index: list[int] | None = None) -> int:
-    pairs = Pairs.from_columns(queries, titles, index or (), index or ())
-    return charge(pairs, student.manifest).tokens
-
-
-def test_the_charge_grows_with_what_the_model_must_read(student: Bundle) -> None:
-    assert tokens_of(student, ["a"], ["b"]) < tokens_of(student, ["a"], ["b" * 40])
-    assert tokens_of(student, ["a"], ["b" * 40]) < tokens_of(student, ["a" * 40], ["b" * 40])
-    assert tokens_of(student, ["ab"], ["cdef"]) == 0 + 1 + 3
-    assert tokens_of(student, ["ab", "ab"], ["cdef", "cdef"]) == 2 * (0 + 1 + 3)
-
-
-def test_what_the_model_does_not_read_is_charged_by_its_bytes_alone(student: Bundle) -> None:
-    most = student.manifest.max_title_tokens
-    assert tokens_of(student, [""], ["b" * 8192]) == most + 8192 // 32 + 3
-    assert tokens_of(student, [""], ["\u4e2d" * 2000]) == most + 6000 // 32 + 3
-
-
-def test_texts_that_no_row_uses_are_neither_charged_nor_read(student: Bundle) -> None:
-    titles = ["lamp", *(f"unused {number}" for number in range(500))]
-    pairs = Pairs.from_columns(["a lamp"], titles, [0, 0], [0, 0])
-    charged = charge(pairs, student.manifest)
-    assert charged.tokens == charge(Pairs.from_columns(["a lamp"] * 2, ["lamp"] * 2), student.manifest).tokens
-    assert list(charged.pairs.titles) == ["lamp"]
-    assert [list(part.titles) for part, _ in charged.split_by_tokens(1)] == [["lamp"], ["lamp"]]
-
-
-@given(st.integers(0, 60), st.integers(1, 200))
-def test_cutting_keeps_every_row_and_the_budget(student: Bundle, count: int, budget: int) -> None:
-    whole = rows(count)
-    parts = charge(whole, student.manifest).split_by_tokens(budget)
-    texts = [(p.queries[q], p.titles[t]) for p, _ in parts for q, t in zip(p.query_index, p.title_index, strict=True)]
-    assert texts == list(zip(whole.queries, whole.titles, strict=True))
-    for part, tokens in parts:
-        assert tokens == charge(part, student.manifest).tokens
-        assert tokens <= budget or len(part) == 1
 
 
 async def test_a_call_over_the_interactive_limit_waits_in_the_bulk_lane_whatever_it_asks_for(student: Bundle) -> None:
