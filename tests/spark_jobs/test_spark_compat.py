@@ -29,7 +29,7 @@ def test_the_session_and_its_java_are_seen(spark: SparkSession) -> None:
     assert spark_compat.running_tasks(spark) == 0
 
 
-def test_what_java_and_spark_have_is_told_from_what_they_lack(spark: SparkSession) -> None:
+def test_what_java_and_spark_lack_is_found(spark: SparkSession) -> None:
     assert spark_compat.has_java_class(spark, "java.lang.String")
     assert not spark_compat.has_java_class(spark, "com.example.Missing")
     assert spark_compat.has_format(spark, "parquet")

@@ -25,7 +25,6 @@ from spark_jobs.input import text_input
 from spark_jobs.input.reader import read_input
 from spark_jobs.settings import LabelSettings
 from spark_jobs.storage.filesystem import HadoopFileSystem
-from spark_jobs.storage.hadoop_stream import HadoopStream
 
 Content = bytes | str | Any
 PLAIN = "query,title\nred shoes,Red sneakers\nusb,USB cable\n"
@@ -347,13 +346,3 @@ def test_a_hidden_name_is_refused_if_it_was_asked_for(read: Callable[..., list[t
 def test_an_encoding_that_cannot_be_used(read: Callable[..., list[tuple[Any, ...]]], name: str, sentence: str) -> None:
     with pytest.raises(InputError, match=f"{sentence}"):
         read({"a.csv": PLAIN}, encoding=name)
-
-
-def test_hadoops_streams_are_read_as_pythons(spark: SparkSession, tmp_path: Path) -> None:
-    data = parquet(PARQUET)
-    (tmp_path / "a.parquet").write_bytes(data)
-    path, fs = HadoopFileSystem(spark)._open(f"file:{tmp_path}/a.parquet")
-    with io.BufferedReader(HadoopStream(fs.open(path), len(data))) as stream:
-        assert pq.ParquetFile(stream).read().to_pydict() == PAIR
-        stream.seek(-4, io.SEEK_END)
-        assert stream.read() == b"PAR1"
