@@ -35,7 +35,7 @@ def test_text_is_written_replaced_and_read(filesystem: HadoopFileSystem, tmp_pat
     for text in ("first", "second ü"):
         filesystem.replace_text(page, text)
         assert filesystem.read_text(page) == text
-    assert filesystem.names(f"{tmp_path}/folder") == [".note.json.crc", "note.json", "page.html"]
+    assert filesystem.names(f"{tmp_path}/folder") == ["note.json", "page.html"]
 
 
 def test_a_rename_never_replaces(filesystem: HadoopFileSystem, tmp_path: Path) -> None:

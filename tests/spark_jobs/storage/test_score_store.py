@@ -47,7 +47,7 @@ def test_another_model_version_scores_again_and_keeps_the_old_scores(label: Call
 
 def test_what_the_model_refuses_is_known_too(label: Callable[..., int], tmp_path: Path) -> None:
     pairs: list[tuple[Text, Text]] = [("query", ""), ("query", "title"), (None, "title")]
-    assert [label(pairs, "--gate", "labelled_rows=0.3", night=night) for night in ("01", "02")] == [2, 0]
+    assert [label(pairs, "--gate", "labelled_rows=0.3", day=day) for day in ("01", "02")] == [2, 0]
     assert [row["error"] for row in labels(tmp_path / "out", "02")] == ["title is empty", None, "query is null"]
 
 
