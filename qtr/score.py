@@ -92,11 +92,11 @@ def _score_here(settings: ScoreSettings) -> Scored:
     result = Scorer(bundle, cache_bytes=0).score_texts([settings.query], settings.title, [0] * len(settings.title))
     results = []
     for row, title in enumerate(settings.title):
-        fault = result.faults.get(row)
-        if fault is None:
+        error = result.errors.get(row)
+        if error is None:
             results.append(ScoredTitle(title, float(result.scores[row]), manifest.labels[result.labels[row]]))
         else:
-            results.append(ScoredTitle(title, None, None, fault))
+            results.append(ScoredTitle(title, None, None, error))
     return Scored(settings.query, manifest.name, manifest.version, results)
 
 

@@ -44,7 +44,7 @@ class Scores:
         float32 [rows], calibrated probability of relevance; NaN where the row failed.
     labels
         uint8 [rows], position in the bundle's labels; 0 where the row failed.
-    faults
+    errors
         Row number to the reason it failed, ascending.
     tokenize_seconds, infer_seconds
         Wall time spent on tokenisation and in the graphs.
@@ -52,7 +52,7 @@ class Scores:
 
     scores: NDArray[np.float32]
     labels: NDArray[np.uint8]
-    faults: dict[int, str] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
     tokenize_seconds: float = 0.0
     infer_seconds: float = 0.0
 
@@ -151,8 +151,8 @@ class Scorer:
         result.scores = (1.0 / (1.0 + np.exp(-np.clip(exponent, -80.0, 80.0)))).astype(np.float32)
         result.labels = (result.scores >= self._threshold).astype(np.uint8)
         empty = np.flatnonzero(np.isnan(result.scores)).tolist()
-        if len(empty) > len(result.faults):
-            result.faults = {row: result.faults.get(row, _NO_NUMBER) for row in empty}
+        if len(empty) > len(result.errors):
+            result.errors = {row: result.errors.get(row, _NO_NUMBER) for row in empty}
         return result
 
     def cache_stats(self) -> dict[str, CacheStats]:
@@ -165,22 +165,22 @@ class Scorer:
 
     def _score_one(self, query: str, title: str) -> Scores:
         """Score a single pair with scalar arithmetic, for latency. Must equal the batch path (test_scorer)."""
-        row_q, fault_q = self.queries.resolve_one(query)
-        row_t, fault_t = self.titles.resolve_one(title)
+        row_q, error_q = self.queries.resolve_one(query)
+        row_t, error_t = self.titles.resolve_one(title)
         result = Scores(np.full(1, np.nan, np.float32), np.zeros(1, np.uint8))
         result.tokenize_seconds = self.queries.tokenize_seconds + self.titles.tokenize_seconds
         started = perf_counter()
         self._fill_states()
-        if fault_q is None and fault_t is None:
+        if error_q is None and error_t is None:
             feed = self.queries.feed("query", slice(row_q, row_q + 1), self._pair.inputs)
             feed |= self.titles.feed("title", slice(row_t, row_t + 1), self._pair.inputs)
             exponent = self._slope * float(self._pair.run(feed)[0]) + self._intercept
             result.scores[0] = 1.0 / (1.0 + math.exp(-min(max(exponent, -80.0), 80.0)))
             result.labels[0] = result.scores[0] >= self._threshold
             if math.isnan(exponent):
-                result.faults[0] = _NO_NUMBER
+                result.errors[0] = _NO_NUMBER
         else:
-            result.faults[0] = _reason(fault_q, fault_t)
+            result.errors[0] = _reason(error_q, error_t)
         result.infer_seconds = perf_counter() - started
         return result
 
@@ -192,9 +192,9 @@ class Scorer:
         self.titles.publish()
 
     def _score_chunk(self, pairs: Pairs, offset: int, result: Scores) -> None:
-        """Write the logits of `pairs` to `result.scores[offset:]`, and its faults and timings beside them."""
-        query_rows, query_faults = self.queries.resolve(pairs.queries)
-        title_rows, title_faults = self.titles.resolve(pairs.titles)
+        """Write the logits of `pairs` to `result.scores[offset:]`, and its errors and timings beside them."""
+        query_rows, query_errors = self.queries.resolve(pairs.queries)
+        title_rows, title_errors = self.titles.resolve(pairs.titles)
         result.tokenize_seconds += self.queries.tokenize_seconds + self.titles.tokenize_seconds
         started = perf_counter()
         self._fill_states()
@@ -202,8 +202,8 @@ class Scorer:
         rows_t = title_rows[pairs.title_index]
         failed = (rows_q == ABSENT) | (rows_t == ABSENT)
         for row in np.flatnonzero(failed).tolist():
-            result.faults[offset + row] = _reason(
-                query_faults.get(int(pairs.query_index[row])), title_faults.get(int(pairs.title_index[row]))
+            result.errors[offset + row] = _reason(
+                query_errors.get(int(pairs.query_index[row])), title_errors.get(int(pairs.title_index[row]))
             )
         good = np.flatnonzero(~failed)
         result.scores[offset + good] = self._logits(rows_q[good], rows_t[good])
@@ -224,4 +224,4 @@ class Scorer:
 
 
 def _reason(query: str | None, title: str | None) -> str:
-    return "; ".join(f"{name} {fault}" for name, fault in (("query", query), ("title", title)) if fault is not None)
+    return "; ".join(f"{name} {error}" for name, error in (("query", query), ("title", title)) if error is not None)

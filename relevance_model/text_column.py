@@ -41,22 +41,22 @@ class TextColumn:
         """
         rows = self.cache.find(texts)
         missing = np.flatnonzero(rows == ABSENT).tolist()
-        faults_of = self._encode(list(dict.fromkeys([texts[i] for i in missing])))
+        errors_of = self._encode(list(dict.fromkeys([texts[i] for i in missing])))
         row_of = dict(zip(self._fresh_texts, self.fresh, strict=True))
-        faults: dict[int, str] = {}
+        errors: dict[int, str] = {}
         for i in missing:
             row = row_of.get(texts[i])
             if row is None:
-                faults[i] = faults_of[texts[i]]
+                errors[i] = errors_of[texts[i]]
             else:
                 rows[i] = row
-        return rows, faults
+        return rows, errors
 
     def resolve_one(self, text: str) -> tuple[int, str | None]:
         """Return the cache row of one text and its error, as `resolve` does."""
         row = self.cache.find_one(text)
-        faults = self._encode([text] if row == ABSENT else [])
-        return (self.fresh[0] if self.fresh else row), faults.get(text)
+        errors = self._encode([text] if row == ABSENT else [])
+        return (self.fresh[0] if self.fresh else row), errors.get(text)
 
     def _encode(self, texts: list[str]) -> dict[str, str]:
         """Tokenise new texts into `fresh`; return the errors by text."""
@@ -67,15 +67,15 @@ class TextColumn:
         started = perf_counter()
         encoded = self._encoder.encode(texts)
         self.tokenize_seconds = perf_counter() - started
-        self._fresh_texts = [text for text, code in zip(texts, encoded, strict=True) if code.fault is None]
+        self._fresh_texts = [text for text, code in zip(texts, encoded, strict=True) if code.error is None]
         self.fresh = self.cache.allocate(len(self._fresh_texts))
         tokens, lengths, pad = self.cache.tokens, self.cache.lengths, self._encoder.pad_id
-        readable = (code.ids for code in encoded if code.fault is None)
+        readable = (code.ids for code in encoded if code.error is None)
         for row, ids in zip(self.fresh, readable, strict=True):
             lengths[row] = length = len(ids)
             tokens[row, :length] = ids
             tokens[row, length:] = pad
-        return {text: code.fault for text, code in zip(texts, encoded, strict=True) if code.fault is not None}
+        return {text: code.error for text, code in zip(texts, encoded, strict=True) if code.error is not None}
 
     def publish(self) -> None:
         """Make the fresh rows of the last `resolve` visible to later ones."""

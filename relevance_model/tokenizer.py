@@ -19,7 +19,7 @@ class EncodedText:
     """The token ids of a text, or its error as a predicate ("is empty", …)."""
 
     ids: list[int]
-    fault: str | None = None
+    error: str | None = None
 
 
 class TextTokenizer:
@@ -54,10 +54,10 @@ class TextTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Return one entry per text, in order."""
-        faults = [self._error_of(text) for text in texts]
-        readable = [text for text, fault in zip(texts, faults, strict=True) if fault is None]
+        errors = [self._error_of(text) for text in texts]
+        readable = [text for text, error in zip(texts, errors, strict=True) if error is None]
         pieces = iter(self._vocabulary.encode(readable, self._room))
-        return [self._finish(next(pieces)) if fault is None else EncodedText([], fault) for fault in faults]
+        return [self._finish(next(pieces)) if error is None else EncodedText([], error) for error in errors]
 
     def _finish(self, pieces: list[int]) -> EncodedText:
         if not pieces:

@@ -20,7 +20,7 @@ def batch_stats(
         version=manifest.version,
         lane=batch[0].lane.value,
         rows=len(scores.scores),
-        error_rows=len(scores.faults),
+        error_rows=len(scores.errors),
         tokens=sum(work.tokens for work in batch),
         seconds=seconds,
         tokenize_seconds=scores.tokenize_seconds,

@@ -39,7 +39,7 @@ class Result:
 
 def slice_result(bundle: Bundle, batch: Scores, start: int, stop: int, queue_seconds: float) -> Result:
     """Return the rows from `start` to before `stop` of a batch."""
-    errors = batch.faults
+    errors = batch.errors
     return Result(
         bundle=bundle,
         scores=batch.scores[start:stop],

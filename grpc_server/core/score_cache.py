@@ -71,7 +71,7 @@ class ScoreCache:
             rest = scorer.score(pairs.select(missing))
             self._store(entries, [keys[row] for row in missing], rest)
             result.scores[missing], result.labels[missing] = rest.scores, rest.labels
-            result.faults = {missing[row]: fault for row, fault in rest.faults.items()}
+            result.errors = {missing[row]: error for row, error in rest.errors.items()}
             result.tokenize_seconds, result.infer_seconds = rest.tokenize_seconds, rest.infer_seconds
         return result, CacheUse(len(cached), len(missing))
 
@@ -79,7 +79,7 @@ class ScoreCache:
         scores, labels = result.scores.tolist(), result.labels.tolist()
         with self._lock:
             for row, key in enumerate(keys):
-                if row not in result.faults:
+                if row not in result.errors:
                     entries[key] = (scores[row], labels[row])
             while len(entries) > self._capacity:
                 del entries[next(iter(entries))]

@@ -42,7 +42,7 @@ def test_a_score_does_not_depend_on_its_batch(
     parts = [cold.score(columns(part)) for part in (pairs[:cut], pairs[cut:]) if part]
     alone = scorer.score(columns([pairs[order[0]]]))
     apart = np.concatenate([part.scores for part in parts])
-    assert not together.faults
+    assert not together.errors
     assert np.abs(shuffled.scores - together.scores[list(order)]).max() <= TOLERANCE
     assert np.abs(apart - together.scores).max() <= TOLERANCE
     assert abs(alone.scores[0] - together.scores[order[0]]) <= TOLERANCE
@@ -85,7 +85,7 @@ def test_a_relevant_title_scores_above_an_irrelevant_one(scorer: Scorer) -> None
 def test_a_bad_row_keeps_its_place_and_its_reason(scorer: Scorer, text: str, reason: str) -> None:
     good = ("red shoes", "red canvas shoes")
     result = scorer.score(columns([good, (text, good[1]), (good[0], text), (text, text), good]))
-    assert result.faults == {1: f"query {reason}", 2: f"title {reason}", 3: f"query {reason}; title {reason}"}
+    assert result.errors == {1: f"query {reason}", 2: f"title {reason}", 3: f"query {reason}; title {reason}"}
     assert np.isnan(result.scores[1:4]).all()
     assert result.scores[0] == result.scores[4] == scorer.score(columns([good])).scores[0]
 
@@ -105,13 +105,13 @@ def test_a_bad_row_keeps_its_place_and_its_reason(scorer: Scorer, text: str, rea
 )
 def test_odd_but_readable_texts_are_scored(scorer: Scorer, text: str) -> None:
     result = scorer.score(columns([(text, text)]))
-    assert not result.faults
+    assert not result.errors
     assert 0 <= result.scores[0] <= 1
 
 
 def test_no_rows_give_no_scores(scorer: Scorer) -> None:
     result = scorer.score(Pairs.from_columns([], []))
-    assert len(result.scores) == len(result.labels) == len(result.faults) == 0
+    assert len(result.scores) == len(result.labels) == len(result.errors) == 0
 
 
 def test_more_rows_than_a_chunk_and_more_texts_than_the_cache(student: Bundle) -> None:
@@ -120,7 +120,7 @@ def test_more_rows_than_a_chunk_and_more_texts_than_the_cache(student: Bundle) -
     pairs[CHUNK_ROWS + 1] = ("", "x")
     result = small.score(columns(pairs))
     again = small.score(columns(pairs[CHUNK_ROWS - 20 :]))
-    assert list(result.faults) == [CHUNK_ROWS + 1]
+    assert list(result.errors) == [CHUNK_ROWS + 1]
     np.testing.assert_allclose(result.scores[CHUNK_ROWS - 20 :], again.scores, atol=TOLERANCE)
 
 
@@ -146,8 +146,8 @@ def test_a_pair_without_a_number_is_a_row_at_fault(tmp_path: Path) -> None:
     nan_pair_graph(tmp_path / "b")
     scorer = Scorer(Bundle.load(tmp_path / "b"))
     why = "the model gives no number for this pair"
-    assert scorer.score_texts(["red", "", "hat"], ["hat", "hat", "red"]).faults == {0: why, 1: "query is empty", 2: why}
-    assert scorer.score_texts(["red"], ["hat"]).faults == {0: why}
+    assert scorer.score_texts(["red", "", "hat"], ["hat", "hat", "red"]).errors == {0: why, 1: "query is empty", 2: why}
+    assert scorer.score_texts(["red"], ["hat"]).errors == {0: why}
 
 
 def expected_cross(query: str, title: str) -> float:

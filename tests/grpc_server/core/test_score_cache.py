@@ -42,9 +42,9 @@ def test_known_and_unknown_rows_and_faults_come_back_in_their_places(scorer: Sco
         result, use = cache.score(scorer, all_pairs())
         np.testing.assert_allclose(result.scores, expected.scores, atol=1e-5)
         assert result.labels.tolist() == expected.labels.tolist()
-        assert result.faults == expected.faults
+        assert result.errors == expected.errors
         assert use.hits + use.misses == len(expected.scores)
-    assert use.misses == len(expected.faults)
+    assert use.misses == len(expected.errors)
 
 
 def test_texts_that_are_the_same_when_put_together_are_different_pairs(scorer: Scorer) -> None:
