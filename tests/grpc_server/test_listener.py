@@ -1,4 +1,4 @@
-"""What gRPC itself is told to bound, from outside."""
+"""The limits that gRPC itself enforces, seen by a peer."""
 
 from __future__ import annotations
 

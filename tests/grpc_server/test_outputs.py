@@ -80,7 +80,7 @@ def refused(stub: relevance_pb2_grpc.RelevanceServiceStub, times: int) -> set[gr
     return codes
 
 
-def test_readers_that_are_stuck_hold_nothing_up(unread: Callable[..., Unread]) -> None:
+def test_a_blocked_reader_of_the_log_delays_nothing(unread: Callable[..., Unread]) -> None:
     with StuckPipe() as pipe:
         server = unread(stdout=pipe.writable, stderr=pipe.writable)
         server.serve()
@@ -88,7 +88,7 @@ def test_readers_that_are_stuck_hold_nothing_up(unread: Callable[..., Unread]) -
         assert server.stop() == 0
 
 
-def test_readers_that_have_left_hold_nothing_up_and_the_loss_is_counted(unread: Callable[..., Unread]) -> None:
+def test_a_reader_of_the_log_that_left_delays_nothing_and_the_loss_is_counted(unread: Callable[..., Unread]) -> None:
     with StuckPipe() as pipe:
         pipe.close_reader()
         server = unread(stdout=pipe.writable, stderr=subprocess.PIPE)

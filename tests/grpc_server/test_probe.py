@@ -1,4 +1,4 @@
-"""What Kubernetes' probes ask, and the one that we bring for servers with TLS."""
+"""Kubernetes' probes, and the probe of our own for servers with TLS."""
 
 from __future__ import annotations
 

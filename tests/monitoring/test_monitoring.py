@@ -100,14 +100,14 @@ def test_the_page_names_the_labels(scraped: Scrape) -> None:
         assert {label for names in series for label, _ in names} == labels, name
 
 
-def test_the_page_names_the_words_that_labels_take(scraped: Scrape) -> None:
+def test_the_page_names_the_values_of_labels(scraped: Scrape) -> None:
     for name, label in (("qtr_rejected_total", "reason"), ("qtr_rows_total", "outcome")):
         [row] = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}`")]
         for names in scraped.samples[name]:
             assert f"`{dict(names)[label]}`" in row
 
 
-def test_every_knob_is_a_flag() -> None:
+def test_every_setting_on_the_page_is_a_flag() -> None:
     flags = {f"--{name.replace('_', '-')}" for name in ServerSettings.model_fields}
     named = set(re.findall(r"--[a-z][a-z-]+", PAGE)) | {
         flag for rule in RULES for flag in re.findall(r"--[a-z][a-z-]+", rule["annotations"]["description"])

@@ -1,4 +1,4 @@
-"""Health is nobody's lever: watchers, half-open calls and silent connections harm neither others nor the end."""
+"""Health checks: watchers, half-open calls and silent connections affect neither other callers nor the drain."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def call_on(peer: RawPeer, path: str, data: bytes = message(b"")) -> int:
     return stream
 
 
-def test_a_watcher_that_reads_nothing_holds_up_neither_other_watchers_nor_the_end(start_server: StartServer) -> None:
+def test_a_watcher_that_reads_nothing_blocks_neither_other_watchers_nor_the_end(start_server: StartServer) -> None:
     server = start_server("--lame-duck-seconds", "0")
     with ExitStack() as stack:
         for _ in range(3):
@@ -70,7 +70,7 @@ def test_a_watcher_that_reads_nothing_holds_up_neither_other_watchers_nor_the_en
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == SERVING
         server.process.send_signal(signal.SIGTERM)
-        # Told of the end even where no time is given for it, and then let go.
+        # The watch reports the end even without a lame-duck time, and then ends.
         assert [answer.status for answer in watch] == [NOT_SERVING]
         assert server.finish() == 0
     assert [event["msg"] for event in server.events][-2:] == ["draining", "stopped"]
@@ -174,7 +174,7 @@ def test_a_peer_that_leaves_and_a_method_that_is_not_served_are_no_error_of_the_
     assert [event for event in server.events if event["level"] == "ERROR"] == []
 
 
-def test_a_health_watch_tells_of_a_service_that_is_unknown(server: ServerProcess) -> None:
+def test_a_health_watch_reports_an_unknown_service(server: ServerProcess) -> None:
     with health_of(server) as health:
         watch = health.Watch(health_pb2.HealthCheckRequest(service="other"))
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN

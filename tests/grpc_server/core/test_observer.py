@@ -159,7 +159,7 @@ async def test_the_observer_hears_what_the_caller_sees(
     assert seen == code
 
 
-async def test_a_caller_that_leaves_is_not_one_whose_time_is_up(ears: Ears, channel: grpc.aio.Channel) -> None:
+async def test_a_cancelled_call_is_not_counted_as_a_deadline(ears: Ears, channel: grpc.aio.Channel) -> None:
     method = channel.unary_unary("/test.Service/wait")
     leaving = method(b"", timeout=600)
     await ears.until(lambda: len(ears.started) == 1)
@@ -195,7 +195,7 @@ async def test_a_watch_that_the_client_drops_ends_as_cancelled(ears: Ears, chann
     assert ears.ended == [("Watch", "CANCELLED", "cancelled")]
 
 
-async def test_a_caller_cannot_make_up_names(ears: Ears, channel: grpc.aio.Channel) -> None:
+async def test_a_caller_cannot_create_label_values(ears: Ears, channel: grpc.aio.Channel) -> None:
     for number in range(3):
         assert await outcome(channel.unary_unary(f"/made.up/{number}")(b"")) == "UNIMPLEMENTED"
     assert {(method.service, method.name) for method, _ in ears.started} == {("unknown", "unknown")}

@@ -23,7 +23,7 @@ _numbers = itertools.count()
 
 
 def ask(stub: relevance_pb2_grpc.RelevanceServiceStub) -> grpc.StatusCode:
-    """Ask about titles that nobody asked about before."""
+    """Score titles that were not scored before."""
     titles = [f"desk {next(_numbers)} with a lamp shade" for _ in range(TITLES)]
     try:
         stub.Score(pb.ScoreRequest(query="lamp", titles=titles), timeout=DEADLINE_SECONDS)

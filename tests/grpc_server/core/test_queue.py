@@ -74,7 +74,7 @@ def test_a_piece_over_the_budget_goes_alone() -> None:
     assert setup.queue.take() == [small]
 
 
-def test_over_the_limit_the_caller_is_told_when_to_come_back() -> None:
+def test_over_the_limit_the_caller_gets_pushback() -> None:
     setup = Setup(max_tokens=40)
     setup.queue.offer([work(tokens=30)])
     with pytest.raises(UnavailableError, match="about 30 bulk tokens wait, the limit is 40") as refused:
@@ -84,7 +84,7 @@ def test_over_the_limit_the_caller_is_told_when_to_come_back() -> None:
     assert setup.queue.tokens(Lane.BULK) == 40
 
 
-def test_room_comes_back_when_work_is_taken() -> None:
+def test_taken_work_frees_its_tokens() -> None:
     setup = Setup(max_tokens=10)
     setup.queue.offer([work(tokens=10)])
     setup.queue.take()
@@ -92,7 +92,7 @@ def test_room_comes_back_when_work_is_taken() -> None:
     assert setup.queue.tokens(Lane.BULK) == 10
 
 
-def test_a_request_over_the_limit_is_taken_in_when_nothing_waits() -> None:
+def test_a_request_over_the_limit_is_accepted_when_nothing_waits() -> None:
     setup = Setup(max_tokens=10)
     setup.queue.offer([work(tokens=50)])
     assert len(setup.queue.take()) == 1
@@ -106,42 +106,42 @@ def test_the_parts_of_a_request_are_taken_in_together_or_not_at_all() -> None:
     assert setup.queue.tokens(Lane.BULK) == 4
 
 
-def test_people_come_before_jobs_even_when_the_jobs_lane_is_full() -> None:
+def test_interactive_work_comes_first_even_when_the_bulk_lane_is_full() -> None:
     setup = Setup(max_tokens=10, batch_tokens=4)
     jobs = [work(tokens=4), work(tokens=4)]
-    person = work(tokens=2, lane=Lane.INTERACTIVE)
-    for piece in (*jobs, person):
+    interactive = work(tokens=2, lane=Lane.INTERACTIVE)
+    for piece in (*jobs, interactive):
         setup.queue.offer([piece])
-    assert [setup.queue.take() for _ in range(3)] == [[person], [jobs[0]], [jobs[1]]]
+    assert [setup.queue.take() for _ in range(3)] == [[interactive], [jobs[0]], [jobs[1]]]
 
 
-def test_jobs_that_waited_too_long_get_every_other_batch() -> None:
+def test_a_starving_bulk_lane_gets_every_other_batch() -> None:
     setup = Setup(batch_tokens=1)
     jobs = [work() for _ in range(2)]
-    people = [work(lane=Lane.INTERACTIVE) for _ in range(3)]
-    for piece in (*jobs, *people):
+    calls = [work(lane=Lane.INTERACTIVE) for _ in range(3)]
+    for piece in (*jobs, *calls):
         setup.queue.offer([piece])
     first = setup.queue.take()
     setup.clock.now += 1.0
     assert [first, *(setup.queue.take() for _ in range(4))] == [
-        [people[0]],
+        [calls[0]],
         [jobs[0]],
-        [people[1]],
+        [calls[1]],
         [jobs[1]],
-        [people[2]],
+        [calls[2]],
     ]
 
 
-def test_while_people_ask_a_job_goes_in_smaller_batches() -> None:
+def test_bulk_batches_are_smaller_while_there_is_interactive_traffic() -> None:
     setup = Setup(max_tokens=1 << 20, batch_tokens=8192)
     assert setup.queue.budget(Lane.BULK) == 8192
     jobs = [work(tokens=1024) for _ in range(12)]
-    person = work(lane=Lane.INTERACTIVE)
-    for piece in (*jobs, person):
+    interactive = work(lane=Lane.INTERACTIVE)
+    for piece in (*jobs, interactive):
         setup.queue.offer([piece])
     assert setup.queue.budget(Lane.BULK) == 2048
     assert setup.queue.budget(Lane.INTERACTIVE) == 8192
-    assert [setup.queue.take() for _ in range(3)] == [[person], jobs[:2], jobs[2:4]]
+    assert [setup.queue.take() for _ in range(3)] == [[interactive], jobs[:2], jobs[2:4]]
     setup.clock.now += 5.0
     assert setup.queue.take() == jobs[4:12]
 
@@ -155,7 +155,7 @@ def test_a_batch_holds_one_group() -> None:
     assert [setup.queue.take() for _ in range(3)] == [pieces[:2], [pieces[2]], [pieces[3]]]
 
 
-def test_abandoned_work_is_dropped_before_it_costs_anything() -> None:
+def test_cancelled_work_is_dropped_unscored() -> None:
     setup = Setup()
     gone, there = work(), work()
     for piece in (gone, there):
@@ -177,7 +177,7 @@ def test_work_whose_deadline_cannot_be_met_is_dropped(deadline: float | None, dr
 
 
 @pytest.mark.parametrize("lane", list(Lane))
-def test_work_makes_way_for_other_work_alone_and_not_for_an_estimate(lane: Lane) -> None:
+def test_work_is_dropped_on_an_estimate_only_if_other_work_waits(lane: Lane) -> None:
     setup = Setup(seconds_per_token=1000.0)
     lone = work(deadline=101.0, lane=lane)
     setup.queue.offer([lone])
@@ -190,7 +190,7 @@ def test_work_makes_way_for_other_work_alone_and_not_for_an_estimate(lane: Lane)
     assert setup.queue.tokens(lane) == setup.queue.requests(lane) == 0
 
 
-def test_work_that_is_called_hopeless_makes_way_for_the_other_lane() -> None:
+def test_work_out_of_reach_is_dropped_for_work_of_the_other_lane() -> None:
     setup = Setup(seconds_per_token=1000.0)
     hopeless, job = work(deadline=101.0, lane=Lane.INTERACTIVE), work()
     setup.queue.offer([hopeless])
@@ -199,7 +199,7 @@ def test_work_that_is_called_hopeless_makes_way_for_the_other_lane() -> None:
     assert setup.dropped == [(hopeless, DropReason.DEADLINE)]
 
 
-def test_dropped_work_frees_its_room() -> None:
+def test_dropped_work_frees_its_tokens() -> None:
     setup = Setup(max_tokens=2)
     first = work(tokens=2, deadline=101.0)
     setup.queue.offer([first])
@@ -256,7 +256,7 @@ def test_under_concurrent_offers_nothing_is_lost_and_nothing_comes_twice(
     assert [setup.queue.tokens(lane) for lane in Lane] == [0, 0]
 
 
-def person(tokens: int = 1) -> Work:
+def interactive(tokens: int = 1) -> Work:
     return work(tokens, lane=Lane.INTERACTIVE)
 
 
@@ -270,21 +270,21 @@ def taking(queue: WorkQueue) -> tuple[threading.Thread, list[list[Work]]]:
     return thread, taken
 
 
-def test_held_work_is_not_taken_until_it_is_released_and_a_job_is_not_held_with_it() -> None:
+def test_held_work_is_not_taken_until_it_is_released_and_bulk_work_is_not_held() -> None:
     queue = Setup().queue
-    people, job = [person(), person()], work()
-    queue.offer([people[0]], hold=True)
+    calls, job = [interactive(), interactive()], work()
+    queue.offer([calls[0]], hold=True)
     queue.offer([job])
     assert queue.take() == [job]
-    queue.offer([people[1]], hold=True)
+    queue.offer([calls[1]], hold=True)
     queue.release()
-    assert queue.take() == people
+    assert queue.take() == calls
 
 
-def test_little_work_may_be_taken_past_a_thread_that_waits() -> None:
+def test_a_small_batch_may_be_taken_inline_while_the_thread_is_idle() -> None:
     queue = Setup().queue
     thread, taken = taking(queue)
-    lone = person()
+    lone = interactive()
     queue.offer([lone], hold=True)
     assert queue.take_inline(10) == [lone]
     assert queue.take_inline(10) == []
@@ -293,26 +293,26 @@ def test_little_work_may_be_taken_past_a_thread_that_waits() -> None:
     assert taken == [[job]]
 
 
-def test_what_is_not_little_goes_to_the_thread_that_waits() -> None:
+def test_a_large_batch_goes_to_the_idle_thread() -> None:
     queue = Setup().queue
     thread, taken = taking(queue)
-    queue.offer([much := person(tokens=11)], hold=True)
+    queue.offer([much := interactive(tokens=11)], hold=True)
     assert queue.take_inline(10) == []
     thread.join()
     assert taken == [[much]]
 
 
-def test_nothing_is_taken_past_a_thread_that_works() -> None:
+def test_nothing_is_taken_inline_while_the_thread_works() -> None:
     queue = Setup().queue
-    queue.offer([lone := person()], hold=True)
+    queue.offer([lone := interactive()], hold=True)
     assert queue.take_inline(10) == []
     assert queue.take() == [lone]
 
 
-def test_little_work_that_is_of_no_use_is_dropped_as_any_other() -> None:
+def test_work_that_is_of_no_use_is_dropped_inline_as_well() -> None:
     setup = Setup()
     thread, _ = taking(setup.queue)
-    gone, lone = person(), person()
+    gone, lone = interactive(), interactive()
     gone.cancelled = True
     setup.queue.offer([gone], hold=True)
     setup.queue.offer([lone], hold=True)
@@ -324,6 +324,6 @@ def test_little_work_that_is_of_no_use_is_dropped_as_any_other() -> None:
 
 def test_a_closed_queue_holds_nothing_back() -> None:
     queue = Setup().queue
-    queue.offer([lone := person()], hold=True)
+    queue.offer([lone := interactive()], hold=True)
     queue.close()
     assert [queue.take(), queue.take()] == [[lone], []]

@@ -145,5 +145,5 @@ def test_an_unchanged_bundle_is_left_alone(start_server: StartServer, link: Path
 
 
 @pytest.mark.parametrize("limit", [1, 10, 50])
-def test_a_low_limit_of_bytes_says_nothing_about_the_model(student: Bundle, limit: int) -> None:
+def test_a_low_limit_of_text_bytes_does_not_fail_the_smoke_test(student: Bundle, limit: int) -> None:
     smoke_test(Scorer(student, max_text_bytes=limit))

@@ -24,7 +24,7 @@ def all_pairs() -> Pairs:
     return pairs(*((query, title) for query in TEXTS for title in reversed(TEXTS)))
 
 
-def test_a_known_pair_has_its_score_and_runs_no_graph(student: Bundle, scorer: Scorer) -> None:
+def test_a_cached_pair_is_answered_without_running_the_model(student: Bundle, scorer: Scorer) -> None:
     gated, cache = GatedScorer(student), ScoreCache(1 << 20)
     first, _ = cache.score(gated, pairs(("red shoes", "Red sneakers"), ("usb", "USB cable")))
     again, use = cache.score(gated, pairs(("usb", "USB cable"), ("red shoes", "Red sneakers"), ("usb", "USB cable")))
@@ -35,7 +35,7 @@ def test_a_known_pair_has_its_score_and_runs_no_graph(student: Bundle, scorer: S
     assert first.scores == pytest.approx(scorer.score_texts(["red shoes", "usb"], ["Red sneakers", "USB cable"]).scores)
 
 
-def test_known_and_unknown_rows_and_faults_come_back_in_their_places(scorer: Scorer) -> None:
+def test_cached_and_missing_rows_and_row_errors_keep_their_places(scorer: Scorer) -> None:
     cache, expected = ScoreCache(1 << 20), scorer.score(all_pairs())
     cache.score(scorer, pairs(("red shoes", "usb cable 2 m"), ("cast iron pan", "red shoes")))
     for _ in range(2):
@@ -54,7 +54,7 @@ def test_texts_that_are_the_same_when_put_together_are_different_pairs(scorer: S
     assert use == CacheUse(0, 2)
 
 
-def test_what_was_not_asked_for_longest_makes_room(scorer: Scorer) -> None:
+def test_the_least_recently_used_entry_is_evicted(scorer: Scorer) -> None:
     cache = ScoreCache(2 * ENTRY_BYTES)
     old, kept, new = pairs(("a", "x")), pairs(("b", "x")), pairs(("c", "x"))
     for each in (kept, old, kept, new):
@@ -63,7 +63,7 @@ def test_what_was_not_asked_for_longest_makes_room(scorer: Scorer) -> None:
     assert cache.entries(scorer) == cache.capacity == 2
 
 
-def test_another_model_version_has_scores_of_its_own_and_takes_them_along(student: Bundle) -> None:
+def test_another_model_version_has_scores_of_its_own_which_end_with_it(student: Bundle) -> None:
     cache, one, other = ScoreCache(1 << 20), Scorer(student), Scorer(student)
     cache.score(one, pairs(("a", "x")))
     assert cache.score(other, pairs(("a", "x")))[1] == CacheUse(0, 1)

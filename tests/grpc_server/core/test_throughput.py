@@ -1,4 +1,4 @@
-"""The pace is an estimate that one pause cannot spoil, that time takes back, and that is always measured again."""
+"""The throughput estimate ignores single pauses, expires, and is always measured again."""
 
 from __future__ import annotations
 
@@ -22,55 +22,55 @@ class Clock:
 
 
 def seen(clock: Clock, *seconds: float) -> ThroughputEstimator:
-    pace = ThroughputEstimator(clock)
+    throughput = ThroughputEstimator(clock)
     for each in seconds:
-        pace.observe(100, each)
-    return pace
+        throughput.observe(100, each)
+    return throughput
 
 
-def test_nothing_is_promised_until_a_few_batches_are_done() -> None:
+def test_there_is_no_estimate_until_a_few_batches_are_done() -> None:
     assert seen(Clock()).seconds_for(1000) == 0.0
     assert seen(Clock(), 1.0).seconds_for(1000) == 0.0
     assert seen(Clock(), 1.0, 1.0, 1.0).seconds_for(100) == pytest.approx(1.0)
 
 
-def test_the_pace_follows_a_lasting_change() -> None:
+def test_the_estimate_follows_a_lasting_change() -> None:
     assert seen(Clock(), *[1.0] * 9, *[3.0] * 5).seconds_for(100) == pytest.approx(3.0)
 
 
 @given(st.permutations([8.0, 1.5, 1.5, *[0.001] * 6]))
-def test_pauses_count_for_nothing(seconds: list[float]) -> None:
+def test_single_pauses_do_not_change_the_estimate(seconds: list[float]) -> None:
     assert seen(Clock(), *seconds).seconds_for(100) == pytest.approx(0.001)
 
 
-def test_a_single_pair_says_little_about_a_large_batch() -> None:
+def test_single_pairs_do_not_make_a_large_batch_look_slow() -> None:
     clock = Clock()
-    pace = ThroughputEstimator(clock)
+    throughput = ThroughputEstimator(clock)
     for _ in range(3):
-        pace.observe(10, 300e-6)
-    assert pace.seconds_for(32_768) < 0.25
+        throughput.observe(10, 300e-6)
+    assert throughput.seconds_for(32_768) < 0.25
 
 
-def test_what_no_batch_confirms_is_forgotten() -> None:
+def test_an_estimate_that_no_batch_confirms_expires() -> None:
     clock = Clock()
-    pace = seen(clock, 8.0, 8.0, 8.0)
+    throughput = seen(clock, 8.0, 8.0, 8.0)
     clock.now += 61.0
-    assert pace.seconds_for(100) == 0.0
-    pace.observe(100, 8.0)
-    assert pace.seconds_for(100) == 0.0
+    assert throughput.seconds_for(100) == 0.0
+    throughput.observe(100, 8.0)
+    assert throughput.seconds_for(100) == 0.0
 
 
 @pytest.mark.parametrize("callers", [1, 2, 16])
-def test_a_pace_learnt_from_nothing_but_pauses_is_unlearnt_by_those_whom_it_refuses(callers: int) -> None:
+def test_an_estimate_from_pauses_alone_is_corrected_by_the_work_that_comes(callers: int) -> None:
     """Every call has 0.3 s, every batch takes a millisecond, and what was seen before said eight seconds."""
     clock = Clock()
-    pace = seen(clock, *[8.0] * 9)
+    throughput = seen(clock, *[8.0] * 9)
     dropped: list[Work] = []
     queue = WorkQueue(
         max_tokens=1 << 20,
         batch_tokens=1 << 15,
         mixed_batch_tokens=1 << 11,
-        throughput=pace,
+        throughput=throughput,
         on_drop=lambda work, reason: dropped.append(work) if reason is DropReason.DEADLINE else None,
         clock=clock,
     )
@@ -80,7 +80,7 @@ def test_a_pace_learnt_from_nothing_but_pauses_is_unlearnt_by_those_whom_it_refu
         batch = queue.take()
         assert batch, "there is always something to learn from"
         clock.now += 0.001
-        pace.observe(sum(work.tokens for work in batch), 0.001)
+        throughput.observe(sum(work.tokens for work in batch), 0.001)
     dropped.clear()
     works = [Work(PAIRS, 10, Lane.INTERACTIVE, deadline=clock.now + 0.3) for _ in range(callers)]
     for work in works:

@@ -82,7 +82,7 @@ async def test_the_format_is_the_one_that_the_scraper_accepts(registry: Collecto
     assert openmetrics.endswith(b"# EOF\n")
 
 
-async def test_a_connection_that_asks_nothing_is_cut_off(registry: CollectorRegistry) -> None:
+async def test_a_connection_without_a_request_is_closed(registry: CollectorRegistry) -> None:
     async with listening(registry, seconds=0.05) as (_, port):
         assert await ask(port, b"GET /metrics HT") == b""
 
@@ -140,7 +140,7 @@ class Slow(Collector):
         yield GaugeMetricFamily("asked", "Times.", value=self.asked)
 
 
-async def test_a_crowd_of_scrapers_shares_its_pages() -> None:
+async def test_many_scrapers_share_pages() -> None:
     slow, registry = Slow(), CollectorRegistry()
     registry.register(slow)
     async with listening(registry) as (endpoint, port):

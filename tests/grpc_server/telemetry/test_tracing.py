@@ -132,7 +132,7 @@ async def test_a_batch_links_the_requests_that_it_served(service: Service) -> No
     assert (second.end_time - second.start_time) / 1e9 >= measured
 
 
-async def test_a_batch_that_nobody_records_has_no_span(service: Service) -> None:
+async def test_a_batch_without_a_sampled_request_has_no_span(service: Service) -> None:
     assert await service.score(traceparent(5, sampled=False)) == "OK"
     assert service.spans.get_finished_spans() == ()
 
@@ -239,7 +239,7 @@ def test_spans_reach_a_collector_before_the_server_ends(collector: Collector) ->
     assert spans[SCORE].trace_id == spans["qtr.batch"].links[0].trace_id == (0xABC).to_bytes(16, "big")
 
 
-def test_a_collector_that_is_gone_keeps_no_server_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_collector_does_not_block_the_end_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     with ServerProcess() as server:
         assert ask_once(server) == 0

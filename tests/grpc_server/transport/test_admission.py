@@ -52,7 +52,7 @@ def test_a_call_that_ends_without_a_message_is_the_callers_mistake(server: Serve
     assert call(address_of(server), SCORE, b"") == INVALID
 
 
-def test_a_message_that_does_not_come_in_time_is_given_up(start_server: StartServer) -> None:
+def test_a_message_that_does_not_come_in_time_is_cancelled(start_server: StartServer) -> None:
     server = start_server("--arrival-seconds", "0.3")
     for method in (SCORE, "/grpc.health.v1.Health/Check"):
         with RawPeer(address_of(server)) as peer:
@@ -61,7 +61,7 @@ def test_a_message_that_does_not_come_in_time_is_given_up(start_server: StartSer
             assert peer.status(stream, 10) == LATE
 
 
-def test_messages_that_dawdle_do_not_keep_others_out(start_server: StartServer) -> None:
+def test_slow_messages_do_not_keep_others_out(start_server: StartServer) -> None:
     server = start_server("--max-arriving", "2", "--arrival-seconds", "60")
     with RawPeer(address_of(server)) as peer:
         streams = [peer.start(SCORE_BATCH) for _ in range(8)]
@@ -74,7 +74,7 @@ def test_messages_that_dawdle_do_not_keep_others_out(start_server: StartServer) 
         assert peer.status(streams[0], 10) == LATE
 
 
-def test_requests_over_the_byte_budget_are_told_to_come_back_and_probes_are_not(start_server: StartServer) -> None:
+def test_requests_over_the_byte_budget_get_pushback_and_probes_do_not(start_server: StartServer) -> None:
     server = start_server("--max-message-bytes", "100000", "--max-inflight-bytes", "200000", "--arrival-seconds", "60")
     with RawPeer(address_of(server)) as peer:
         streams = [peer.start(SCORE_BATCH) for _ in range(7)]
@@ -128,7 +128,7 @@ class WatchedBudget(MemoryBudget):
 
 
 @pytest.mark.parametrize("kind", ["raises", "raises_from", "streams", "awaits"])
-async def test_a_refused_message_is_dropped_before_its_room_is_given_back(kind: str) -> None:
+async def test_a_refused_message_is_freed_before_its_memory_is_given_back(kind: str) -> None:
     async def raises(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         raise RequestError("field", "is not to our taste")
 
@@ -168,7 +168,7 @@ async def test_a_refused_message_is_dropped_before_its_room_is_given_back(kind: 
     assert set(budget.alive) == {0}
 
 
-def test_answers_that_are_not_read_keep_their_room(start_server: StartServer) -> None:
+def test_answers_that_are_not_read_count_against_the_budget(start_server: StartServer) -> None:
     server = start_server("--max-message-bytes", "100000", "--max-inflight-bytes", "200000")
     request = pb.ScoreRequest(query="a", titles=["b"])
     with RawPeer(address_of(server)) as peer:

@@ -1,4 +1,4 @@
-"""Tokens: who is let in, rotation, and that no token ever shows."""
+"""Tokens: which calls are admitted, rotation, and that no token is ever logged."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def test_health_is_open_and_reflection_is_not(start_server: StartServer, token_f
         assert "relevance.v1.RelevanceService" in str(list(answers))
 
 
-def test_a_stranger_is_refused_before_the_message_is_read(start_server: StartServer, token_file: Path) -> None:
+def test_a_call_without_a_token_is_refused_before_its_message_is_read(
+    start_server: StartServer, token_file: Path
+) -> None:
     server = start_server("--auth-token-file", str(token_file))
     host, port = server.address.rsplit(":", 1)
     with RawPeer((host, int(port))) as peer:
@@ -87,7 +89,7 @@ def test_tokens_rotate_without_a_restart(start_server: StartServer, token_file: 
 @pytest.mark.parametrize(
     "content", [b"", b"\n \n", b"short\n", b"\xff" * 20], ids=["empty", "blank", "short", "binary"]
 )
-def test_a_file_without_a_token_shuts_everybody_out_loudly(
+def test_a_file_without_a_token_refuses_every_call_and_is_logged(
     token_file: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokens = TokenFile(token_file)
@@ -100,7 +102,7 @@ def test_a_file_without_a_token_shuts_everybody_out_loudly(
     assert tokens.count() == 0
 
 
-def test_a_removed_line_shuts_out_even_if_another_line_is_broken(token_file: Path) -> None:
+def test_a_removed_token_is_refused_even_if_another_line_is_broken(token_file: Path) -> None:
     tokens = TokenFile(token_file)
     replace(token_file, f"{NEW}\nshort\n".encode())
     tokens.check([("authorization", f"Bearer {NEW}")])
@@ -199,7 +201,7 @@ def test_a_token_file_that_cannot_be_used_is_one_sentence(
     assert OLD not in str(error.value)
 
 
-def test_listening_beyond_this_machine_is_said_aloud(start_server: StartServer, token_file: Path) -> None:
+def test_listening_beyond_this_machine_is_logged(start_server: StartServer, token_file: Path) -> None:
     def warnings(*flags: str) -> list[str]:
         return [event["msg"] for event in start_server(*flags).events if event["level"] == "WARNING"]
 

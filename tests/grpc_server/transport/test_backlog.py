@@ -86,7 +86,7 @@ with grpc.insecure_channel("127.0.0.1:{port}", options=[("grpc.enable_retries", 
     return [sys.executable, "-c", script]
 
 
-async def test_a_burst_is_answered_or_told_to_come_back_before_grpc_drops_any() -> None:
+async def test_a_burst_is_answered_or_gets_pushback_before_grpc_drops_any() -> None:
     codes, pushbacks, unseen = await burst(MOST)
     assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
     assert codes[grpc.StatusCode.UNAVAILABLE] < MOST / 2
@@ -137,7 +137,7 @@ def test_it_refuses_from_three_quarters_on_and_no_longer_than_calls_wait() -> No
     assert not core.refuses()
 
 
-def test_a_verdict_is_not_believed_when_no_calls_come_to_renew_it() -> None:
+def test_an_estimate_expires_when_no_calls_come_to_renew_it() -> None:
     core = Core()
     core.begun = 900
     core.take(100)

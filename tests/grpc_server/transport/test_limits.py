@@ -1,4 +1,4 @@
-"""The byte budget and the places for messages on their way, without gRPC."""
+"""The memory budget and the slots for receiving messages, without gRPC."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def settle() -> None:
 
 
 class Senders:
-    """Messages that come when told."""
+    """Messages that arrive when the test sends them."""
 
     def __init__(self, slots: ReceiveSlots) -> None:
         self._slots = slots
@@ -56,7 +56,7 @@ def test_a_budget_refuses_what_does_not_fit_and_has_room_again() -> None:
     assert budget.taken == 0
 
 
-async def test_a_place_is_handed_on_and_the_newest_comes_first() -> None:
+async def test_a_freed_slot_goes_to_the_newest_waiter() -> None:
     senders = Senders(ReceiveSlots(1, LONG, patience=LONG))
     first, second, third = (senders.start(name) for name in "abc")
     await settle()
@@ -72,7 +72,7 @@ async def test_a_place_is_handed_on_and_the_newest_comes_first() -> None:
     assert await second == "b"
 
 
-async def test_a_message_that_does_not_come_is_given_up_for_one_that_waits() -> None:
+async def test_a_message_that_does_not_come_is_cancelled_for_one_that_waits() -> None:
     senders = Senders(ReceiveSlots(2, LONG, patience=0.05))
     slow, other = senders.start("slow"), senders.start("other")
     await settle()
@@ -84,7 +84,7 @@ async def test_a_message_that_does_not_come_is_given_up_for_one_that_waits() -> 
     assert [await waiting, await other] == ["waiting", "other"]
 
 
-async def test_a_message_that_does_not_come_has_its_time_if_nobody_waits() -> None:
+async def test_a_message_that_does_not_come_keeps_its_slot_if_no_other_waits() -> None:
     senders = Senders(ReceiveSlots(1, 0.2, patience=0.01))
     began = asyncio.get_running_loop().time()
     with pytest.raises(DeadlineError):
@@ -92,7 +92,7 @@ async def test_a_message_that_does_not_come_has_its_time_if_nobody_waits() -> No
     assert asyncio.get_running_loop().time() - began >= 0.2
 
 
-async def test_the_wait_for_a_place_is_bounded_in_time_and_number() -> None:
+async def test_the_wait_for_a_slot_is_bounded_in_time_and_number() -> None:
     senders = Senders(ReceiveSlots(1, 0.2, patience=LONG, max_waiting=1))
     senders.start("slow")
     await settle()
@@ -104,7 +104,7 @@ async def test_the_wait_for_a_place_is_bounded_in_time_and_number() -> None:
         await waiting
 
 
-async def test_callers_that_leave_free_their_place_and_their_turn() -> None:
+async def test_cancelled_calls_free_their_slot_and_their_turn() -> None:
     senders = Senders(ReceiveSlots(1, LONG, patience=LONG))
     reading, waiting, last = (senders.start(name) for name in "abc")
     await settle()

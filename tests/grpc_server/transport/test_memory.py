@@ -82,7 +82,7 @@ def quiet_connections(address: Address, stack: ExitStack) -> None:
 
 
 def unread_answers(address: Address, stack: ExitStack) -> None:
-    """Answers of a message's size to calls of many headers, that nobody reads: as many as leave room for the rest."""
+    """Unread answers of a message's size to calls of many headers: as many as leave memory for the rest."""
     titles = ["é" + "x" * 8000] * (MESSAGE_BYTES // 8010)
     body = message(pb.ScoreRequest(query="shoes", titles=titles).SerializeToString())
     peer = open_peer(address, stack)

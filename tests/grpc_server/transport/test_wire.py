@@ -1,4 +1,4 @@
-"""Messages that hold too much are told from their bytes, and by the same reading as the parser's."""
+"""Messages with too many values are recognised in their bytes, which are read as the parser reads them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ pieces = st.one_of(
 
 
 @given(st.lists(pieces, max_size=8), st.randoms(use_true_random=False))
-def test_nothing_hides_behind_odd_bytes(parts: list[bytes], rng: random.Random) -> None:
+def test_odd_encodings_hide_no_values(parts: list[bytes], rng: random.Random) -> None:
     """What the parser reads on from, the look reads on from: too many titles behind it are found."""
     odd = b"".join(parts)
     body = odd + b"\x12\x00" * (ROWS + 1) + LARGE
@@ -110,7 +110,7 @@ def test_nothing_hides_behind_odd_bytes(parts: list[bytes], rng: random.Random) 
 
 
 @pytest.mark.parametrize("junk", [b"\xff", b"\x80", b"\x12\xff", b"\x07", b"\x0b"])
-def test_junk_is_left_to_the_parser_after_a_short_look(junk: bytes) -> None:
+def test_bytes_that_are_not_a_message_are_left_to_the_parser_after_a_short_scan(junk: bytes) -> None:
     message = junk * (LARGE_BYTES // len(junk))
     tracemalloc.start()
     with suppress(RequestError):
@@ -119,7 +119,7 @@ def test_junk_is_left_to_the_parser_after_a_short_look(junk: bytes) -> None:
     tracemalloc.stop()
 
 
-def test_the_look_itself_takes_little_memory() -> None:
+def test_the_scan_itself_takes_little_memory() -> None:
     body = b"\x12\x00" * (2 << 20)
     packed = field(4, bytes(4 << 20))
     for message, most in ((body, 1 << 20), (packed, 9 << 20)):
