@@ -11,11 +11,13 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from spark_jobs.errors import InputError, SetupError, UsageError
 from spark_jobs.settings import LabelSettings
+from spark_jobs.storage.paths import links_upwards
 from spark_jobs.storage.tables import is_table_name
 
 _KINDS = (
@@ -25,6 +27,7 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
 )
 _HIDDEN = ("_", ".")
+_LONGEST_NAME = 255
 _READ_ONLY = frozenset({"http", "https"})
 _GLOB = re.compile(r"[*?\[{]")
 # What a run writes into --output; readers skip names that begin with "_".
@@ -52,10 +55,25 @@ def check_places(settings: LabelSettings) -> None:
     folders += [(flag, place) for flag, place in named if place and not is_table_name(place)]
     for flag, folder in folders:
         _check_output(flag, folder)
+    _check_results_apart(settings)
     places = [("--output", f"{settings.output.rstrip('/')}/{name}") for name in _RESULTS]
     for flag, place in (*places, *folders[1:]):
         for source in settings.input:
             _check_apart(source, flag, place, settings.output if flag == "--output" else place)
+
+
+def _check_results_apart(settings: LabelSettings) -> None:
+    """Refuse labels, scores and reports of which some lie within others: readers of a folder read all of it."""
+    own = {name: f"{settings.output.rstrip('/')}/{name}" for name in _RESULTS}
+    places = {**own, "labels": settings.labels or own["labels"], "scores": settings.store or own["scores"]}
+    parts = {name: _parts(place) for name, place in places.items() if not is_table_name(place)}
+    for (outer, (root, above)), (inner, (other, below)) in permutations(parts.items(), 2):
+        between = below[len(above) :]
+        if root == other and below[: len(above)] == above and not any(name.startswith(_HIDDEN) for name in between):
+            raise UsageError(
+                f"the {inner} in {places[inner]} would lie within the {outer} in {places[outer]} (--output, --labels, "
+                "--store); name folders that are apart"
+            )
 
 
 def _check_output(flag: str, folder: str) -> None:
@@ -72,6 +90,8 @@ def _check_output(flag: str, folder: str) -> None:
     local = _local(folder)
     if local is None or os.environ.get("HADOOP_CONF_DIR"):  # then a path without a scheme may be on a cluster
         return
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in local.parts):
+        raise UsageError(f"{flag} {folder[:40]}…: a name in it has more than {_LONGEST_NAME} bytes")
     nearest = next(path for path in (local.absolute(), *local.absolute().parents) if _exists(path))
     if not nearest.is_dir():
         raise UsageError(f"{flag} {folder}: {nearest} is a file, expected a folder")
@@ -104,8 +124,9 @@ def _special_files(path: Path) -> Iterator[Path]:
     if any(test(mode) for test, _ in _KINDS):
         yield path
     elif stat.S_ISDIR(mode):
-        for folder, folders, names in os.walk(path):
-            folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
+        for folder, folders, names in os.walk(path, followlinks=True):
+            below = [name for name in folders if not name.startswith(_HIDDEN)]
+            folders[:] = [name for name in below if not links_upwards(Path(folder) / name)]
             for entry in map(Path(folder).joinpath, names):
                 if not entry.name.startswith(_HIDDEN) and not entry.is_file() and entry.exists():
                     yield entry
@@ -149,7 +170,7 @@ def _alternatives(part: str) -> list[str]:
     """
     found = re.search(r"\{([^{}]*)\}", part)
     if found is None:
-        return [part]
+        return [part.replace("[^", "[!")]
     return [
         whole
         for each in found[1].split(",")

@@ -21,6 +21,7 @@ from spark_jobs.input.input_files import InputFile
 from spark_jobs.input.text_encoding import HEAD_BYTES, Encoding, read_head
 from spark_jobs.input.text_input import Lines, raise_line_error, scanned_by_driver, suspicious_files
 
+_MOST_COLUMNS = 20480
 _DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 
 
@@ -132,7 +133,7 @@ class CsvInput:
             options = {
                 "header": "true",
                 "mode": "FAILFAST",
-                "sep": dialect.delimiter,
+                "sep": dialect.delimiter.replace("\\", "\\\\"),  # Spark reads escapes such as \t
                 "lineSep": dialect.line_end,
                 "encoding": self._encoding.java,
                 # RFC 4180: a quote in a quoted field is doubled, and a quoted field may span lines.
@@ -142,6 +143,7 @@ class CsvInput:
                 # Headers were compared already. Every line is parsed whole, not only the columns that a query needs.
                 "enforceSchema": "true",
                 "columnPruning": "false",
+                "maxColumns": str(max(_MOST_COLUMNS, len(self.header) + 1)),
                 "columnNameOfCorruptRecord": unused_names(self.header, ["corrupt"])["corrupt"],
             }
             part = load_files(self._spark, files, "csv", schema, options)
@@ -189,6 +191,8 @@ def _dialect(head: str, file: InputFile, delimiter: str) -> Dialect | None:
     try:
         header = next(csv.reader(io.StringIO(record, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
+        if (other := next((other for other in _DELIMITERS if f'"{other}' in record), delimiter)) != delimiter:
+            raise _separated_by(other, file) from None
         raise InputError(f"cannot read {file.shown}, line 1: {error}; the first line must name the columns") from None
     return Dialect(delimiter, end[0] if end else "\n", tuple(header))
 
@@ -206,10 +210,14 @@ def _check_names(file: InputFile, dialect: Dialect, wanted: tuple[str, str]) -> 
     if set(wanted) <= set(header):
         return
     record = dialect.delimiter.join(header)
-    for other, name in _DELIMITERS.items():
+    for other in _DELIMITERS:
         if other != dialect.delimiter and set(wanted) <= set(next(csv.reader([record], delimiter=other), [])):
-            flag = "tab" if other == "\t" else name
-            raise InputError(f"{file.shown}, line 1: the fields are separated by {name}; give --delimiter {flag}")
+            raise _separated_by(other, file)
+
+
+def _separated_by(delimiter: str, file: InputFile) -> InputError:
+    name = _DELIMITERS[delimiter]
+    return InputError(f"{file.shown}, line 1: the fields are separated by {name}; give --delimiter {name}")
 
 
 def _check_same(file: InputFile, header: tuple[str, ...], first: InputFile, expected: tuple[str, ...]) -> None:

@@ -18,7 +18,8 @@ FORMATS = {
     ".ndjson": "json",
 }
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "Zstandard"}
-_COMPRESSION_MARKS = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "Zstandard": b"\x28\xb5\x2f\xfd"}
+COMPRESSION_MARKS = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "Zstandard": b"\x28\xb5\x2f\xfd"}
+_WHITE_SPACE = str.maketrans("\t\r\n", "   ")
 _UNSUPPORTED_COMPRESSIONS = frozenset({".snappy", ".lz4", ".deflate", ".lzo", ".xz", ".br"})
 _OTHER_KINDS = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook; unpack it, or save it as CSV"),
@@ -73,8 +74,10 @@ def format_of(files: Files, path: str, size: int, input_format: str) -> tuple[st
     head = _head(files, path)
     if kind is None and head.startswith(b"PAR1"):
         kind = "parquet"
+    # A CSV file whose first column is ORCID is text; files of these kinds are not, within so many bytes.
+    is_text = kind is not None and head.isascii() and head.decode().translate(_WHITE_SPACE).isprintable()
     for mark, what in _OTHER_KINDS:
-        if head.startswith(mark) and kind != "parquet":
+        if head.startswith(mark) and kind != "parquet" and not is_text:
             raise InputError(f"cannot read {name}: it is {what}")
     if last in _UNSUPPORTED_COMPRESSIONS and kind != "parquet":
         raise InputError(
@@ -89,11 +92,11 @@ def format_of(files: Files, path: str, size: int, input_format: str) -> tuple[st
         return kind, ""
     if head.startswith(b"PAR1"):
         raise InputError(f"cannot read {name} as {kind}: it is a Parquet file; rename it to end in .parquet")
-    for actual, mark in _COMPRESSION_MARKS.items():
+    for actual, mark in COMPRESSION_MARKS.items():
         if head.startswith(mark) and compression != actual and (actual != "bzip2" or head[4:7] == b"1AY"):
             suffix = next(suffix for suffix, what in _COMPRESSIONS.items() if what == actual)
             raise InputError(f"cannot read {name}: it is compressed with {actual}; rename it to end in {suffix}")
-    if compression and not head.startswith(_COMPRESSION_MARKS[compression]):
+    if compression and not head.startswith(COMPRESSION_MARKS[compression]):
         raise InputError(f"cannot read {name}: its name ends in {last}, but it is not compressed with {compression}")
     return kind, compression
 

@@ -7,9 +7,11 @@ all files in the format of the first, skips files in sub-folders, and reports mo
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from spark_jobs.errors import InputError
 from spark_jobs.input.file_formats import Files, format_of
@@ -74,15 +76,18 @@ def find_files(files: Files, paths: Sequence[str], input_format: str) -> list[In
         roots = files.matches(path)
         if not roots:
             raise InputError(f"input {path} does not exist")
-        below = [file for root in roots for file in _below(files, root, input_format)]
+        # A glob such as FOLDER/* also matches _SUCCESS.
+        not_hidden = [root for root in roots if not _is_hidden(root.rsplit("/", 1)[-1])]
+        below = [file for root in not_hidden or roots for file in _below(files, root, input_format)]
         if not below:
             raise InputError(f"input {path} holds no files")
         found += below
-    seen: set[str] = set()
+    seen: dict[str, InputFile] = {}
     for file in found:
-        if file.path in seen:
+        if (other := seen.setdefault(_real(file.path), file)) is not file:
+            if other.path != file.path:
+                raise InputError(f"{file.shown} and {other.shown} are one file, by a link; its rows would come twice")
             raise InputError(f"{file.shown} is named by two inputs; its rows would come twice")
-        seen.add(file.path)
     filled = [file for file in found if file.size]
     if empty := [file for file in found if not file.size]:
         for file in empty:
@@ -118,11 +123,17 @@ def _below(files: Files, root: str, input_format: str) -> list[InputFile]:
             continue
         if not parts and _is_hidden(root.rsplit("/", 1)[-1]):
             raise InputError(f"cannot read {shown}: Spark skips names that begin with '_' or '.'; rename it")
-        keys = tuple(part.split("=", 1)[0] for part in parts[:-1] if "=" in part)
+        keys = tuple(unquote(part.split("=", 1)[0]) for part in parts[:-1] if "=" in part)
         if keys and len(keys) != len(parts) - 1:
             raise InputError(
                 f"{without_file_scheme(path)} lies in folders of which some are named NAME=VALUE and some are not; "
                 "give folders whose files all lie equally deep"
+            )
+        distinct = {key.lower() for key in keys}
+        if any(part.startswith("=") or part.endswith("=") for part in parts[:-1]) or len(distinct) != len(keys):
+            raise InputError(
+                f"{without_file_scheme(path)} lies in folders named NAME=VALUE of which one has no name or no value, "
+                "or whose name comes twice; rename it"
             )
         kind, compression = format_of(files, path, size, input_format)
         start = root if keys else path.rsplit("/", 1)[0]
@@ -142,5 +153,11 @@ def _below(files: Files, root: str, input_format: str) -> list[InputFile]:
     return found
 
 
+def _real(path: str) -> str:
+    """Return a local path without links; others as they are."""
+    return os.path.realpath(without_file_scheme(path)) if path.startswith("file:") else path
+
+
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+    # As in Spark; the ending is that of a file which Hadoop is copying.
+    return name.startswith(".") or (name.startswith("_") and "=" not in name) or name.endswith("._COPYING_")

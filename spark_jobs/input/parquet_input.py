@@ -20,10 +20,11 @@ from pyspark.sql.types import StructField, StructType
 
 from spark_jobs.columns import column
 from spark_jobs.errors import InputError
-from spark_jobs.input.file_formats import Files
+from spark_jobs.input.file_formats import COMPRESSION_MARKS, Files
 from spark_jobs.input.file_loading import check_partition_names, load_files, path_options
 from spark_jobs.input.input_files import InputFile
-from spark_jobs.input.parquet_types import is_nanoseconds, readable_instead, type_name
+from spark_jobs.input.parquet_int96 import finer_than_microseconds, schema_for_spark
+from spark_jobs.input.parquet_types import ambiguous_field, is_nanoseconds, readable_instead, type_name
 from spark_jobs.spark_compat import has_java_class
 from spark_jobs.storage.paths import without_file_scheme
 
@@ -42,6 +43,7 @@ class _Footer:
     file: InputFile
     schema: pa.Schema
     codecs: frozenset[str]
+    finer: str | None
 
 
 class ParquetInput:
@@ -81,6 +83,9 @@ class ParquetInput:
         InputError
             Naming file and column.
         """
+        for footer in self._footers:
+            if footer.finer is not None:
+                raise _finer_than_microseconds(footer.finer, footer.file.shown)
         for schema, files in self._alike():
             names = [field.name for field in schema if is_nanoseconds(field.type)]
             if not names:
@@ -89,11 +94,7 @@ class ParquetInput:
             for name in names:
                 finer = rows.where(column(rows, name) % 1000 != 0).select(F.input_file_name()).head()
                 if finer is not None:
-                    raise InputError(
-                        f"column '{name}' of {without_file_scheme(unquote(finer[0]))} has timestamps finer than "
-                        "a microsecond, which Spark cannot hold; round them, for example by "
-                        "df.to_parquet(…, coerce_timestamps='us', allow_truncated_timestamps=True)"
-                    )
+                    raise _finer_than_microseconds(name, without_file_scheme(unquote(finer[0])))
             log.info("timestamps in nanoseconds are kept in microseconds", extra={"columns": names})
 
     def frame(self) -> DataFrame:
@@ -188,14 +189,17 @@ def _footer(files: Files, file: InputFile) -> _Footer:
         end = stream.read(4)
         if b"PARE" in (start, end):
             raise InputError(f"cannot read {file.shown}: it is encrypted; write it without encryption")
+        for kind, mark in COMPRESSION_MARKS.items():
+            if start.startswith(mark):
+                raise InputError(f"cannot read {file.shown}: it is a file compressed with {kind}; decompress it")
         if start != b"PAR1":
             raise InputError(f"cannot read {file.shown}: it is not a Parquet file; it does not begin with PAR1")
         if end != b"PAR1":
             raise InputError(f"cannot read {file.shown}: it is a Parquet file whose end is missing; copy it again")
         stream.seek(0)
         try:
-            parquet = pq.ParquetFile(stream)
-            schema, metadata = parquet.schema_arrow, parquet.metadata
+            schema, metadata = schema_for_spark(stream), pq.read_metadata(stream)
+            finer = finer_than_microseconds(stream)
         except (pa.ArrowException, OSError) as error:
             raise InputError(
                 f"cannot read {file.shown}: its Parquet footer is damaged ({_first_line(error)})"
@@ -205,7 +209,14 @@ def _footer(files: Files, file: InputFile) -> _Footer:
             for group in range(metadata.num_row_groups)
             for column in range(metadata.num_columns)
         )
-    return _Footer(file, schema, codecs)
+    return _Footer(file, schema, codecs, finer)
+
+
+def _finer_than_microseconds(column: str, file: str) -> InputError:
+    return InputError(
+        f"column '{column}' of {file} has timestamps finer than a microsecond, which Spark cannot hold; round them, "
+        "for example by df.to_parquet(…, coerce_timestamps='us', allow_truncated_timestamps=True)"
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -223,6 +234,12 @@ def _check_names(footer: _Footer) -> None:
     for name in footer.schema.names:
         if footer.schema.names.count(name) > 1:
             raise InputError(f"{footer.file.shown} has the column '{name}' twice; rename one")
+    for field in footer.schema:
+        if (twice := ambiguous_field(field.type)) is not None:
+            raise InputError(
+                f"column '{field.name}' of {footer.file.shown} has the field '{twice}' twice, which Spark cannot read "
+                "(it does not tell upper from lower case); rename one"
+            )
 
 
 def _has_nanoseconds(schema: pa.Schema) -> bool:

@@ -70,6 +70,15 @@ def readable_instead(kind: Any) -> str | None:
     return None
 
 
+def ambiguous_field(kind: Any) -> str | None:
+    """Return a field that a struct within a type has twice, or also in another case; `None` if there is none."""
+    for part in _parts(kind):
+        names: list[str] = [part.field(number).name.lower() for number in range(part.num_fields)]
+        if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
+            return twice
+    return None
+
+
 def is_nanoseconds(kind: Any) -> bool:
     """Return whether a type is a timestamp in nanoseconds."""
     return bool(pa.types.is_timestamp(kind) and kind.unit == "ns")

@@ -113,7 +113,11 @@ def _check_columns(frame: DataFrame, kind: str, options: InputOptions) -> None:
     for flag, column in (("--query-column", options.query_column), ("--title-column", options.title_column)):
         if column not in types:
             found = ", ".join(f"'{name}' ({kind_.simpleString()})" for name, kind_ in types.items())
-            hint = "; the first line of a CSV file must name its columns" if kind == "csv" else ""
+            hint = (
+                "; the first line of a CSV file must name its columns, --delimiter separates them"
+                if kind == "csv"
+                else ""
+            )
             raise InputError(f"the input has no column '{column}' ({flag}), it has {found}{hint}")
         if not isinstance(types[column], StringType):
             raise InputError(f"column '{column}' is {types[column].simpleString()}, expected string ({flag})")

@@ -43,10 +43,20 @@ def raise_line_error(
         Naming file and line.
     """
     with open_text(files, file) as stream:
+        lines = lines_of(stream, encoding.python, line_end.encode(), file.compression)
         try:
-            check(lines_of(stream, encoding.python, line_end.encode(), file.compression))
+            check(_read_alike(lines, encoding) if encoding.unlike else lines)
         except LineError as fault:
             raise InputError(fault.about(file.shown)) from None
+
+
+def _read_alike(lines: Lines, encoding: Encoding) -> Lines:
+    for number, line in lines:
+        if not line.isascii() and (found := encoding.unlike.intersection(line.decode())):
+            raise LineError(
+                number, f"Java's {encoding.java} has another character for '{min(found)}'; convert the file to UTF-8"
+            )
+        yield number, line
 
 
 def suspicious_files(

@@ -16,12 +16,12 @@ from spark_jobs.lifecycle.damage import unreadable_file
 _IN_WORKER = re.compile(r"grpc_client\.errors\.(\w+): (.+)")
 _RAISED = re.compile(r"\[USER_RAISED_EXCEPTION\] (.+?)(?: SQLSTATE|$)", re.MULTILINE)
 _CAUSES = (
-    ("is not a Parquet file", "it is not a Parquet file, or its end is missing"),
-    ("CANNOT_READ_FILE_FOOTER", "it is not a Parquet file, or its end is missing"),
     (
         "ChecksumException",
         "the checksum file (.NAME.crc) beside it does not fit; delete that if the file was changed by hand",
     ),
+    ("is not a Parquet file", "it is not a Parquet file, or its end is missing"),
+    ("CANNOT_READ_FILE_FOOTER", "it is not a Parquet file, or its end is missing"),
     ("Unexpected end of input stream", "its compressed data are cut off"),
     ("COLUMN_ALREADY_EXISTS", "it has columns whose names differ only by upper and lower case; rename one"),
     ("MALFORMED_CSV", "it has a malformed line"),

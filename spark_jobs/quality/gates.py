@@ -170,7 +170,7 @@ def share_of_replaced(labelled: int, replaced: int | None) -> Measured:
     """
     if not replaced:
         return Measured(None, "nothing readable is published for the date" if replaced is None else "none before")
-    few = labelled > 0 and 0 < replaced - labelled <= _A_FEW
+    few = 0 < replaced - labelled <= _A_FEW and labelled * 10 > replaced
     note = f"{labelled:,} labelled rows for {replaced:,}"
     return Measured(labelled / replaced, f"{note}: too few to judge" if few else note, judged=not few)
 

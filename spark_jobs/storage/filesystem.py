@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.spark_compat import hadoop_configuration, java_array, jvm, running_tasks
 from spark_jobs.storage.hadoop_stream import HadoopStream
-from spark_jobs.storage.paths import file_scheme_path, local_path, require_below
+from spark_jobs.storage.paths import file_scheme_path, links_upwards, local_path, require_below
 
 _HIDDEN = ("_", ".")
 _COLON_IN_NAME = re.compile("[^/:]*:(?!/)")
@@ -49,9 +49,10 @@ class HadoopFileSystem:
         literal = str(fs.makeQualified(path).toString())
         if (local := file_scheme_path(literal)) is not None:
             # Hadoop's globs fail on names with a colon.
-            if local.exists():
+            if os.path.exists(local):  # noqa: PTH110 -- Path.exists raises for names that are too long
                 return [literal]
-            found = sorted(glob.glob(str(local)))  # noqa: PTH207 -- Path.glob takes no absolute pattern
+            # Hadoop and shells also write [^a] for what Python writes as [!a].
+            found = sorted(glob.glob(str(local).replace("[^", "[!")))  # noqa: PTH207 -- Path.glob takes no absolute pattern
             if found:
                 return [f"file:{name}" for name in found]
         elif fs.exists(path):
@@ -65,7 +66,9 @@ class HadoopFileSystem:
                 return [(path, local.stat().st_size)]
             root = path.rstrip("/")
             found = []
-            for folder, _, names in os.walk(local, followlinks=True, onerror=_raise):
+            for folder, folders, names in os.walk(local, followlinks=True, onerror=_raise):
+                # A link to a folder above it leads round in a circle.
+                folders[:] = [name for name in folders if not links_upwards(Path(folder) / name)]
                 below = Path(folder).relative_to(local).as_posix()
                 place = root if below == "." else f"{root}/{below}"
                 found += [(f"{place}/{name}", (Path(folder) / name).stat().st_size) for name in names]

@@ -61,6 +61,11 @@ def file_scheme_path(path: str) -> Path | None:
     return Path(without_file_scheme(path)) if path.startswith("file:") else None
 
 
+def links_upwards(folder: Path) -> bool:
+    """Return whether a folder is a link to one that it lies in."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+
+
 def local_path(path: str) -> Path | None:
     """Return a path without a scheme, or with that of local files, as a local path; `None` if it is remote."""
     name = without_file_scheme(path)

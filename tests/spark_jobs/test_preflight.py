@@ -59,6 +59,7 @@ def test_what_is_no_file_is_no_input(special: Path) -> None:
         ("in/", {"output": "./in/../in/out/"}),
         ("in/*", {"output": "in"}),
         ("in/{labels,more}", {"output": "in"}),
+        ("in/[^p]*", {"output": "in"}),
         ("link", {"output": "in/out"}),
         ("in", {"output": "out", "labels": "in/labels"}),
         ("in", {"output": "out", "store": "file:///ROOT/in"}),
@@ -75,6 +76,17 @@ def test_a_run_does_not_read_what_it_writes(
     (tmp_path / "link").symlink_to("in")
     places = {name: place.replace("/ROOT", str(tmp_path)) for name, place in flags.items()}
     assert " lies within " in refusal(input=[source], **places)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"labels": "out/scores"}, {"store": "./out/labels/"}, {"labels": "both/x", "store": "both/x"}, {"labels": "out/"}],
+)
+def test_labels_scores_and_reports_lie_apart(
+    flags: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "would lie within" in refusal(input=["in"], output="out", **flags)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +132,7 @@ def test_an_output_has_a_form(tmp_path: Path) -> None:
     for output, sentence in {
         " ": "expected the name of a folder",
         "out:1": "write ./out:1",
+        "x" * 300: "more than 255 bytes",
         "http://shop/out": "nothing can be written to http addresses",
         "file://out": "three slashes",
         str(tmp_path / "file" / "out"): f"{tmp_path / 'file'} is a file, expected a folder",

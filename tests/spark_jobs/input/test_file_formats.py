@@ -33,6 +33,7 @@ class OneFile:
     ("name", "head", "given", "expected"),
     [
         ("a.csv", b"query,title", "auto", ("csv", "")),
+        ("a.csv", b"ORCID,query,title", "auto", ("csv", "")),
         ("a.TSV", b"query\ttitle", "auto", ("csv", "")),
         ("a.jsonl.gz", GZIP, "auto", ("json", "gzip")),
         ("a.csv.zst", ZSTD, "auto", ("csv", "Zstandard")),
@@ -53,6 +54,7 @@ def test_name_and_first_bytes_agree(name: str, head: bytes, given: str, expected
         ("a.csv", GZIP, "it is compressed with gzip; rename it to end in .gz"),
         ("a.csv.gz", b"query", "it is not compressed with gzip"),
         ("a.csv", b"PK\x03\x04", "a zip archive or an Excel workbook"),
+        ("a.csv", b"ORC\x0a\x03\x00", "it is an ORC file"),
         ("a.csv.xz", b"x", "text compressed as xz is not read"),
     ],
 )

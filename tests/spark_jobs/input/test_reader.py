@@ -31,6 +31,7 @@ PLAIN = "query,title\nred shoes,Red sneakers\nusb,USB cable\n"
 PLAIN_ROWS = [("red shoes", "Red sneakers"), ("usb", "USB cable")]
 PAIR = {"query": ["usb"], "title": ["USB cable"]}
 PARQUET = pa.table(PAIR)
+INT96 = {"use_deprecated_int96_timestamps": True}
 JSON = '{"query":"usb","title":"USB cable"}\n'
 ACCENTS = "query,title\ncafetière,Cafetière à piston\nmöbel,Grüner Sessel\n"
 ACCENT_ROWS = [("cafetière", "Cafetière à piston"), ("möbel", "Grüner Sessel")]
@@ -102,6 +103,7 @@ def read(spark: SparkSession, tmp_path: Path) -> Callable[..., list[tuple[Any, .
         ("a.csv", "query,title\na," + "long " * 50_000 + "\n", {}, [("a", "long " * 50_000)]),
         ("a.csv", PLAIN.replace(",", ";"), {"delimiter": ";"}, PLAIN_ROWS),
         ("a.csv", PLAIN.replace(",", "\t"), {"delimiter": "tab"}, PLAIN_ROWS),
+        ("a.csv", PLAIN.replace(",", "\\"), {"delimiter": "\\"}, PLAIN_ROWS),
         ("a.tsv", PLAIN.replace(",", "\t"), {}, PLAIN_ROWS),
         ("a.tsv.gz", gzip.compress(PLAIN.replace(",", "\t").encode()), {}, PLAIN_ROWS),
         ("a.csv.gz", gzip.compress(PLAIN.encode()), {}, PLAIN_ROWS),
@@ -114,6 +116,9 @@ def read(spark: SparkSession, tmp_path: Path) -> Callable[..., list[tuple[Any, .
         ("a.csv", ACCENTS.encode("utf-16"), {"encoding": "UTF-16"}, ACCENT_ROWS),
         ("a.csv", ACCENTS.encode("utf-16-be"), {"encoding": "UTF-16BE"}, ACCENT_ROWS),
         ("a.csv", ("\ufeff" + ACCENTS).encode("utf-16-le"), {"encoding": "UTF-16LE"}, ACCENT_ROWS),
+        ("a.csv", ACCENTS.encode("utf-16-le"), {"encoding": "utf-16-le"}, ACCENT_ROWS),
+        ("a.csv", ACCENTS.encode("mac-roman"), {"encoding": "mac-roman"}, ACCENT_ROWS),
+        ("a.csv", "query,title\n靴,\uff5e①\n".encode("cp932"), {"encoding": "cp932"}, [("靴", "\uff5e①")]),
         ("a.jsonl", '{"query":"é","title":"ü"}\n'.encode("utf-16"), {"encoding": "UTF-16"}, [("é", "ü")]),
         ("a.jsonl", '{"query":"é","title":"ü"}\n'.encode("cp1252"), {"encoding": "cp1252"}, [("é", "ü")]),
         ("a.jsonl", "\ufeff" + JSON + "\n" + JSON, {}, [("usb", "USB cable")] * 2),
@@ -122,6 +127,7 @@ def read(spark: SparkSession, tmp_path: Path) -> Callable[..., list[tuple[Any, .
         ("a b%20ü.csv", PLAIN, {}, PLAIN_ROWS),
         ("pairs-2026-11-01T01:30:00.csv", PLAIN, {}, PLAIN_ROWS),
         ("PAIRS.CSV", PLAIN, {}, PLAIN_ROWS),
+        ("a.csv", "ORCID," + PLAIN.replace("\nr", "\n1,r").replace("\nu", "\n2,u"), {}, PLAIN_ROWS),
     ],
 )
 def test_texts_come_out_as_they_were_written(
@@ -164,6 +170,23 @@ def test_texts_come_out_as_they_were_written(
         ("a.jsonl", JSON + JSON.strip() + "}\n", "line 2: .*more text follows the object"),
         ("a.jsonl", JSON + '{"query":"a","title":"b","title":"c"}\n', "line 2: it has the key 'title' twice"),
         ("a.jsonl", JSON + '{"query":"a","title":"b","":1}\n', "line 2: it has a key without a name"),
+        ("a.jsonl", JSON + '{"query":"a","title":"b","Title":"c"}\n', "line 2: it has the keys 'title' and 'Title'"),
+        ("a.jsonl", JSON + '{"query":"a","Title":"b"}\n', "line 1: the key 'title' is 'Title' elsewhere"),
+        (
+            "a.jsonl",
+            '{"query":"a","title":"b","n":{"x":1}}\n{"query":"a","title":"b","n":{"X":2}}\n',
+            "line 1: the key 'x' is 'X' elsewhere",
+        ),
+        ("a.jsonl", JSON + '{"query":"a","title":"b","n":[{}]}\n', "line 2: the key 'n' has nothing but empty objects"),
+        (
+            "a.jsonl",
+            '{"query":"a","title":"b","n":9007199254740993}\n{"query":"a","title":"b","n":1.5}\n',
+            "line 1: the integer 9007199254740993 of 'n' would be rounded",
+        ),
+        ("a.jsonl", JSON + '{"query":"a","title":"b","n":%s}\n' % ("7" * 39), "line 2: the integer 7+ of 'n' would be"),
+        ("a.jsonl", JSON + '{"query":"a","title":"b","n":1e999}\n', "line 2: the number 1e999 is too large"),
+        ("a.jsonl", '{"query":"a",\r"title":"b"}\n', "line 1: it has a carriage return within the object"),
+        ("a.jsonl", JSON + "\x0c\n", "line 2: it is not valid JSON"),
         ("a.jsonl", JSON + '{"query":"a","title":"\\ud83d x"}\n', "line 2: it has half a surrogate pair"),
         ("a.jsonl", JSON + "42\n", "line 2: expected one object a line"),
         ("a.json", json.dumps([{"query": "a", "title": "b"}], indent=1), "line 1: .*JSON lines"),
@@ -188,6 +211,8 @@ def test_a_fault_in_a_text_names_its_line(
         ({"a.csv": PLAIN.replace(",", ";")}, "a.csv, line 1: the fields are separated by ';'; give --delimiter ';'"),
         ({"a.csv": PLAIN.replace(",", "\t")}, "give --delimiter tab"),
         ({"a.tsv": PLAIN}, "give --delimiter ','"),
+        ({"a.csv": '"query";"title"\n"a";"b"\n'}, "the fields are separated by ';'; give --delimiter ';'"),
+        ({"a.csv": ACCENTS.encode("utf-32-le")}, "it seems to be UTF-32LE text; give --encoding UTF-32LE"),
         ({"a.csv": ACCENTS.encode("utf-16")}, "a.csv: it is UTF-16 text; give --encoding UTF-16"),
         ({"a.jsonl": JSON.encode("utf-16-le")}, "a.jsonl: it seems to be UTF-16LE text; give --encoding UTF-16LE"),
         (
@@ -217,6 +242,15 @@ def test_a_fault_in_a_text_names_its_line(
             {"a.parquet": pa.table({**PAIR, "n": pa.array([1001], pa.timestamp("ns"))})},
             "column 'n' of .*a.parquet .*finer",
         ),
+        (
+            {"a.parquet": parquet(pa.table({**PAIR, "n": pa.array([1001], pa.timestamp("ns"))}), **INT96)},
+            "column 'n' of .*a.parquet .*finer",
+        ),
+        (
+            {"a.parquet": pa.table({**PAIR, "s": [{"x": 1, "X": 2}]})},
+            "column 's' of .*a.parquet has the field 'x' twice",
+        ),
+        ({"a.parquet": gzip.compress(parquet(PARQUET))}, "a.parquet: it is a file compressed with gzip"),
         ({"a.parquet": pa.table({**PAIR, "l": pa.array([[1]], pa.list_(pa.timestamp("ns")))})}, "column 'l' of"),
         ({"a.parquet": pa.table({"query": ["a"], "title": [b"b"]})}, "column 'title' is binary, expected string"),
         ({"a.parquet": pa.table({**PAIR, "Query": ["b"]})}, "a.parquet has the columns 'query' and 'Query'"),
@@ -235,6 +269,11 @@ def test_a_fault_in_a_text_names_its_line(
         ),
         ({"run_date=2026-11-01/a.parquet": PARQUET}, "run_date=…, which gives"),
         ({"title=x/a.parquet": PARQUET}, "a.parquet has a column 'title', and a folder above it"),
+        (
+            {"k=/a.parquet": PARQUET},
+            "k=/a.parquet lies in folders named NAME=VALUE of which one has no name or no value",
+        ),
+        ({"k=1/K=2/a.parquet": PARQUET}, "or whose name comes twice"),
         ({"k=1/a.parquet": PARQUET, "b.parquet": PARQUET}, "folders that give different columns"),
         ({"_delta_log/0.json": "{}", "a.parquet": PARQUET}, "the storage of a Delta table"),
         ({"a.parquet": pa.table({**PAIR, "status": ["x"]})}, "column 'status' of the input"),
@@ -271,6 +310,15 @@ def test_columns_of_any_type_are_carried_through(
     asked = f"string({name})" if isinstance(value, str) else name
     ((found,),) = read({"a.parquet": pa.table({**PAIR, name: column})}, F.expr(asked))
     assert found == value
+
+
+def test_timestamps_as_spark_itself_writes_them(read: Callable[..., list[tuple[Any, ...]]]) -> None:
+    table = pa.table({**PAIR, "at": pa.array([1_793_494_923_000_001_000], pa.timestamp("ns"))})
+    parts = {
+        "a.parquet": parquet(table, **INT96),
+        "b.parquet": table.set_column(2, "at", table["at"].cast(pa.timestamp("us", "UTC"))),
+    }
+    assert read(parts, F.expr("string(at)")) == [("2026-11-01 01:02:03.000001",)] * 2
 
 
 def test_parquet_parts_are_united_by_name(read: Callable[..., list[tuple[Any, ...]]]) -> None:
@@ -310,6 +358,10 @@ def test_folders_give_columns_as_they_are_named(read: Callable[..., list[tuple[A
     assert set(rows) == {("007",), ("8",)}
 
 
+def test_names_of_folders_are_unescaped_as_spark_escapes_them(read: Callable[..., list[tuple[Any, ...]]]) -> None:
+    assert set(read({"a%20b=1%2F2/a.csv": PLAIN}, "a b")) == {("1/2",)}
+
+
 @pytest.mark.parametrize("name", ["pairs[1].csv", "{env}.csv", "what?.csv", "a*b.csv", "run:1/a,b.csv", "[x]/{y}.csv"])
 def test_names_are_literal_if_there_is_such_a_file(read: Callable[..., list[tuple[Any, ...]]], name: str) -> None:
     assert read({name: PLAIN}, path=f"in/{name}") == PLAIN_ROWS
@@ -329,10 +381,20 @@ def test_a_file_that_two_inputs_name(read: Callable[..., list[tuple[Any, ...]]],
         read({"a.csv": PLAIN}, more=[str(tmp_path / "in" / "a.csv")])
 
 
+def test_links_do_not_bring_rows_twice(read: Callable[..., list[tuple[Any, ...]]], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "round").symlink_to(tmp_path / "in")
+    assert read({"a.csv": PLAIN}) == PLAIN_ROWS
+    (tmp_path / "in" / "latest.csv").symlink_to("a.csv")
+    with pytest.raises(InputError, match=r"latest\.csv and .*a\.csv are one file, by a link"):
+        read({})
+
+
 def test_a_glob_names_the_files_that_it_matches(read: Callable[..., list[tuple[Any, ...]]]) -> None:
     files = {"a1.csv": PLAIN, "a2.csv": PLAIN, "b.parquet": PARQUET}
     assert len(read(files, path="in/a[12].csv")) == 4
     assert len(read(files, path="in/*.parquet")) == 1
+    assert len(read({"_SUCCESS": "", "a1.csv": PLAIN}, path="in/[^b]*")) == 4
     assert len(read(files, path="in/{a1,a2}.csv")) == 4
 
 
