@@ -1,14 +1,14 @@
-"""Errors of the distillation room.
+"""Errors of `distillation`.
 
 ::
 
     DistillationError          anything this package raises on purpose
-    ├── RecipeError            a recipe that cannot be read or is not understood
-    ├── DataError              a data file that is missing or malformed
-    ├── StepError              a step whose work folder or forerunners are not as it needs them
-    ├── TeacherError           the base encoder's weights are not there, or are not of a known kind
-    ├── LabellingError         the job that serves the teacher and labels with it failed
-    ├── TrainingError          nothing to train on, or a student that learnt nothing worth exporting
+    ├── RecipeError            the recipe cannot be read or is invalid
+    ├── DataError              a data file is missing or malformed
+    ├── StepError              a step's work folder or an earlier step is not as required
+    ├── TeacherError           the base encoder is missing or unsuitable
+    ├── LabellingError         the Spark job that labels with the teacher failed
+    ├── TrainingError          there is nothing to train on, or no calibration fits the student
     └── ParityError            an exported graph does not compute what the trained network computes
 """
 
@@ -20,11 +20,11 @@ class DistillationError(Exception):
 
 
 class RecipeError(DistillationError):
-    """The recipe cannot be read, or holds a field or a value that is not understood."""
+    """The recipe cannot be read, or has an unknown field or an invalid value."""
 
 
 class DataError(DistillationError):
-    """A data file is missing, lacks a column, or holds values that are not understood."""
+    """A data file is missing, lacks a column, or has invalid values."""
 
 
 class StepError(DistillationError):
@@ -36,7 +36,7 @@ class TeacherError(DistillationError):
 
 
 class LabellingError(DistillationError):
-    """The labelling job that serves the teacher ended without publishing."""
+    """The Spark job that labels with the teacher ended without publishing."""
 
 
 class TrainingError(DistillationError):

@@ -1,8 +1,8 @@
-"""Measures of a ranking of judged pairs, and how sure they are.
+"""Metrics of a ranking of judged pairs, with bootstrap intervals, and calibration.
 
-Rows of one query hang together, so the bootstrap draws queries with replacement, not rows (the cluster bootstrap;
-Efron & Tibshirani, 1993), and the interval is the percentile interval. A resample is a weight per row: how often its
-query was drawn. Every measure takes such weights, so that scores are sorted once.
+Rows of one query are not independent, so the bootstrap draws queries with replacement, not rows (the cluster bootstrap;
+Efron & Tibshirani, 1993); intervals are percentile intervals. A resample is a weight per row: the number of times that
+its query was drawn. Every metric takes such weights, so that scores are sorted only once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CROSS_FITS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A measure with its bootstrap interval."""
+    """A metric with its bootstrap interval."""
 
     value: float
     low: float
@@ -37,12 +37,12 @@ class Interval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def as_numbers(self) -> dict[str, float]:
-        """Return the three numbers, rounded to four places."""
+        """Return the three numbers, rounded to four decimals."""
         return {"value": round(self.value, 4), "low": round(self.low, 4), "high": round(self.high, 4)}
 
 
 class Ranking:
-    """Rows in the order of their scores; equal scores stand together.
+    """Rows ranked by their scores; rows of equal score have one rank.
 
     Parameters
     ----------
@@ -50,6 +50,11 @@ class Ranking:
         0 or 1 [N].
     scores
         Any numbers [N].
+
+    Examples
+    --------
+    >>> Ranking(np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1])).auc()
+    0.75
     """
 
     def __init__(self, labels: Ints, scores: Floats) -> None:
@@ -59,7 +64,10 @@ class Ranking:
         self._labels = labels[self._order].astype(np.float64)
 
     def auc(self, weights: Floats | None = None) -> float:
-        """Return the area under the ROC curve: the chance that a relevant row outscores another; NaN without both."""
+        """Return the area under the ROC curve: the probability that a relevant row outscores an irrelevant one.
+
+        NaN if one of the two classes has no row.
+        """
         positive, negative = self._groups(weights)
         if positive.sum() == 0 or negative.sum() == 0:
             return float("nan")
@@ -95,31 +103,31 @@ def auc(labels: Ints, scores: Floats) -> float:
     return Ranking(labels, scores).auc()
 
 
-def f1(labels: Ints, said: Ints, weights: Floats | None = None) -> float:
-    """Return the harmonic mean of precision and recall of `said` (0 or 1) [N]."""
+def f1(labels: Ints, predicted: Ints, weights: Floats | None = None) -> float:
+    """Return the harmonic mean of precision and recall of the labels `predicted` (0 or 1) [N]."""
     weight = np.ones(len(labels)) if weights is None else weights
-    both = (weight * labels * said).sum()
-    total = (weight * labels).sum() + (weight * said).sum()
+    both = (weight * labels * predicted).sum()
+    total = (weight * labels).sum() + (weight * predicted).sum()
     return float(2.0 * both / total) if total > 0 else float("nan")
 
 
 def calibration_error(labels: Ints, scores: Floats, weights: Floats | None = None) -> float:
     """Return the expected calibration error over ten equal bins (Naeini et al., 2015)."""
     weight = np.ones(len(labels)) if weights is None else weights
-    place = np.minimum((scores * _ECE_BINS).astype(np.int64), _ECE_BINS - 1)
-    gap = np.bincount(place, weights=weight * (labels - scores), minlength=_ECE_BINS)
+    bins = np.minimum((scores * _ECE_BINS).astype(np.int64), _ECE_BINS - 1)
+    gap = np.bincount(bins, weights=weight * (labels - scores), minlength=_ECE_BINS)
     return float(np.abs(gap).sum() / weight.sum())
 
 
-def agreement(said: Ints, teacher: Ints, weights: Floats | None = None) -> float:
-    """Return the share of rows on which two say the same."""
-    return float(np.average(said == teacher, weights=weights))
+def agreement(predicted: Ints, teacher: Ints, weights: Floats | None = None) -> float:
+    """Return the share of rows for which student and teacher predict the same label."""
+    return float(np.average(predicted == teacher, weights=weights))
 
 
 def query_ndcg(gains: Floats, scores: Floats, groups: Ints) -> Floats:
     """Return each group's NDCG with linear gains (Järvelin & Kekäläinen, 2002), float64 [groups].
 
-    Equal scores share the mean of their gains. A group whose rows all have one gain has nothing to rank: NaN.
+    Rows of equal score each get the mean of their gains. NaN for a group whose rows all have the same gain.
     """
     result = np.full(int(groups.max()) + 1, np.nan)
     for group in np.unique(groups):
@@ -129,47 +137,47 @@ def query_ndcg(gains: Floats, scores: Floats, groups: Ints) -> Floats:
             continue
         discount = 1.0 / np.log2(np.arange(2, len(rows) + 2))
         _, tie = np.unique(-scores[rows], return_inverse=True)
-        fair = (np.bincount(tie, weights=gain) / np.bincount(tie))[np.sort(tie)]
-        result[group] = (fair * discount).sum() / (np.sort(gain)[::-1] * discount).sum()
+        shared = (np.bincount(tie, weights=gain) / np.bincount(tie))[np.sort(tie)]
+        result[group] = (shared * discount).sum() / (np.sort(gain)[::-1] * discount).sum()
     return result
 
 
 def bootstrap(
-    measure: Callable[[Floats | None], float],
+    metric: Callable[[Floats | None], float],
     groups: Ints,
     *,
     resamples: int,
     confidence: float,
     seed: int,
 ) -> Interval:
-    """Return `measure(None)` with the percentile interval of `measure(weights)` over resampled groups [N]."""
+    """Return `metric(None)` with the percentile interval of `metric(weights)` over resampled groups [N]."""
     rng = np.random.default_rng(seed)
     _, number = np.unique(groups, return_inverse=True)
     count = int(number.max()) + 1
     values: list[float] = []
     for _ in range(resamples):
         drawn = np.bincount(rng.integers(0, count, size=count), minlength=count)
-        values.append(measure(drawn[number].astype(np.float64)))
+        values.append(metric(drawn[number].astype(np.float64)))
     tail = (1.0 - confidence) / 2.0
     low, high = np.nanquantile(values, [tail, 1.0 - tail])
-    return Interval(measure(None), float(low), float(high))
+    return Interval(metric(None), float(low), float(high))
 
 
 def calibrate(labels: Ints, logits: Floats, kind: CalibrationKind) -> tuple[float, float]:
-    """Fit `P(relevant) = sigmoid(slope * logit + intercept)`; returns slope and intercept.
+    """Fit `P(relevant) = sigmoid(slope * logit + intercept)`; return slope and intercept.
 
-    `platt` fits both (Platt, 1999); `temperature` leaves the intercept at 0 (Guo et al., 2017).
+    `platt` fits both (Platt, 1999); `temperature` fixes the intercept at 0 (Guo et al., 2017).
 
     Raises
     ------
     TrainingError
-        If the logits rank the labels backwards, so that no slope above 0 fits.
+        If the slope that fits is not above 0: the logits rank the labels backwards.
     """
     slope, intercept = _fit(labels, logits, kind)
     if slope <= 0.0:
         raise TrainingError(
-            f"the judged pairs are ranked backwards (slope {slope:.3f} of the calibration, expected above 0): "
-            "train for longer, or look at the labels"
+            f"the judged pairs are ranked backwards (calibration slope {slope:.3f}, expected above 0): "
+            "train for longer, or check the labels"
         )
     return slope, intercept
 
@@ -190,7 +198,7 @@ def best_threshold(labels: Ints, scores: Floats) -> tuple[float, float]:
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(labels[order])
     value = 2.0 * hits / (np.arange(1, len(order) + 1) + labels.sum())
-    # Equal scores fall on one side together: only the last row of a run of equals can be a cut.
+    # Rows of equal score are all on one side of a threshold: only the last of them can be a cut.
     ranked = scores[order]
     value[:-1][ranked[:-1] == ranked[1:]] = -1.0
     cut = int(np.argmax(value))
@@ -199,16 +207,16 @@ def best_threshold(labels: Ints, scores: Floats) -> tuple[float, float]:
 
 
 def check_cross_fits(labels: Ints, groups: Ints, *, seed: int) -> None:
-    """See that `cross_fitted` can calibrate on these rows, labels 0 or 1 [N], whatever a scorer says of them.
+    """Check that `cross_fitted` can calibrate any scores of these rows, labels 0 or 1 [N].
 
     Raises
     ------
     DataError
-        If there are too few queries for it.
+        If there are too few queries.
     """
     if len(np.unique(groups)) < 2:
         raise DataError(
-            "only one query is measured: calibration and threshold are fitted on others, judge more queries"
+            "only one query is measured: calibration and threshold are fitted on other queries, judge more queries"
         )
     for train, _ in _cross_fits(groups, seed):
         if not 0 < labels[train].sum() < len(train):
@@ -227,16 +235,16 @@ def _cross_fits(groups: Ints, seed: int) -> Iterator[tuple[npt.NDArray[np.int64]
 def cross_fitted(
     labels: Ints, logits: Floats, groups: Ints, kind: CalibrationKind, *, seed: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return scores float64 [N] and labels said int64 [N], calibration and threshold fitted on other groups' rows.
+    """Return scores float64 [N] and predicted labels int64 [N]; calibration and threshold come from other groups' rows.
 
-    A scorer that ranks those backwards, as one that knows nothing may, gets their share of relevant rows for a score.
+    If those rows are ranked backwards, as by a scorer without information, their share of relevant rows is the score.
     """
-    scores, said = np.zeros(len(labels)), np.zeros(len(labels), dtype=np.int64)
+    scores, predicted = np.zeros(len(labels)), np.zeros(len(labels), dtype=np.int64)
     for train, test in _cross_fits(groups, seed):
         slope, intercept = _fit(labels[train], logits[train], kind)
         share = labels[train].mean()
         calibration = (slope, intercept) if slope > 0.0 else (0.0, float(np.log(share / (1.0 - share))))
         threshold, _ = best_threshold(labels[train], probability(logits[train], calibration))
         scores[test] = probability(logits[test], calibration)
-        said[test] = scores[test] >= threshold
-    return scores, said
+        predicted[test] = scores[test] >= threshold
+    return scores, predicted

@@ -1,8 +1,8 @@
-"""One training loop for every network: seeded per step, checkpointed, shown.
+"""The training loop of every network: seeded per step, with checkpoints and progress.
 
-What a step does depends on its number alone: batches are planned from the seed, and torch's generator is seeded anew
-for each step. So a run that was killed and goes on from a checkpoint gives, on one machine and thread count, the very
-same weights as one that was not.
+A step depends on its number alone: batches are planned from the seed, and torch's generator is seeded for each step.
+A run that was killed and resumed from a checkpoint therefore gives the same weights as an uninterrupted one, on one
+machine and with one number of threads.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ _HISTORY_POINTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a loop trains.
+    """Settings of one run of the loop.
 
     Attributes
     ----------
     title
-        What is shown.
+        Title of the progress.
     steps
-        Optimiser steps in all.
+        Number of optimiser steps.
     learning_rate
-        AdamW's, after a linear warm-up over a twentieth of the steps; from there a cosine down to zero.
+        Peak learning rate of AdamW: linear warm-up over a twentieth of the steps, then cosine decay to zero.
     seed
-        Of dropout and whatever else draws within a step.
+        Seed of dropout and other randomness within a step.
     checkpoint
-        File to keep the state in; None for a loop that is over in seconds.
+        File of the checkpoint; None for no checkpoints.
     every_seconds
         Seconds between checkpoints.
     rates
-        Learning rates of parameters whose names begin so, if other than `learning_rate`.
+        Learning rates of parameters by prefix of their name, where they differ from `learning_rate`.
     """
 
     title: str
@@ -59,7 +59,7 @@ class Training:
 
 
 def train(model: nn.Module, training: Training, loss_of: Callable[[int], Tensor], progress: Progress) -> list[float]:
-    """Train `model` in place on `loss_of(step)` for every step; return the loss over time, twenty means of it."""
+    """Train `model` in place on `loss_of(step)` for every step; return the loss over time as twenty means."""
     optimiser = torch.optim.AdamW(_groups(model, training), weight_decay=_WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _factor(training.steps))
     losses: list[float] = []
@@ -67,7 +67,7 @@ def train(model: nn.Module, training: Training, loss_of: Callable[[int], Tensor]
         losses = _restore(training.checkpoint, model, optimiser, schedule)
         progress.say(f"{training.title}: resumed at step {len(losses):,} of {training.steps:,}")
     model.train()
-    kept = time.monotonic()
+    saved_at = time.monotonic()
     with progress.task(training.title, training.steps, start=len(losses)) as task:
         for step in range(len(losses), training.steps):
             torch.manual_seed(training.seed * 1_000_003 + step)
@@ -79,22 +79,22 @@ def train(model: nn.Module, training: Training, loss_of: Callable[[int], Tensor]
             schedule.step()
             losses.append(float(loss.detach()))
             task.update(step + 1, loss=float(np.mean(losses[-50:])))
-            if training.checkpoint is not None and time.monotonic() - kept >= training.every_seconds:
-                _keep(training.checkpoint, model, optimiser, schedule, losses)
-                kept = time.monotonic()
+            if training.checkpoint is not None and time.monotonic() - saved_at >= training.every_seconds:
+                _save(training.checkpoint, model, optimiser, schedule, losses)
+                saved_at = time.monotonic()
     model.eval()
     return [float(np.mean(part)) for part in np.array_split(losses, min(_HISTORY_POINTS, len(losses))) if len(part)]
 
 
 class BatchPlan:
-    """Which rows each step reads: shuffled anew every pass, alike for one seed.
+    """The rows of each step: shuffled in every pass, reproducible by the seed.
 
     Parameters
     ----------
     passes
-        Makes the batches of one pass from a generator of its own.
+        Returns the batches of one pass, given a random generator.
     seed
-        Of those generators.
+        Seed of these generators.
     """
 
     def __init__(self, passes: Callable[[np.random.Generator], Iterable[Any]], seed: int) -> None:
@@ -105,13 +105,13 @@ class BatchPlan:
         self._batches: list[Any] = []
 
     def __call__(self, step: int) -> Any:
-        """Return the batch of a step; steps are asked for in ascending order."""
+        """Return the batch of a step; calls must be in ascending order of steps."""
         while step >= self._first + len(self._batches):
             self._first += len(self._batches)
             self._epoch += 1
             self._batches = list(self._passes(np.random.default_rng([self._seed, self._epoch])))
             if not self._batches:
-                raise TrainingError("there is nothing to train on: a pass has no rows")
+                raise TrainingError("there is nothing to train on: the data have no rows")
         return self._batches[step - self._first]
 
 
@@ -134,7 +134,7 @@ def _factor(steps: int) -> Callable[[int], float]:
     return factor
 
 
-def _keep(path: Path, model: nn.Module, optimiser: Any, schedule: Any, losses: list[float]) -> None:
+def _save(path: Path, model: nn.Module, optimiser: Any, schedule: Any, losses: list[float]) -> None:
     state = {
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),

@@ -1,4 +1,4 @@
-"""The model card, and `docs/model.md`: what a student is, what it was made of, how good it is, where not to trust it.
+"""The model card of a bundle: what the student is, how it was trained, how good it is, and its limits.
 
 After Mitchell et al. (2019), "Model Cards for Model Reporting".
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from distillation.data.judgements import RELEVANT_FROM
-from distillation.recipe.recipe import Recipe, recipe_toml
+from distillation.recipe.files import recipe_toml
+from distillation.recipe.recipe import Recipe
 
 _MEANINGS = """\
-- *token overlap*, *BM25*, *encoder cosine*: the query's share of words that the title has; Okapi BM25 over all titles;
-  cosine of the frozen encoder's vectors. None has seen a judgement.
-- *teacher off the shelf*, *cross-encoder off the shelf*: fine-tuned without reading titles first.
-- *trees*, *cross-encoder*, *teacher*: the views of the ensemble, and the ensemble.
-- *student without distillation*: the same network on the judgements alone; *without augmentation*: distilled on given
-  pairs alone.
-- *student as shipped*: exported graphs in reduced precision, tokenisation included."""
+- *token overlap*, *BM25*, *encoder cosine*: the share of the query's words that the title has; Okapi BM25 over all
+  titles; cosine of the frozen encoder's embeddings. None was fitted on judgements.
+- *teacher off the shelf*, *cross-encoder off the shelf*: fine-tuned without pretraining on the titles.
+- *trees*, *cross-encoder*, *teacher*: the members of the ensemble, and the ensemble.
+- *student without distillation*: the same network, trained on the judgements only; *without augmentation*: distilled on
+  the given pairs only.
+- *student as shipped*: the exported graphs in reduced precision, tokenisation included."""
 
 
 def model_card(recipe: Recipe, facts: dict[str, Any], table: str) -> str:
@@ -26,25 +27,25 @@ def model_card(recipe: Recipe, facts: dict[str, Any], table: str) -> str:
     Parameters
     ----------
     recipe
-        Every choice.
+        The recipe that the student was trained with.
     facts
         `report` of step `evaluate`, `lineage` of `prepare`, and counts of the other steps.
     table
-        The table of measures in Markdown.
+        The table of metrics in Markdown.
     """
     sizes = recipe.student.sizes
     report = facts["report"]
     return f"""# {recipe.name} {recipe.version}
 
-Tells whether a product title is relevant to a search query: a calibrated score between 0 and 1, and a label.
+Predicts whether a product title is relevant to a search query: a calibrated score between 0 and 1, and a label.
 
 ## What it is
 
-A BertBiLSTM: at most {sizes.vocabulary:,} WordPiece pieces, embeddings of {sizes.embedding}, a BiLSTM of {sizes.hidden}
-per direction over each text, token vectors of {sizes.token} that meet those of the other text, twin vectors of
-{sizes.vector}, a head of {sizes.head}. Queries are read up to {sizes.max_query_tokens} tokens and titles up to
-{sizes.max_title_tokens}, special tokens included. The LSTM takes true lengths and no scale is taken from a batch: a
-score does not depend on padding or on other rows.
+A BertBiLSTM: at most {sizes.vocabulary:,} WordPiece pieces, embeddings of width {sizes.embedding}, a BiLSTM of width
+{sizes.hidden} per direction over each text, token vectors of width {sizes.token} that are compared with those of the
+other text, twin vectors of width {sizes.vector}, a head of width {sizes.head}. Queries are truncated to
+{sizes.max_query_tokens} tokens and titles to {sizes.max_title_tokens}, special tokens included. The LSTM takes true
+lengths and nothing is normalised over a batch: a score does not depend on padding or on other rows.
 
 ## Intended use
 
@@ -61,23 +62,23 @@ After the BertBiLSTM paper (arXiv 2108.10197). {_method(recipe, facts)}
 {table}
 {_MEANINGS}
 
-F1, ECE and agreement use a calibration and a threshold fitted on other queries than those measured. The bundle's own
-are fitted on all measured rows: threshold {report["threshold"]:.3f}, calibration slope
+F1, ECE and agreement use a calibration and a threshold that were fitted on other queries than those measured. The
+bundle's own are fitted on all measured rows: threshold {report["threshold"]:.3f}, calibration slope
 {report["calibration"]["slope"]:.3f}, intercept {report["calibration"]["intercept"]:.3f}.
 
 ![ROC curves](roc.svg) ![Reliability](reliability.svg) ![Size and speed](speed.svg){_sweep(recipe, report)}
 
-## Forms
+## Precision of the weights
 
-{_forms(report)}
+{_precisions(report)}
 
 ## Limits
 
 - Judgements are few: read the intervals, not the third decimal.
-- On queries and titles of another shop, expect less than the table says.
-- The relevant share among the judged rows ({report["relevant"] / report["rows"]:.0%}) need not be that of a night's
-  log: the score is calibrated to the former.
-- Texts of fields or languages that the corpus lacks break into many short pieces and are scored with less knowledge.
+- On queries and titles of another shop, expect lower figures than the table's.
+- The score is calibrated to the share of relevant rows among the judged ones
+  ({report["relevant"] / report["rows"]:.0%}). In a shop's log that share may differ.
+- Texts of fields or languages that the corpus lacks break into many short pieces, and their scores are less reliable.
 
 ## Data
 
@@ -95,26 +96,26 @@ are fitted on all measured rows: threshold {report["threshold"]:.3f}, calibratio
 
 
 def _use(recipe: Recipe) -> str:
-    told = recipe.card
+    card = recipe.card
     return (
         "Labelling (query, title) pairs of product search in bulk, on CPUs, "
-        f"{told.field or 'in the language of its data'}; a person reads single scores to understand them. Not meant "
+        f"{card.field or 'in the language of its data'}, and scoring single pairs interactively. Not meant "
         "for texts other than product titles, or for decisions about people."
-        + (f" Licence: {told.licence}." if told.licence else "")
+        + (f" Licence: {card.licence}." if card.licence else "")
     )
 
 
 def _measured(recipe: Recipe, facts: dict[str, Any]) -> str:
-    """Say on what the table was measured, and which labels count as relevant if all sources have the same."""
-    report, told = facts["report"], recipe.card
-    worths = [source.labels for source in recipe.data.judged]
+    """Describe the rows that the table was measured on, and the relevant labels if all sources have the same."""
+    report, card = facts["report"], recipe.card
+    first, *others = [source.labels for source in recipe.data.judged]
     labels = ""
-    if all(worth == worths[0] for worth in worths):
-        labels = f" (label {' or '.join(label for label, worth in worths[0].items() if worth >= RELEVANT_FROM)})"
+    if all(other == first for other in others):
+        labels = f" (label {' or '.join(label for label, value in first.items() if value >= RELEVANT_FROM)})"
     return (
         f"{report['rows']:,} judged pairs of {report['queries']:,} queries, {report['relevant']:,} of them "
         f"relevant{labels}. "
-        + (f"{told.judgements} " if told.judgements else "")
+        + (f"{card.judgements} " if card.judgements else "")
         + f"{_folds(recipe, facts)} Intervals: {100 * recipe.evaluation.confidence:g} %, bootstrap over queries."
     )
 
@@ -135,45 +136,46 @@ def _origins(recipe: Recipe) -> str:
 
 def _method(recipe: Recipe, facts: dict[str, Any]) -> str:
     teacher, augmented = recipe.finetune, facts["augmented"]
-    read = (
-        f"{recipe.encoder.name} was trained further on {recipe.pretrain.rows:,} titles, by guessing masked words"
+    pretraining = (
+        f"{recipe.encoder.name} was pretrained further on {recipe.pretrain.rows:,} titles by masked language modelling"
         if recipe.pretrain.rows
-        else f"{recipe.encoder.name} was taken as it is"
+        else f"{recipe.encoder.name} was not pretrained further"
     )
-    views = []
-    if teacher.members:
-        views.append(f"{teacher.members} cross-encoder{'s' * (teacher.members > 1)} of it")
+    members = []
+    if teacher.cross_encoders:
+        members.append(f"{teacher.cross_encoders} cross-encoder{'s' * (teacher.cross_encoders > 1)} of it")
     if teacher.trees is not None:
-        views.append("decision trees over the frozen encoder's vectors and word overlap")
+        members.append("decision trees over the frozen encoder's embeddings and word overlap")
     counts = ", ".join(f"{count:,} {origin}" for origin, count in augmented["rows"].items())
     return (
-        f"{read}. The teacher is {' and '.join(views)}, fitted on judgements. Augmentation made pairs that nobody "
-        f"judged ({counts}); the teacher labelled {recipe.pseudo_label.rows:,} of them. The student first learnt the "
-        f"frozen encoder's opinion of all of them and {facts['weak']:,} weak labels, then judgements and the teacher's "
-        f"soft labels (temperature {recipe.student.judged.temperature:g}). No augmented or weak pair with a query "
-        f"akin to a measured one ({recipe.evaluation.guard}) taught the models that measured it."
+        f"{pretraining}. The teacher is {' and '.join(members)}, fitted on judgements. Augmentation made unjudged "
+        f"pairs ({counts}); the teacher labelled {recipe.pseudo_label.rows:,} of them. The student was first trained "
+        f"on the frozen encoder's cosines of all of them and on {facts['weak']:,} weak labels, then on judgements and "
+        f"the teacher's soft labels (temperature {recipe.student.judged.temperature:g}). Models were not trained on "
+        f"augmented and weak pairs whose query overlaps one that they measure (guard: {recipe.evaluation.guard})."
     )
 
 
 def _folds(recipe: Recipe, facts: dict[str, Any]) -> str:
     if facts["split"]:
-        return "The pairs are the judgements' own test split, which no model has seen."
-    groups = "queries akin to each other" if recipe.evaluation.groups == "kindred" else "a query's rows"
+        return "The pairs are the test split of the judgements; no model was trained on them."
+    groups = "the rows of overlapping queries" if recipe.evaluation.groups == "overlapping" else "a query's rows"
     return (
         f"{recipe.evaluation.folds}-fold cross-validation, {groups} in one fold: each row is scored by models that "
-        "saw no judgement of its query, and whose teacher saw none either. The student that ships learnt from all rows."
+        "were not trained on a judgement of its query, and neither was their teacher. The student that ships was "
+        "trained on all rows."
     )
 
 
-def _forms(report: dict[str, Any]) -> str:
+def _precisions(report: dict[str, Any]) -> str:
     lines = [
-        "| form | bytes | largest change of a logit from torch's | largest with its batch | AUC less torch's |",
+        "| precision | bytes | largest difference of a logit from torch's | … of its pair alone | AUC less torch's |",
         "|---|---:|---:|---:|---:|",
     ]
-    for form, seen in report["parity"].items():
-        lost = "" if seen["auc_difference"] is None else f"{seen['auc_difference']:+.4f}"
-        moved = f"{seen['difference_from_torch']:.1e} | {seen['difference_alone']:.1e}"
-        lines.append(f"| {form} | {seen['bytes']:,} | {moved} | {lost} |")
+    for precision, measured in report["parity"].items():
+        auc = "" if measured["auc_difference"] is None else f"{measured['auc_difference']:+.4f}"
+        logits = f"{measured['difference_from_torch']:.1e} | {measured['difference_alone']:.1e}"
+        lines.append(f"| {precision} | {measured['bytes']:,} | {logits} | {auc} |")
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """A small builder of ONNX graphs.
 
-Nodes are written out by hand and not traced from torch: only so does the LSTM take `sequence_lens`
-(https://onnx.ai/onnx/operators/onnx__LSTM.html), which is what keeps a score independent of padding.
+Nodes are written by hand, not traced from torch: a traced LSTM does not use `sequence_lens`
+(https://onnx.ai/onnx/operators/onnx__LSTM.html), which keeps a score independent of padding.
 """
 
 from __future__ import annotations

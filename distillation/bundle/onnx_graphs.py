@@ -1,10 +1,10 @@
 """The two ONNX graphs of a `distillation.student.bilstm.BertBiLSTM`: one per text, one per pair.
 
-A text's state is, in this order: the twin vector [D], the weight [1], and for each token its share [1] and its vector
-[T]; past the text's end all is zero. It has room for the longest text; a query's state is the same, cut off where the
-longest query ends. Time comes first inside the text graph, as the ONNX LSTM wants it: token ids are transposed, which
-is cheaper than transposing embeddings. The pair graph reads of a state only as many tokens as the batch's longest text
-has. A single pair costs about a microsecond per node, so there are as few of them as can be.
+A text's state holds, in this order: the twin vector [D], the weight [1], and for each token its share [1] and its
+vector [T]; past the text's end it is zero. It has space for the longest text; a query's state is the same, truncated
+after the longest query. Inside the text graph time is the first axis, as the ONNX LSTM expects: transposing token ids
+is cheaper than transposing embeddings. The pair graph reads only as many tokens of a state as the batch's longest text
+has. A single pair costs about a microsecond per node, so the graphs have as few nodes as possible.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _text_graph(model: BertBiLSTM, max_tokens: int) -> GraphBuilder:
     table = graph.weight("embedding", model.embedding.weight.detach().numpy().astype(np.float16))
     words = graph.node("Cast", graph.node("Gather", table, by_time, axis=0), to=TensorProto.FLOAT)
     steps = _lstm(graph, model, words, length)
-    # Both directions beside each other: [L, 2, N, H] to [L, N, 2H].
+    # Concatenate both directions: [L, 2, N, H] to [L, N, 2H].
     joined = graph.node(
         "Reshape", graph.node("Transpose", steps, perm=[0, 2, 1, 3]), graph.integers(0, 0, 2 * shape.hidden)
     )
@@ -81,7 +81,7 @@ def _text_graph(model: BertBiLSTM, max_tokens: int) -> GraphBuilder:
 
     rows = graph.node("Concat", share, tokens, axis=2)
     missing = graph.node("Sub", graph.integers(max_tokens), graph.node("Shape", by_time, start=0, end=1))
-    # Pads name, for each axis, what goes before all and then what goes after all; time is the first axis.
+    # `pads` lists the padding before each axis, then the padding after each axis; time is the first axis.
     padding = graph.node("Concat", graph.integers(0, 0, 0), missing, graph.integers(0, 0), axis=0)
     flat = graph.node("Flatten", graph.node("Transpose", graph.node("Pad", rows, padding), perm=[1, 0, 2]), axis=1)
     state = graph.node("Concat", vector, weight, flat, axis=1)
@@ -104,9 +104,9 @@ def _pair_graph(model: BertBiLSTM, max_query_tokens: int, max_title_tokens: int)
     sharpness = _scalar(graph, "sharpness", -KERNEL_SHARPNESS)
 
     def columns(over: str, axis: int, centres: str) -> tuple[str, str]:
-        """Describe each token's best partner, looked for along axis `over`, by columns that lie there instead.
+        """Reduce axis `over` to features of each token's best match: kernel bins, its cosine, and an exact match.
 
-        All of them, and the last two alone: how good it is, and whether it is the very same piece.
+        Returns all of them, and the last two alone.
         """
         best = graph.node("Relu", graph.node("ReduceMax", cosine, over, keepdims=1))
         distance = graph.node("Sub", best, centres)
@@ -138,7 +138,7 @@ def _pair_graph(model: BertBiLSTM, max_query_tokens: int, max_title_tokens: int)
 
 
 def _side(graph: GraphBuilder, model: BertBiLSTM, name: str, max_tokens: int) -> tuple[str, str, str, str]:
-    """Take a text's input apart: ids [N, L], vector and weight [N, D + 1], shares [N, L, 1] and tokens [N, L, T]."""
+    """Declare a text's inputs; return ids [N, L], vector and weight [N, D + 1], shares [N, L, 1], tokens [N, L, T]."""
     shape = model.shape
     ids = graph.input(f"{name}_ids", TensorProto.INT32, ["N", f"L_{name}"])
     state = graph.input(f"{name}_state", TensorProto.FLOAT, ["N", _state_size(model, max_tokens)])
@@ -151,7 +151,7 @@ def _side(graph: GraphBuilder, model: BertBiLSTM, name: str, max_tokens: int) ->
 
 
 def _lstm(graph: GraphBuilder, model: BertBiLSTM, words: str, length: str) -> str:
-    """Add both directions over words [L, N, E]; returns steps [L, 2, N, H], zero past each text's end."""
+    """Add both directions over words [L, N, E]; return steps [L, 2, N, H], zero past each text's end."""
     kernels, recurrents, biases = [], [], []
     for lstm in (model.forward_lstm, model.backward_lstm):
         weights = dict(lstm.named_parameters())

@@ -1,4 +1,4 @@
-"""The plots of a model card, as small SVG files that come out the same for the same numbers."""
+"""The plots of a model card, as small SVG files: the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def roc(path: Path, curves: Mapping[str, tuple[Floats, Floats]]) -> None:
 
 
 def reliability(path: Path, labels: npt.NDArray[np.integer], scores: Floats) -> None:
-    """Draw how often rows of each tenth of the scores are relevant; the area of a dot is its share of the rows."""
-    place = np.minimum((scores * _BINS).astype(int), _BINS - 1)
-    count = np.bincount(place, minlength=_BINS)
+    """Draw the share of relevant rows over the mean score of ten equal bins; a dot's area is its share of the rows."""
+    bins = np.minimum((scores * _BINS).astype(int), _BINS - 1)
+    count = np.bincount(bins, minlength=_BINS)
     filled = count > 0
-    mean = np.bincount(place, weights=scores, minlength=_BINS)[filled] / count[filled]
-    rate = np.bincount(place, weights=labels, minlength=_BINS)[filled] / count[filled]
+    mean = np.bincount(bins, weights=scores, minlength=_BINS)[filled] / count[filled]
+    rate = np.bincount(bins, weights=labels, minlength=_BINS)[filled] / count[filled]
     with mpl.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=_SIZE)
         axes.plot([0, 1], [0, 1], color="grey", linewidth=0.6, linestyle=":")
@@ -60,14 +60,14 @@ def reliability(path: Path, labels: npt.NDArray[np.integer], scores: Floats) -> 
 
 
 def speed(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
-    """Draw AUC against microseconds a pair, a dot per size; `points` have `name`, `auc` and `us_per_pair`."""
+    """Draw AUC over microseconds per pair, a dot per size; `points` have `name`, `auc` and `us_per_pair`."""
     with mpl.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=_SIZE)
         for point in points:
             axes.scatter(point["us_per_pair"], point["auc"], s=30, color="tab:blue")
             where = (point["us_per_pair"], point["auc"])
             axes.annotate(point["name"], where, xytext=(4, 4), textcoords="offset points", fontsize=7)
-        axes.set(xlabel="µs a pair, one thread, tokenising included", ylabel="ROC AUC", title="Size and speed")
+        axes.set(xlabel="µs per pair, one thread, tokenisation included", ylabel="ROC AUC", title="Size and speed")
         axes.set_xlim(left=0.0)
         axes.margins(x=0.25, y=0.2)
         _save(figure, path)

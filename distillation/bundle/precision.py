@@ -1,9 +1,9 @@
-"""Reduced-precision forms of a bundle's graphs, all of them weight-only.
+"""Weight-only quantisation of a bundle's graphs.
 
 Weights are stored as float16, or as int8 with a scale per column, and turned back into float32 when the session folds
-its constants; the arithmetic is the float32 graph's. Nothing is scaled by what is in the batch, so a score stays a
-property of its pair. The embedding table is the exception in one way: it stays small in memory, and the rows that a
-text needs are converted as they are gathered.
+its constants; the arithmetic is the float32 graph's. No scale is computed from a batch, so a score depends on its pair
+alone. The embedding table is not folded: it stays small in memory, and the rows that a text needs are converted when
+they are gathered.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Form = Literal["float32", "half", "int8"]
+Precision = Literal["float32", "float16", "int8"]
 _SMALLEST: Final = 256
 _INT8_MOST: Final = 127.0
 
 
-def apply_precision(path: Path, form: Form) -> None:
-    """Rewrite the graph at `path` in a reduced form; `float32` leaves it as it is."""
-    if form == "float32":
+def apply_precision(path: Path, precision: Precision) -> None:
+    """Rewrite the graph at `path` in a reduced precision; `float32` leaves it as it is."""
+    if precision == "float32":
         return
     model = onnx.load(str(path))
     graph = model.graph
@@ -33,10 +33,10 @@ def apply_precision(path: Path, form: Form) -> None:
         if array.size < _SMALLEST or array.dtype not in (np.float32, np.float16):
             continue
         if array.dtype == np.float16:
-            if form == "int8":
+            if precision == "int8":
                 _shrink_table(graph, tensor, array)
-        elif form == "half":
-            before.append(_from_half(graph, tensor, array))
+        elif precision == "float16":
+            before.append(_from_float16(graph, tensor, array))
         else:
             before += _from_int8(graph, tensor, array)
     for number, node in enumerate(before):
@@ -45,14 +45,14 @@ def apply_precision(path: Path, form: Form) -> None:
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def _from_half(graph: Any, tensor: Any, array: npt.NDArray[Any]) -> Any:
+def _from_float16(graph: Any, tensor: Any, array: npt.NDArray[Any]) -> Any:
     name = tensor.name
     _replace(graph, tensor, numpy_helper.from_array(array.astype(np.float16), f"{name}_half"))
     return helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)
 
 
 def _from_int8(graph: Any, tensor: Any, array: npt.NDArray[Any]) -> list[Any]:
-    # Cast and Mul, not DequantizeLinear: the runtime folds those two into a constant, and runs that one every time.
+    # Cast and Mul, not DequantizeLinear: the runtime folds the former into a constant, and runs the latter every time.
     name = tensor.name
     whole, scale = _quantised(array)
     _replace(graph, tensor, numpy_helper.from_array(whole, f"{name}_int8"))
@@ -64,7 +64,7 @@ def _from_int8(graph: Any, tensor: Any, array: npt.NDArray[Any]) -> list[Any]:
 
 
 def _shrink_table(graph: Any, tensor: Any, array: npt.NDArray[Any]) -> None:
-    """Store a gathered float16 table as int8; the scale is applied to the rows that were gathered and cast."""
+    """Store a gathered float16 table as int8; the scale is applied to the gathered rows after the cast."""
     whole, scale = _quantised(array.astype(np.float32))
     gather = next(node for node in graph.node if node.op_type == "Gather" and node.input[0] == tensor.name)
     cast = next(node for node in graph.node if node.op_type == "Cast" and node.input[0] == gather.output[0])
@@ -73,8 +73,8 @@ def _shrink_table(graph: Any, tensor: Any, array: npt.NDArray[Any]) -> None:
     gather.input[0] = f"{tensor.name}_int8"
     graph.initializer.append(numpy_helper.from_array(scale, f"{tensor.name}_scale"))
     cast.output[0] = f"{name}_whole"
-    place = list(graph.node).index(cast)
-    graph.node.insert(place + 1, helper.make_node("Mul", [f"{name}_whole", f"{tensor.name}_scale"], [name]))
+    position = list(graph.node).index(cast)
+    graph.node.insert(position + 1, helper.make_node("Mul", [f"{name}_whole", f"{tensor.name}_scale"], [name]))
 
 
 def _quantised(array: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

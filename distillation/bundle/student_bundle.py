@@ -1,4 +1,4 @@
-"""From a trained student to a bundle, and what a bundle says of pairs when it is asked the way it will be served."""
+"""Write a trained student as a bundle, and time a bundle."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distillation.bundle.onnx_graphs import PAIR_GRAPH, TEXT_GRAPH, write_graphs
-from distillation.bundle.precision import Form, apply_precision
+from distillation.bundle.precision import Precision, apply_precision
 from distillation.recipe.recipe import Sizes
-from distillation.student.bilstm import BertBiLSTM, round_to_half
+from distillation.student.bilstm import BertBiLSTM, round_to_float16
 from relevance_model.bundle import MODEL_CARD, TOKENIZER, Bundle, BundleManifest, Calibration, Graphs, write_bundle
 from relevance_model.pairs import Pairs
 from relevance_model.scorer import Scorer
 
 LABELS: Final = ("irrelevant", "relevant")
-# How far a logit may be from that of the network whose embeddings are rounded to float16, by the form of the weights.
-TOLERANCES: Final[dict[Form, float]] = {"float32": 1e-4, "half": 0.02, "int8": 0.5}
+# The largest difference allowed between a bundle's logit and that of the network with embeddings rounded to float16.
+TOLERANCES: Final[dict[Precision, float]] = {"float32": 1e-4, "float16": 0.02, "int8": 0.5}
 _CALL_ROWS: Final = 2048
 
 Floats = npt.NDArray[np.float32]
@@ -39,7 +39,7 @@ def draft_manifest(
     metrics: dict[str, Any] | None = None,
     lineage: dict[str, Any] | None = None,
 ) -> BundleManifest:
-    """Describe a student; checksums are filled in when the bundle is written."""
+    """Return a student's manifest without checksums; `write_bundle` adds them."""
     slope, intercept = calibration
     return BundleManifest(
         name=name,
@@ -61,16 +61,16 @@ def write_student(
     folder: Path,
     manifest: BundleManifest,
     *,
-    form: Form,
-    card: str = "# A student at work\n",
+    precision: Precision,
+    card: str = "# A student for measurements\n",
     files: Mapping[str, str] | None = None,
 ) -> Bundle:
-    """Write `folder` anew; it is assembled beside and moved over, so that a failure leaves the old one as it was.
+    """Write the bundle to `folder`, replacing it: it is assembled in a scratch folder, then renamed.
 
-    `files` are texts to lay beside the graphs, by name. The embedding table of `model` is rounded to float16 in
-    place, as the graphs hold it.
+    `files` are further texts of the bundle, by name. The embedding table of `model` is rounded to float16 in place, as
+    the graphs store it.
     """
-    round_to_half(model)
+    round_to_float16(model)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".draft-") as scratch:
         draft = Path(scratch) / folder.name
@@ -79,7 +79,7 @@ def write_student(
             model, draft, max_query_tokens=manifest.max_query_tokens, max_title_tokens=manifest.max_title_tokens
         )
         for graph in sorted(draft.glob("*.onnx")):
-            apply_precision(graph, form)
+            apply_precision(graph, precision)
         tokenizer.save(str(draft / TOKENIZER), pretty=False)
         (draft / MODEL_CARD).write_text(card, encoding="utf-8")
         for name, text in (files or {}).items():
@@ -92,9 +92,9 @@ def write_student(
 
 
 def microseconds_per_pair(bundle: Bundle, queries: Sequence[str], titles: Sequence[str]) -> float:
-    """Return the time of a pair in bulk, in one thread, tokenisation included; the cache starts empty.
+    """Return the time per pair in bulk, in one thread, tokenisation included, starting with an empty cache.
 
-    Pairs with one title are scored together, as the nightly job sends them.
+    Pairs of one title are scored together, as the Spark job sends them.
     """
     rows = sorted(range(len(queries)), key=lambda row: (titles[row], queries[row]))
     scorer = Scorer(bundle, threads=1)

@@ -1,1 +1,1 @@
-"""Judgements, texts and pairs: read, split, augmented, and kept apart from what is measured."""
+"""Judgements, texts and pairs: readers, folds, augmentation, and the guard against leakage."""

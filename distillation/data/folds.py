@@ -1,4 +1,4 @@
-"""The folds, as every step sees them: which judged rows a model may learn from, and which it is measured on."""
+"""The judged rows and their folds: which rows a model is trained on, and which it is measured on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One fit: its name, which is its folder in each step; `train` and `test`, bool [judged rows]."""
+    """One fit: its name, which is its folder in each step, and the masks `train` and `test`, bool [judged rows]."""
 
     name: str
     train: Mask
@@ -26,7 +26,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class JudgedRows:
-    """What step `prepare` wrote of the judgements.
+    """The judgements as step `prepare` wrote them.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class JudgedRows:
     relevant
         0 or 1, int64 [N].
     fold
-        Fold that measures the row, -1 for none, int64 [N].
+        Fold that the row is measured in, -1 for none, int64 [N].
     """
 
     queries: list[str]
@@ -49,12 +49,12 @@ class JudgedRows:
 
     @property
     def groups(self) -> npt.NDArray[np.int64]:
-        """A number per query, however it is written, int64 [N]."""
+        """The number of each row's query, equal for queries that differ only in writing, int64 [N]."""
         return query_groups(self.queries)
 
     @property
     def measured(self) -> Mask:
-        """Which rows some fold measures."""
+        """The rows that are measured in some fold, bool [N]."""
         return self.fold >= 0
 
     def part(self, mask: Mask) -> tuple[npt.NDArray[np.int64], list[str], list[str]]:
@@ -84,8 +84,8 @@ def read_judged(context: Context) -> JudgedRows:
 def folds_of(judged: JudgedRows) -> list[Fold]:
     """Return the fits: one per fold, and `final`, the one that ships.
 
-    Where the judgements came with a split, there is only `final`: it learns from the one side and is measured on the
-    other. Where folds were drawn, it learns from all and is measured on nothing.
+    If the judgements have a split, there is only `final`: it is trained on one side and measured on the other. If folds
+    were drawn, `final` is trained on all rows and not measured.
     """
     fold = judged.fold
     if (fold == -1).any():

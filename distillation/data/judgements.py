@@ -1,4 +1,4 @@
-"""Judged pairs from any source, in one form: a probability and a gain per row, and which side of a split it is on."""
+"""Judged pairs of every source in one format: a probability and a gain per row, and the side of a split."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Judged:
     gain
         Gain of the row in NDCG, float32 [N].
     split
-        "train" or "test" where the source says so, "" where it does not.
+        "train" or "test" if the source has a split, else "".
     """
 
     queries: list[str]
@@ -59,8 +59,8 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What one source held.
+class SourceContent:
+    """The content of one source.
 
     Attributes
     ----------
@@ -69,9 +69,9 @@ class Read:
     titles
         Every title that it lists.
     files
-        How many rows each of its files has.
+        The number of rows of each of its files.
     unreadable
-        Rows left out because a text is empty, or is one that no bundle scores.
+        The number of rows left out because a bundle could not score a text: it is empty, unreadable or too long.
     """
 
     judged: Judged
@@ -80,7 +80,7 @@ class Read:
     unreadable: int
 
 
-def read_judgements(source: Judgements, root: Path) -> Read:
+def read_judgements(source: Judgements, root: Path) -> SourceContent:
     """Read one source of judgements; paths are below `root`.
 
     Raises
@@ -96,7 +96,7 @@ def read_judgements(source: Judgements, root: Path) -> Read:
 
 
 def join(parts: Sequence[Judged]) -> Judged:
-    """Join sources into one and check the splits.
+    """Concatenate sources and check the split.
 
     Raises
     ------
@@ -115,18 +115,28 @@ def join(parts: Sequence[Judged]) -> Judged:
 
 
 def check_split(judged: Judged) -> None:
-    """See that a split, if there is one, has two sides and every query on one of them.
+    """Check the split: all rows or none have one, both sides have rows, and every query is on one side.
 
     Raises
     ------
     DataError
-        If it has not.
+        If a rule is broken.
+
+    Examples
+    --------
+    >>> ones = np.ones(2, dtype=np.float32)
+    >>> check_split(Judged(["mug", "Mug "], ["red mug", "blue mug"], ones, ones, ["train", "test"]))
+    Traceback (most recent call last):
+        ...
+    distillation.errors.DataError: query 'Mug ' is in both train and test; a query must be on one side of the split
     """
     sides = set(judged.split)
     if sides == {""}:
         return
     if "" in sides:
-        raise DataError("some judged rows say whether they are for train or test and others do not: split all or none")
+        raise DataError(
+            "some judged rows have a side of the split (train or test) and others have none: split all or none"
+        )
     for side in (TRAIN, TEST):
         if side not in sides:
             raise DataError(f"the judgements' split has no {side} rows")
@@ -136,14 +146,14 @@ def check_split(judged: Judged) -> None:
             raise DataError(f"query {query!r} is in both train and test; a query must be on one side of the split")
 
 
-def untested(judged: Judged) -> Judged:
-    """Return the rows less those that train on what is, in other writing, a query of the test side."""
+def without_test_queries(judged: Judged) -> Judged:
+    """Return the rows without those of train whose query differs only in writing from one of test."""
     tested = {plain(query) for query, side in zip(judged.queries, judged.split, strict=True) if side == TEST}
     sides = enumerate(zip(judged.queries, judged.split, strict=True))
     return judged.take([row for row, (query, side) in sides if side == TEST or plain(query) not in tested])
 
 
-def _table(source: TableJudgements, path: Path) -> Read:
+def _table(source: TableJudgements, path: Path) -> SourceContent:
     names = [source.query, source.title, source.label, *([source.split] if source.split else [])]
     columns = read_table(path, names, separator=source.separator)
     split = columns[source.split] if source.split else [""] * len(columns[source.query])
@@ -152,10 +162,10 @@ def _table(source: TableJudgements, path: Path) -> Read:
     judged, unreadable = _labelled(
         path, source, columns[source.query], columns[source.title], labels=columns[source.label], split=split
     )
-    return Read(judged, judged.titles, {path: len(split)}, unreadable)
+    return SourceContent(judged, judged.titles, {path: len(split)}, unreadable)
 
 
-def _wands(source: WandsJudgements, folder: Path) -> Read:
+def _wands(source: WandsJudgements, folder: Path) -> SourceContent:
     products, queries, labels = folder / "product.csv", folder / "query.csv", folder / "label.csv"
     product = read_table(products, ["product_id", "product_name"], separator="\t")
     query = read_table(queries, ["query_id", "query"], separator="\t")
@@ -171,10 +181,10 @@ def _wands(source: WandsJudgements, folder: Path) -> Read:
         split=[""] * len(label["label"]),
     )
     rows = {products: len(name_of), queries: len(text_of), labels: len(label["label"])}
-    return Read(judged, product["product_name"], rows, unreadable)
+    return SourceContent(judged, product["product_name"], rows, unreadable)
 
 
-def _esci(source: EsciJudgements, examples: Path, products: Path) -> Read:
+def _esci(source: EsciJudgements, examples: Path, products: Path) -> SourceContent:
     wanted = ["query", "product_id", "product_locale", "esci_label", "small_version", "split"]
     example = read_table(examples, wanted)
     product = read_table(products, ["product_id", "product_locale", "product_title"])
@@ -204,27 +214,24 @@ def _esci(source: EsciJudgements, examples: Path, products: Path) -> Read:
         split=split,
     )
     files = {examples: len(example["query"]), products: len(product["product_id"])}
-    return Read(judged, list(titles.values()), files, unreadable)
+    return SourceContent(judged, list(titles.values()), files, unreadable)
 
 
 def _labelled(
     path: Path, source: Labels, queries: list[str], titles: list[str], *, labels: list[str], split: list[str]
 ) -> tuple[Judged, int]:
-    """Turn labels into targets and gains; rows with an ignored label or an unreadable text are left out.
+    """Return the judgements, labels turned into targets and gains, and the number of rows with an unreadable text.
 
-    Returns
-    -------
-    tuple
-        The judgements, and how many rows had an unreadable text.
+    Rows with an ignored label or an unreadable text are left out.
     """
     unknown = sorted(set(labels) - set(source.labels) - set(source.ignore))
     if unknown:
         known = ", ".join([*source.labels, *source.ignore]) or "none"
-        raise DataError(f"{path}: unknown label {unknown[0]!r}; the recipe knows {known}")
+        raise DataError(f"{path}: unknown label {unknown[0]!r}; the recipe's labels are {known}")
     counting = [row for row, label in enumerate(labels) if label not in source.ignore]
-    rows = [row for row in counting if _readable(queries[row]) and _readable(titles[row])]
+    rows = [row for row in counting if is_readable(queries[row]) and is_readable(titles[row])]
     if not rows:
-        raise DataError(f"{path}: no row is left with a query, a title and a label that counts")
+        raise DataError(f"{path}: no row has a readable query, a readable title and a label that is not ignored")
     gains = {**source.labels, **source.gains}
     judged = Judged(
         [queries[row] for row in rows],
@@ -236,8 +243,8 @@ def _labelled(
     return judged, len(counting) - len(rows)
 
 
-def _readable(text: str) -> bool:
-    """Tell whether a bundle scores the text: it has a readable character, and is not too long."""
+def is_readable(text: str) -> bool:
+    """Return whether a bundle scores the text: it has a readable character and is not too long."""
     return bool(plain(text)) and len(text.encode()) <= DEFAULT_MAX_TEXT_BYTES
 
 
@@ -245,7 +252,7 @@ def _by_id(path: Path, columns: Columns, key: str, text: str) -> dict[str, str]:
     texts: dict[str, str] = {}
     for one, value in zip(columns[key], columns[text], strict=True):
         if texts.setdefault(one, value) != value:
-            raise DataError(f"{path}: {key} {one!r} stands twice, with different texts in {text}")
+            raise DataError(f"{path}: {key} {one!r} occurs twice, with different texts in {text}")
     return texts
 
 

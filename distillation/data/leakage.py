@@ -1,8 +1,8 @@
-"""Which queries ask for much the same: the unit that a strict fold holds whole, and that the leakage guard keeps out.
+"""Train/test leakage: which queries are the same, which overlap, and the guard that keeps them out of training.
 
-Two queries are one, to a fold and to a measure, if they differ in case, accents, punctuation and spaces alone
-(`plain`). The guard also puts plurals and the order of words aside. Queries are kindred if one has all the
-other's words (*laptop*, *gaming laptops*), or is the other written together (*smart watch*, *smartwatch*).
+Folds and metrics treat queries as the same if they differ only in case, accents, punctuation and spaces (`plain`). The
+guard also ignores plurals and the order of words. Queries overlap if one has all the other's words (*laptop*,
+*gaming laptops*), or is the other written as one word (*smart watch*, *smartwatch*).
 """
 
 from __future__ import annotations
@@ -22,27 +22,32 @@ _NO_PLURAL: Final = 3
 
 
 def plain(text: str) -> str:
-    """Return a text's words without case, accents and punctuation; what is left of one that has no words, or "".
+    """Return a text's words without case, accents and punctuation; its symbols if it has no words; else "".
 
-    But for punctuation, this is how an encoder and a student read it.
+    Apart from punctuation, encoder and student normalise texts in the same way.
+
+    Examples
+    --------
+    >>> plain("Café-Table, 90 cm"), plain("★"), plain(" ")
+    ('cafe table 90 cm', '★', '')
     """
     normal = _NORMALIZER.normalize_str(text)
     return " ".join(_WORD.findall(normal)) or " ".join(normal.split())
 
 
 def query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return a number per query, int64 [N], alike for one query however it is written."""
+    """Return a number per query, int64 [N], equal for queries that differ only in writing (see `plain`)."""
     known: dict[str, int] = {}
     return np.array([known.setdefault(plain(query), len(known)) for query in queries], dtype=np.int64)
 
 
 def words_of(text: str) -> list[str]:
-    """Return a text's words, lower case, plurals cut to their stem."""
+    """Return a text's words in lower case, without the plural s."""
     return [_singular(word) for word in _WORD.findall(text.lower())]
 
 
 def overlapping_query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return a group for each query, int64 [N]: queries joined by any chain of kindred ones share one."""
+    """Return a group for each query, int64 [N]: the connected components of queries that overlap."""
     distinct = list(dict.fromkeys(queries))
     group = list(range(len(distinct)))
 
@@ -54,7 +59,7 @@ def overlapping_query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
 
     index = _Index(distinct)
     for number, query in enumerate(distinct):
-        for other in index.kin(query):
+        for other in index.overlapping(query):
             a, b = sorted((root(number), root(other)))
             group[b] = a
     group_of = {query: root(number) for number, query in enumerate(distinct)}
@@ -62,17 +67,24 @@ def overlapping_query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 class QueryGuard:
-    """Tells which queries must not be trained on, because they are too like one that is evaluated.
+    """Decides which queries must not be trained on because they are too similar to one that is evaluated.
 
     Parameters
     ----------
     evaluated
-        Queries whose judgements measure.
+        Queries of the measured rows.
     kind
-        `normalised` keeps out the same query in other writing; `kindred` also those that share its words.
+        `normalised` blocks queries that differ from an evaluated one only in writing, plurals or the order of words;
+        `overlapping` also blocks overlapping ones.
+
+    Examples
+    --------
+    >>> guard = QueryGuard(["gaming laptop"], "overlapping")
+    >>> guard.blocks("Laptops"), guard.blocks("gaming chair")
+    (True, False)
     """
 
-    def __init__(self, evaluated: Iterable[str], kind: Literal["normalised", "kindred"]) -> None:
+    def __init__(self, evaluated: Iterable[str], kind: Literal["normalised", "overlapping"]) -> None:
         queries = list(dict.fromkeys(evaluated))
         self._kind = kind
         self._same = {_words(query) for query in queries}
@@ -81,11 +93,11 @@ class QueryGuard:
         self._known: dict[str, bool] = {}
 
     def blocks(self, query: str) -> bool:
-        """Tell whether `query` must be left out."""
+        """Return whether `query` must be left out of training."""
         known = self._known.get(query)
         if known is None:
             known = _words(query) in self._same or _joined(query) in self._joined
-            known = known or (self._kind == "kindred" and next(self._index.kin(query), None) is not None)
+            known = known or (self._kind == "overlapping" and next(self._index.overlapping(query), None) is not None)
             self._known[query] = known
         return known
 
@@ -95,7 +107,7 @@ class QueryGuard:
 
 
 class _Index:
-    """Finds kindred queries by their words: only queries that share one are compared."""
+    """Finds overlapping queries by an inverted index: only queries that share a word are compared."""
 
     def __init__(self, queries: Sequence[str]) -> None:
         self._words = [_words(query) for query in queries]
@@ -106,8 +118,8 @@ class _Index:
             for word in self._words[number]:
                 self._with_word[word].append(number)
 
-    def kin(self, query: str) -> Iterator[int]:
-        """Yield the numbers of kindred queries; a query is kindred to itself."""
+    def overlapping(self, query: str) -> Iterator[int]:
+        """Yield the numbers of the queries that overlap with `query`; a query overlaps with itself."""
         words = _words(query)
         seen = set()
         for number in self._with_joined.get(_joined(query), ()):

@@ -1,4 +1,4 @@
-"""Views of a pair that need no training: how its words overlap, BM25, and what the frozen encoder's vectors say."""
+"""Features of a pair that need no training: word overlap, BM25, and products of the frozen encoder's embeddings."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ Floats = npt.NDArray[np.float32]
 
 
 class Bm25:
-    """Okapi BM25 over a fixed set of titles (Robertson & Zaragoza, 2009), plurals aside.
+    """Okapi BM25 over a fixed set of titles (Robertson & Zaragoza, 2009), plurals ignored.
 
     Parameters
     ----------
     titles
-        The collection: document frequencies and the mean length come from it.
+        The collection that document frequencies and the mean length are taken from.
+
+    Examples
+    --------
+    >>> index = Bm25(["red shoes", "blue shoes for men", "red hat"])
+    >>> index.best("red shoe", 2).tolist()
+    [0, 2]
     """
 
     def __init__(self, titles: Sequence[str]) -> None:
@@ -44,29 +50,29 @@ class Bm25:
         self._postings: dict[str, tuple[npt.NDArray[np.int64], Floats]] = {}
 
     def idf(self, word: str) -> float:
-        """Return how telling a word is, above 0."""
+        """Return the inverse document frequency of a word, above 0."""
         holding = len(self._with_word.get(word, ()))
         return math.log(1.0 + (self._count - holding + 0.5) / (holding + 0.5))
 
     def score(self, query: str, title: str) -> float:
-        """Return the score of any title, in the collection or not."""
+        """Return the score of a title, which need not be in the collection."""
         counts = Counter(words_of(title))
         norm = _K1 * (1.0 - _B + _B * sum(counts.values()) / self._mean)
         words = dict.fromkeys(words_of(query))
         return sum(self.idf(w) * counts[w] * (_K1 + 1.0) / (counts[w] + norm) for w in words if w in counts)
 
     def best(self, query: str, count: int) -> npt.NDArray[np.int64]:
-        """Return the rows of the best titles, best first; only titles that share a word."""
+        """Return the rows of at most `count` titles that share a word with `query`, best first, int64."""
         found: list[npt.NDArray[np.int64]] = []
-        worth: list[Floats] = []
+        scores: list[Floats] = []
         for word in dict.fromkeys(words_of(query)):
             rows, gains = self._posting(word)
             found.append(rows)
-            worth.append(gains)
+            scores.append(gains)
         if not found:
             return np.zeros(0, dtype=np.int64)
-        rows, place = np.unique(np.concatenate(found), return_inverse=True)
-        total = np.bincount(place, weights=np.concatenate(worth), minlength=len(rows))
+        rows, position = np.unique(np.concatenate(found), return_inverse=True)
+        total = np.bincount(position, weights=np.concatenate(scores), minlength=len(rows))
         top = np.argsort(-total, kind="stable")[:count]
         best: npt.NDArray[np.int64] = rows[top]
         return best
@@ -82,7 +88,7 @@ class Bm25:
 
 
 def token_overlap(queries: Sequence[str], titles: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the share of each query's distinct words that its title holds too, float64 [N]."""
+    """Return the share of each query's distinct words that its title also has, float64 [N]."""
     shares = []
     for query, title in zip(queries, titles, strict=True):
         words = set(words_of(query))
@@ -91,7 +97,7 @@ def token_overlap(queries: Sequence[str], titles: Sequence[str]) -> npt.NDArray[
 
 
 def overlap_features(queries: Sequence[str], titles: Sequence[str], index: Bm25) -> Floats:
-    """Describe how the words of each pair meet, float32 [N, 14]."""
+    """Return the word overlap of each pair: 13 features, and BM25 as the last, float32 [N, 14]."""
     rows = np.zeros((len(queries), OVERLAP_FEATURES), dtype=np.float32)
     for i, (query, title) in enumerate(zip(queries, titles, strict=True)):
         rows[i] = [*_overlap(words_of(query), words_of(title), index), index.score(query, title)]
@@ -99,43 +105,43 @@ def overlap_features(queries: Sequence[str], titles: Sequence[str], index: Bm25)
 
 
 def vector_features(q: npt.NDArray[np.float16], t: npt.NDArray[np.float16]) -> Floats:
-    """Return product and distance of unit vectors [N, D], float32 [N, 2 D], and their cosine as a last column."""
+    """Return product and distance of unit vectors [N, D], and their cosine as the last column, float32 [N, 2 D + 1]."""
     query, title = q.astype(np.float32), t.astype(np.float32)
     product = query * title
     return np.concatenate([product, np.abs(query - title), product.sum(1, keepdims=True)], axis=1)
 
 
 def _overlap(query: list[str], title: list[str], index: Bm25) -> list[float]:
-    asked, offered = set(query), set(title)
-    shared = asked & offered
-    weight = {word: index.idf(word) for word in asked}
+    wanted, offered = set(query), set(title)
+    shared = wanted & offered
+    weight = {word: index.idf(word) for word in wanted}
     total = sum(weight.values()) or 1.0
-    near = {word for word in asked - shared if any(_akin(word, other) for other in offered)}
-    numbers = {word for word in asked if _NUMBER.search(word)}
-    places = [title.index(word) for word in shared]
+    near = {word for word in wanted - shared if any(_contains_other(word, other) for other in offered)}
+    numbers = {word for word in wanted if _NUMBER.search(word)}
+    positions = [title.index(word) for word in shared]
     pairs = set(pairwise(query))
     together = pairs & set(pairwise(title))
     grams_q, grams_t = _grams(query), _grams(title)
     common = len(grams_q & grams_t)
     return [
-        len(shared) / max(1, len(asked)),
+        len(shared) / max(1, len(wanted)),
         sum(weight[word] for word in shared) / total,
         sum(weight[word] for word in shared | near) / total,
-        min((weight[word] for word in asked - shared - near), default=0.0),
-        max((weight[word] for word in asked - shared - near), default=0.0),
+        min((weight[word] for word in wanted - shared - near), default=0.0),
+        max((weight[word] for word in wanted - shared - near), default=0.0),
         len(shared) / max(1, len(offered)),
         len(together) / max(1, len(pairs)),
         common / max(1, len(grams_q)),
         common / max(1, len(grams_q | grams_t)),
         len(numbers & offered) / len(numbers) if numbers else -1.0,
-        min(places) / max(1, len(title)) if places else 1.5,
+        min(positions) / max(1, len(title)) if positions else 1.5,
         float(len(query)),
         float(len(title)),
     ]
 
 
-def _akin(word: str, other: str) -> bool:
-    """Tell whether one word holds the other, as *notebook* holds *book*: both of four letters or more."""
+def _contains_other(word: str, other: str) -> bool:
+    """Return whether one word contains the other, as *notebook* contains *book*; both have four letters or more."""
     return min(len(word), len(other)) >= 4 and (word in other or other in word)
 
 

@@ -1,4 +1,7 @@
-"""Small changes to texts, as people and catalogues make them: misspelt, dropped, moved and exchanged words."""
+"""Perturbations of texts as shoppers and catalogues make them: misspelt, dropped, moved and exchanged words.
+
+Each returns the changed text, or None if there is nothing to change.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ import numpy as np
 
 _ROWS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _NEIGHBOURS: Final = {
-    key: [row[i] for i in (place - 1, place + 1) if 0 <= i < len(row)] for row in _ROWS for place, key in enumerate(row)
+    key: [row[i] for i in (column - 1, column + 1) if 0 <= i < len(row)]
+    for row in _ROWS
+    for column, key in enumerate(row)
 }
 _NUMBER: Final = re.compile(r"^\d+([.,/x-]\d+)*$")
 _MODEL: Final = re.compile(r"^(?=.*\d)(?=.*[a-z])[a-z0-9./-]{3,}$")
@@ -23,14 +28,14 @@ _SHORTEST_MISSPELT: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Words of three kinds that can stand for each other: brands, models and numbers."""
+    """Words of three kinds, each exchangeable within its kind: brands, models and numbers."""
 
     kinds: tuple[tuple[str, ...], ...]
     brands: frozenset[str]
 
     @staticmethod
     def of(titles: Sequence[str]) -> Lexicon:
-        """Gather a lexicon: a brand is a word that titles often begin with, a model mixes letters and digits."""
+        """Collect a lexicon: a brand is a word that five titles or more begin with, a model has letters and digits."""
         first: Counter[str] = Counter()
         models: dict[str, None] = {}
         numbers: dict[str, None] = {}
@@ -43,7 +48,7 @@ class Lexicon:
         return Lexicon((brands, tuple(models), tuple(numbers)), frozenset(brands))
 
     def kind_of(self, word: str) -> tuple[str, ...]:
-        """Return the words that could stand in the place of `word`; none if it is an ordinary word."""
+        """Return the words of the same kind as `word`; none if it is neither brand, model nor number."""
         if _NUMBER.match(word):
             return self.kinds[2]
         if _MODEL.match(word):
@@ -52,30 +57,30 @@ class Lexicon:
 
 
 def misspell(text: str, rng: np.random.Generator) -> str | None:
-    """Misspell one word of four letters or more: a letter lost, doubled, exchanged or struck beside its key."""
+    """Misspell one word of four letters or more: a letter dropped, doubled, transposed or replaced by a neighbour."""
     words = text.split()
-    long = [place for place, word in enumerate(words) if len(word) >= _SHORTEST_MISSPELT and word.isalpha()]
+    long = [position for position, word in enumerate(words) if len(word) >= _SHORTEST_MISSPELT and word.isalpha()]
     if not long:
         return None
-    place = long[int(rng.integers(len(long)))]
-    word = words[place]
+    position = long[int(rng.integers(len(long)))]
+    word = words[position]
     at = int(rng.integers(1, len(word) - 1))
-    turn = int(rng.integers(4))
-    if turn == 0:
+    kind = int(rng.integers(4))
+    if kind == 0:
         word = word[:at] + word[at + 1 :]
-    elif turn == 1:
+    elif kind == 1:
         word = word[:at] + word[at] + word[at:]
-    elif turn == 2:
+    elif kind == 2:
         word = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
     else:
         keys = _NEIGHBOURS.get(word[at].lower(), [word[at]])
         word = word[:at] + keys[int(rng.integers(len(keys)))] + word[at + 1 :]
-    words[place] = word
+    words[position] = word
     return _changed(text, words)
 
 
 def drop_word(text: str, rng: np.random.Generator) -> str | None:
-    """Leave out one of two or more words."""
+    """Drop one of two or more words."""
     words = text.split()
     if len(words) < 2:
         return None
@@ -84,7 +89,7 @@ def drop_word(text: str, rng: np.random.Generator) -> str | None:
 
 
 def reorder(text: str, rng: np.random.Generator) -> str | None:
-    """Move one word to another place."""
+    """Move one word to another position."""
     words = text.split()
     if len(words) < 2:
         return None
@@ -94,20 +99,20 @@ def reorder(text: str, rng: np.random.Generator) -> str | None:
 
 
 def exchange(text: str, other: str, lexicon: Lexicon, rng: np.random.Generator) -> str | None:
-    """Put another brand, model or number in the place of one; of words that `other` has too, if there are any."""
+    """Replace a brand, model or number by another of its kind, preferably one that `other` has as well."""
     words = text.lower().split()
-    places = [place for place, word in enumerate(words) if lexicon.kind_of(word)]
-    shared = [place for place in places if words[place] in other.lower().split()]
-    places = shared or places
-    if not places:
+    positions = [position for position, word in enumerate(words) if lexicon.kind_of(word)]
+    shared = [position for position in positions if words[position] in other.lower().split()]
+    positions = shared or positions
+    if not positions:
         return None
-    place = places[int(rng.integers(len(places)))]
-    kind = lexicon.kind_of(words[place])
+    position = positions[int(rng.integers(len(positions)))]
+    kind = lexicon.kind_of(words[position])
     kept = text.split()
-    kept[place] = kind[int(rng.integers(len(kind)))]
-    return None if kept[place].lower() == words[place] else " ".join(kept)
+    kept[position] = kind[int(rng.integers(len(kind)))]
+    return None if kept[position].lower() == words[position] else " ".join(kept)
 
 
 def _changed(text: str, words: Sequence[str]) -> str | None:
-    edited = " ".join(words)
-    return edited if edited != " ".join(text.split()) else None
+    changed = " ".join(words)
+    return changed if changed != " ".join(text.split()) else None

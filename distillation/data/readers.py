@@ -1,4 +1,4 @@
-"""Reading tables and lists of texts in the forms that people have them: CSV, TSV, Parquet, plain lines, gzip or not."""
+"""Readers of tables and of lists of texts: CSV, TSV, Parquet and plain lines, compressed by gzip or not."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def read_table(path: Path, columns: Sequence[str], *, separator: str | None = No
     columns
         Names to read.
     separator
-        Of a text file; by default what its extension says. Only commas come with CSV quoting.
+        Separator of a text file; by default that of its extension. Only with commas are fields quoted.
 
     Raises
     ------
     DataError
-        If it cannot be read, lacks a column or has no row.
+        If the file cannot be read, lacks a column or has no row.
     """
     if path.is_dir() or path.suffix == ".parquet":
         table = _parquet(path, columns)
@@ -47,12 +47,12 @@ def read_table(path: Path, columns: Sequence[str], *, separator: str | None = No
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read one text a line.
+    """Read the lines of a text file, without blank ones.
 
     Raises
     ------
     DataError
-        If it cannot be read or holds nothing.
+        If the file cannot be read or has no line.
     """
     lines = [line for line in _decoded(path).splitlines() if line.strip()]
     if not lines:
@@ -61,16 +61,16 @@ def read_lines(path: Path) -> list[str]:
 
 
 def parquet_files(path: Path) -> list[Path]:
-    """Return the files that a Parquet source consists of.
+    """Return the files of a source: those of a folder that end in `.parquet`, or the file itself.
 
     Raises
     ------
     DataError
-        If it is a folder without any.
+        If the folder has none.
     """
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     if not files:
-        raise DataError(f"{path}: holds no file that ends in .parquet")
+        raise DataError(f"{path}: has no file that ends in .parquet")
     return files
 
 
@@ -86,13 +86,13 @@ def _parquet(path: Path, columns: Sequence[str]) -> pa.Table:
     try:
         return pa.concat_tables(parts, promote_options="permissive")
     except pa.ArrowException as error:
-        raise DataError(f"{path}: its files differ in the types of columns ({_first_line(error)})") from None
+        raise DataError(f"{path}: the types of columns differ between its files ({_first_line(error)})") from None
 
 
 def _delimited(path: Path, columns: Sequence[str], separator: str | None) -> pa.Table:
     kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if separator is None and kind not in _SEPARATORS:
-        raise DataError(f"{path}: expected a .csv, .tsv, .txt (each perhaps .gz) or .parquet file")
+        raise DataError(f"{path}: expected a .csv, .tsv or .txt file (or one of them as .gz), or a .parquet file")
     separator = separator or _SEPARATORS[kind]
     quoted = separator == ","
     text = _decoded(path)
@@ -116,9 +116,9 @@ def _delimited(path: Path, columns: Sequence[str], separator: str | None) -> pa.
 
 
 def _require(path: Path, columns: Sequence[str], present: Sequence[str]) -> None:
-    lacking = [column for column in columns if column not in present]
-    if lacking:
-        raise DataError(f"{path}: column {lacking[0]} is missing; it has {', '.join(present)}")
+    missing = [column for column in columns if column not in present]
+    if missing:
+        raise DataError(f"{path}: column {missing[0]} is missing; the columns are {', '.join(present)}")
 
 
 def _texts(path: Path, name: str, column: pa.ChunkedArray) -> list[str]:

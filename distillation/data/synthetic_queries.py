@@ -1,30 +1,31 @@
-"""Pairs made of nothing but titles and words: pseudo queries cut out of titles, and strung phrases."""
+"""Pairs with synthetic queries: crops of titles, and phrases of random words."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
-_MOST_WORDS = 4
+_MAX_CROP_WORDS: Final = 4
 
 
 def crops(titles: Sequence[str], count: int, partners: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
-    """Cut one to four neighbouring words out of titles; pair each with its title, with kindred and with random titles.
+    """Crop one to four adjacent words of titles; pair each crop with its title, and with similar and random titles.
 
-    A kindred title shares a word with the crop: the pairs between clearly right and clearly wrong.
+    A similar title shares a word with the crop: such pairs lie between clearly relevant and clearly irrelevant ones.
 
     Parameters
     ----------
     titles
-        What to cut from.
+        Titles to crop.
     count
-        Cuts to try; one that came before, or holds no word of letters, is dropped.
+        Crops to try; repeated ones and those without a word of letters are dropped.
     partners
         Titles per crop.
     rng
-        Source of every draw.
+        Source of randomness.
 
     Returns
     -------
@@ -41,7 +42,7 @@ def crops(titles: Sequence[str], count: int, partners: int, rng: np.random.Gener
     seen: set[str] = set()
     for source in rng.integers(0, max(1, len(titles)), size=count if titles else 0).tolist():
         words = words_of[source]
-        length = int(rng.integers(1, _MOST_WORDS + 1))
+        length = int(rng.integers(1, _MAX_CROP_WORDS + 1))
         start = int(rng.integers(0, max(1, len(words) - length + 1)))
         crop = words[start : start + length]
         text = " ".join(crop)
@@ -51,8 +52,8 @@ def crops(titles: Sequence[str], count: int, partners: int, rng: np.random.Gener
         chosen = [source]
         for turn in range(partners - 1):
             if turn % 2 == 0:
-                kindred = with_word[crop[int(rng.integers(len(crop)))]]
-                chosen.append(kindred[int(rng.integers(len(kindred)))])
+                similar = with_word[crop[int(rng.integers(len(crop)))]]
+                chosen.append(similar[int(rng.integers(len(similar)))])
             else:
                 chosen.append(int(rng.integers(len(titles))))
         queries.extend([text] * len(chosen))
@@ -61,15 +62,15 @@ def crops(titles: Sequence[str], count: int, partners: int, rng: np.random.Gener
 
 
 def phrases(parts: Sequence[str], count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
-    """Make phrases of one to five parts; pair each with one or two parts, every other time its own.
+    """Make titles of one to five random parts; pair each with a query of one or two parts, every other time its own.
 
-    They teach words that the titles at hand lack, but another shop's titles and queries will have.
+    They cover words that the given titles lack and that titles and queries of other shops have.
     """
     queries: list[str] = []
-    strung: list[str] = []
+    titles: list[str] = []
     for turn in range(count if parts else 0):
         chosen = rng.integers(0, len(parts), size=int(rng.integers(1, 6)))
-        asked = chosen if turn % 2 == 0 else rng.integers(0, len(parts), size=2)
-        queries.append(" ".join(parts[i] for i in asked[: int(rng.integers(1, 3))]))
-        strung.append(" ".join(parts[i] for i in rng.permutation(chosen)))
-    return queries, strung
+        wanted = chosen if turn % 2 == 0 else rng.integers(0, len(parts), size=2)
+        queries.append(" ".join(parts[i] for i in wanted[: int(rng.integers(1, 3))]))
+        titles.append(" ".join(parts[i] for i in rng.permutation(chosen)))
+    return queries, titles

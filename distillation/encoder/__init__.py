@@ -1,1 +1,1 @@
-"""The pretrained text encoder that teacher and features start from."""
+"""The pretrained text encoder behind teacher, embeddings and features."""

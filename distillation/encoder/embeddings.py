@@ -1,4 +1,4 @@
-"""What the frozen encoder thinks of single texts: unit sentence vectors, and cosines between them."""
+"""Sentence embeddings of the frozen encoder: unit vectors of single texts, and cosines between them."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _BATCH: Final = 64
 _MAX_TOKENS: Final = 64
 
 
-class Vectors:
-    """Unit sentence vectors of the frozen encoder: mean pooling, computed once per distinct text and kept on disk.
+class SentenceEmbeddings:
+    """Unit sentence embeddings of the frozen encoder (mean pooling), computed once per distinct text and kept on disk.
 
-    On a CPU the encoder computes in bfloat16, twice as fast; the vectors are stored as float16 anyway.
+    On a CPU the encoder computes in bfloat16, which is twice as fast; embeddings are stored as float16.
 
     Parameters
     ----------
     name
         The encoder's name.
     root
-        Where vectors are kept, in a folder per encoder and way to read it; made if absent.
+        Folder that keeps the embeddings, in a folder per encoder, token limit and dtype; made if absent.
     progress
-        Where to show what is computed.
+        Shows the computation.
     """
 
     def __init__(self, name: str, root: Path, progress: Progress) -> None:
@@ -59,10 +59,10 @@ class Vectors:
                 self._append(chunk["texts"].tolist(), chunk["vectors"])
 
     def of(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-        """Return unit vectors, float16 [N, width], computing first those that are not kept yet."""
+        """Return the texts' embeddings, float16 [N, width]; those not on disk yet are computed and stored."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._row_of]
         if len(missing) > _CHUNK:
-            with self._progress.task("vectors of the frozen encoder", len(missing), unit="texts") as task:
+            with self._progress.task("embeddings of the frozen encoder", len(missing), unit="texts") as task:
                 for start in range(0, len(missing), _CHUNK):
                     part = missing[start : start + _CHUNK]
                     self._keep(part, self._encode(part))
@@ -121,7 +121,7 @@ class Vectors:
 
 
 def _save(path: Path, texts: list[str], vectors: npt.NDArray[np.float16]) -> None:
-    # As a file: given a path, numpy appends an extension of its own.
+    # Passed as a file object: numpy would append an extension to a path.
     with path.open("wb") as file:
         np.savez(file, texts=np.array(texts, dtype=np.str_), vectors=vectors)
 

@@ -1,1 +1,1 @@
-"""Steps that are skipped when nothing changed and resumed when interrupted."""
+"""The work folder, digests and progress: steps are skipped if nothing changed and resumed if interrupted."""

@@ -1,4 +1,4 @@
-"""Digests that tell whether a finished step still stands: of files, of settings, and of the code behind a step."""
+"""Digests of files, of settings and of a step's code: a finished step is up to date if none of them changed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from qtr_runtime.own_process import PACKAGES
 from relevance_model.bundle import file_sha256
 
-# A recipe counts by its values, and what is only shown, complained about or put in order changes no result.
 _PACKAGE = "distillation"
-_NO_PART = ("distillation.recipe", "distillation.errors", "distillation.pipeline.progress", "distillation.steps.graph")
+# Not part of a code digest: the recipe's values have a digest of their own, the others change no result.
+_EXCLUDED = ("distillation.recipe", "distillation.errors", "distillation.pipeline.progress", "distillation.steps.graph")
 
 
 def tree_digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below `folder`, by its path there; names with a dot in front are left out."""
+    """Return the SHA-256 of every file below `folder`, by its relative path; hidden files and folders are left out."""
     files = ((path, path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(name): file_sha256(path) for path, name in files if not any(part[0] == "." for part in name.parts)}
 
@@ -28,14 +28,14 @@ def value_digest(value: Any) -> str:
 
 
 def code_digest(module: str) -> str:
-    """Return a digest of a module of `distillation` (its dotted name) and of all that it imports from there.
+    """Return a digest of a module of `distillation` (dotted name) and of all modules of it that it imports.
 
-    Comments, layout and docstrings do not count: they cannot change a result.
+    Comments, layout and docstrings are ignored: they cannot change a result.
     """
     pending, seen = [module], {}
     while pending:
         name = pending.pop()
-        if name in seen or f"{name}.".startswith(tuple(f"{left_out}." for left_out in _NO_PART)):
+        if name in seen or f"{name}.".startswith(tuple(f"{excluded}." for excluded in _EXCLUDED)):
             continue
         tree = ast.parse(_source(name).read_text(encoding="utf-8"))
         pending += _imported(tree)
@@ -49,7 +49,7 @@ def _source(module: str) -> Path:
 
 
 def _imported(tree: ast.Module) -> list[str]:
-    """Return the modules of the package that `tree` imports; a name may be a module of its own."""
+    """Return the modules of the package that `tree` imports; an imported name may itself be a module."""
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and f"{node.module}.".startswith(f"{_PACKAGE}."):

@@ -1,9 +1,14 @@
-"""The work folder: one folder of plain files per step, and a record of what made them.
+"""The work folder: one folder of plain files per step, and a record of the inputs that they were made from.
 
-`step.json` holds digests of a step's part of the recipe, of the files it reads and of the code behind it, and
-the checksums of what it wrote. A finished step with the same digests is skipped; an unfinished one with the same goes
-on from its checkpoints; with others its folder is emptied first. Names that begin with a dot are drafts, which a kill
-may leave behind. One process at a time works in a work folder: it holds a lock on `.lock`, which ends with it.
+`step.json` has the digests of a step's inputs (its part of the recipe, the files it reads, its code) and the checksums
+of the files it wrote.
+
+- finished, same digests: the step is skipped;
+- not finished, same digests: the step resumes from its checkpoints;
+- other digests: the step's folder is emptied, and the step starts again.
+
+Names that begin with a dot are drafts, which a killed process may leave behind. One process at a time works in a work
+folder: it holds a lock on `.lock`, which the kernel releases when the process ends.
 """
 
 from __future__ import annotations
@@ -33,10 +38,10 @@ _LOCK: Final = ".lock"
 
 
 class StepRecord(BaseModel):
-    """What `step.json` holds.
+    """The content of `step.json`.
 
-    `inputs` has a digest for each thing that decides what the step writes: its part of the `recipe`, the `code`
-    behind it, its `sources`, and the files of each step that it reads.
+    `inputs` has a digest of everything that the step's files depend on: its part of the `recipe`, its `code`, its
+    `sources`, and the files of each step that it reads.
     """
 
     step: str
@@ -48,18 +53,18 @@ class StepRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a step is given.
+    """The argument of every step.
 
     Attributes
     ----------
     recipe
-        The whole of it; a step may read only the parts that `distillation.steps.graph` says it reads.
+        The whole recipe; a step reads only the parts that `distillation.steps.graph` lists for it.
     work
-        The work folder; each step writes below `work / its name`.
+        The work folder; a step writes into `folder(its name)`.
     data
         Folder that the recipe's paths are relative to.
     progress
-        Where to show what is going on.
+        Shows what the step does.
     """
 
     recipe: Recipe
@@ -72,19 +77,19 @@ class Context:
         return self.work / step
 
     @property
-    def vectors(self) -> Path:
-        """The folder that keeps the frozen encoder's vectors; they outlive every step, as texts do."""
-        return self.work / "vectors"
+    def embeddings(self) -> Path:
+        """The folder that keeps the frozen encoder's embeddings; they do not depend on any step."""
+        return self.work / "embeddings"
 
 
 @contextmanager
 def locked(work: Path) -> Iterator[None]:
-    """Hold the work folder for this process alone; it is made if absent.
+    """Lock the work folder for this process; it is made if absent.
 
     Raises
     ------
     StepError
-        If another process holds it, or it cannot be written.
+        If another process holds the lock, or the folder cannot be written.
     """
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -95,7 +100,9 @@ def locked(work: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StepError(f"work folder {work}: another qtr distill works there; wait for it, or end it") from None
+            raise StepError(
+                f"work folder {work}: in use by another qtr distill; wait until it ends, or end it"
+            ) from None
         except OSError as error:
             raise StepError(f"work folder {work}: cannot be locked ({error.strerror})") from None
         yield
@@ -110,18 +117,18 @@ def read_record(folder: Path) -> StepRecord | None:
 
 
 def is_finished(folder: Path, inputs: Mapping[str, str]) -> bool:
-    """Tell whether `folder` holds a finished step with these inputs, its files unaltered."""
+    """Return whether `folder` has a finished step with these inputs and unaltered files."""
     record = read_record(folder)
     return record is not None and record.inputs == inputs and is_whole(folder, record)
 
 
 def is_whole(folder: Path, record: StepRecord) -> bool:
-    """Tell whether the step finished and its files are as it left them."""
+    """Return whether the step finished and its files are unaltered."""
     return record.finished and record.files == outputs(folder)
 
 
 def changed(folder: Path, inputs: Mapping[str, str]) -> list[str]:
-    """Return what is not as it was when the step was last begun; nothing if it never was."""
+    """Return the names of the inputs that changed since the step last started; none if it never did."""
     record = read_record(folder)
     if record is None:
         return []
@@ -130,15 +137,21 @@ def changed(folder: Path, inputs: Mapping[str, str]) -> list[str]:
 
 
 def begin(folder: Path, step: str, inputs: Mapping[str, str]) -> bool:
-    """Make `folder` ready for a step; return whether an interrupted attempt with the same inputs left it to go on."""
+    """Prepare `folder` for a step; return whether it resumes an interrupted attempt with the same inputs.
+
+    Raises
+    ------
+    StepError
+        If the folder has files of something else, or cannot be written.
+    """
     record = read_record(folder)
     resumed = record is not None and record.inputs == inputs and not record.finished
     if not resumed:
         try:
             if folder.is_dir() and any(folder.iterdir()):
                 if not (folder / RECORD).exists():
-                    raise StepError(f"work folder {folder}: holds files that no step left; name another work folder")
-                # Moved first: a folder that is half gone is not taken for an interrupted attempt.
+                    raise StepError(f"work folder {folder}: has files that no step wrote; name another work folder")
+                # Renamed first: a folder that is only partly deleted must not look like an interrupted attempt.
                 old = folder.with_name(f".{folder.name}.old")
                 shutil.rmtree(old, ignore_errors=True)
                 shutil.rmtree(folder.rename(old))
@@ -150,7 +163,7 @@ def begin(folder: Path, step: str, inputs: Mapping[str, str]) -> bool:
 
 
 def finish(folder: Path, step: str, inputs: Mapping[str, str], seconds: float) -> StepRecord:
-    """Drop checkpoints and drafts, list the files with their checksums, and mark the step as finished."""
+    """Delete checkpoints and drafts, record the files with their checksums, and mark the step as finished."""
     for path in [*folder.rglob(CHECKPOINT), *folder.rglob(".*")]:
         if path.is_dir():
             shutil.rmtree(path)
@@ -163,12 +176,12 @@ def finish(folder: Path, step: str, inputs: Mapping[str, str], seconds: float) -
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """Return the checksums of a step's files, its record and whatever begins with a dot aside."""
+    """Return the checksums of a step's files, except its record and hidden files."""
     return {name: digest for name, digest in tree_digests(folder).items() if name != RECORD}
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside `path` and move it over: a reader, or a later run, never finds half of one."""
+    """Replace `path` atomically: write a draft beside it, flush it to disk and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     write(draft)
@@ -189,7 +202,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_columns(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write columns as Parquet: lists are text, arrays keep their type."""
+    """Write columns as Parquet: lists as text, arrays with their dtype."""
     table = pa.table(
         {name: pa.array(v, pa.string()) if isinstance(v, list) else pa.array(v) for name, v in columns.items()}
     )
@@ -197,7 +210,7 @@ def write_columns(path: Path, columns: Mapping[str, Any]) -> None:
 
 
 def read_columns(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Read Parquet: text columns as lists of str, the others as numpy arrays."""
+    """Read columns of Parquet: text as lists of str, others as numpy arrays."""
     table = pq.read_table(path, columns=list(names) if names is not None else None)
     return {
         name: table[name].to_pylist() if pa.types.is_string(table[name].type) else table[name].to_numpy()

@@ -1,1 +1,1 @@
-"""What a student is made from, as typed settings in a file."""
+"""The recipe of a distillation: typed settings in a TOML file."""

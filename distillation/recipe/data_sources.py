@@ -1,4 +1,4 @@
-"""The part of a recipe about data: which files, of which form, which columns, and what a label is worth."""
+"""The data section of a recipe: files, their formats and columns, and the values of labels."""
 
 from __future__ import annotations
 
@@ -9,48 +9,53 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Part(BaseModel):
-    """A table of the recipe."""
+class Section(BaseModel):
+    """A section of the recipe: frozen, and strict about names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Table(Part):
-    """How a text table is laid out, where its extension does not say it."""
+class TableFormat(Section):
+    """The separator of a text table."""
 
     separator: Literal[",", "\t", ";", "|"] | None = Field(
-        default=None, description="Between fields; a comma in .csv (with quoting), a tab in .tsv and .txt if absent."
+        default=None,
+        description="Separator of fields; by default a comma in .csv (with quoting), a tab in .tsv and .txt.",
     )
 
 
-class Labels(Part):
-    """What a label is worth: the probability of relevance that stands for it, and its gain in NDCG."""
+class Labels(Section):
+    """The values of labels: the probability of relevance that stands for each, and its gain in NDCG."""
 
-    labels: dict[str, Share] = Field(default={}, description="Label to probability; from one half on it is relevant.")
-    gains: dict[str, float] = Field(default={}, description="Label to gain in NDCG; the probability if absent.")
+    labels: dict[str, Share] = Field(
+        default={}, description="Label to probability of relevance; 0.5 and above counts as relevant."
+    )
+    gains: dict[str, float] = Field(
+        default={}, description="Label to gain in NDCG; by default its probability of relevance."
+    )
     ignore: tuple[str, ...] = Field(default=(), description="Labels whose rows are left out.")
 
     @model_validator(mode="after")
     def _gains_have_labels(self) -> Labels:
-        strangers = sorted(set(self.gains) - set(self.labels))
-        if self.gains and strangers:
-            raise ValueError(f"gains names the label {strangers[0]!r}, which labels does not")
+        unknown = sorted(set(self.gains) - set(self.labels))
+        if unknown:
+            raise ValueError(f"gains has the label {unknown[0]!r}, which labels has not")
         return self
 
 
-class TableJudgements(Labels, Table):
-    """Judged pairs in any CSV, TSV or Parquet file, by the names of its columns."""
+class TableJudgements(Labels, TableFormat):
+    """Judged pairs in a CSV, TSV or Parquet file, by the names of its columns."""
 
     format: Literal["table"]
     path: str = Field(min_length=1)
     query: str = "query"
     title: str = "title"
     label: str = "label"
-    split: str | None = Field(default=None, description="Column that says train or test; if absent, folds are drawn.")
+    split: str | None = Field(default=None, description="Column of train and test; without it, folds are drawn.")
 
 
 class WandsJudgements(Labels):
-    """The folder of WANDS: `product.csv`, `query.csv` and `label.csv`, tab-separated."""
+    """The folder of WANDS with `product.csv`, `query.csv` and `label.csv`, tab-separated."""
 
     format: Literal["wands"]
     path: str = Field(min_length=1)
@@ -59,7 +64,7 @@ class WandsJudgements(Labels):
 
 
 class EsciJudgements(Labels):
-    """The Shopping Queries data set: its examples and its products, two Parquet files.
+    """The Shopping Queries data set: two Parquet files, the examples and the products.
 
     The default gains are those of its authors (Reddy et al., 2022, arXiv 2206.06588).
     """
@@ -76,40 +81,44 @@ class EsciJudgements(Labels):
 Judgements = Annotated[TableJudgements | WandsJudgements | EsciJudgements, Field(discriminator="format")]
 
 
-class TextSource(Table):
-    """Texts, one a line of a text file, or one column of a table."""
+class TextSource(TableFormat):
+    """Texts: the lines of a text file, or one column of a table."""
 
     path: str = Field(min_length=1)
-    column: str | None = Field(default=None, description="Column of a table; without it, the file has one text a line.")
+    column: str | None = Field(
+        default=None, description="Column of a table; without it, every line of the file is a text."
+    )
 
 
-class PairSource(Table):
-    """Pairs that nobody labelled."""
+class PairSource(TableFormat):
+    """Unlabelled pairs."""
 
     path: str = Field(min_length=1, description="File, or folder of Parquet files.")
     query: str = "query"
     title: str = "title"
 
 
-class WeakSource(Labels, Table):
-    """Pairs whose label nobody judged: offers of one product, names of categories."""
+class WeakSource(Labels, TableFormat):
+    """Weakly labelled pairs, such as offers of one product, or titles with the names of their categories."""
 
     path: str = Field(min_length=1)
     query: str = "query"
     title: str = "title"
-    label: str | None = Field(default=None, description="Column of the label; without it every pair is relevant.")
-    strangers: int = Field(default=0, ge=0, description="Irrelevant pairs to add per row, by drawing another's query.")
+    label: str | None = Field(default=None, description="Column of the label; without it, every pair is relevant.")
+    random_negatives: int = Field(
+        default=0, ge=0, description="Irrelevant pairs to add per row: its title with a query of another row."
+    )
 
 
-class Data(Part):
-    """Where everything is read from, and how much of it. Paths are below the data folder."""
+class Data(Section):
+    """The files to read, and the number of rows to take. Paths are relative to the data folder."""
 
-    judged: list[Judgements] = Field(min_length=1, description="Judgements by people.")
-    titles: list[TextSource] = Field(default=[], description="Titles; those of the judgements come by themselves.")
-    queries: list[TextSource] = Field(default=[], description="Queries that nobody judged.")
-    pairs: list[PairSource] = []
-    weak: list[WeakSource] = []
-    judged_rows: int = Field(default=40_000, ge=20, description="Judged rows at most; drawn by whole queries.")
-    title_rows: int = Field(default=200_000, ge=1, description="Titles at most.")
-    pair_rows: int = Field(default=500_000, ge=0, description="Unlabelled pairs at most.")
-    weak_rows: int = Field(default=200_000, ge=0, description="Weakly labelled pairs at most.")
+    judged: list[Judgements] = Field(min_length=1, description="Judged pairs.")
+    titles: list[TextSource] = Field(default=[], description="Further titles, besides those of the judgements.")
+    queries: list[TextSource] = Field(default=[], description="Unjudged queries.")
+    pairs: list[PairSource] = Field(default=[], description="Unlabelled pairs of a log.")
+    weak: list[WeakSource] = Field(default=[], description="Weakly labelled pairs.")
+    judged_rows: int = Field(default=40_000, ge=20, description="Limit of judged rows; whole queries are drawn.")
+    title_rows: int = Field(default=200_000, ge=1, description="Limit of titles.")
+    pair_rows: int = Field(default=500_000, ge=0, description="Limit of unlabelled pairs.")
+    weak_rows: int = Field(default=200_000, ge=0, description="Limit of weakly labelled pairs.")

@@ -1,9 +1,9 @@
-"""Step `augment`: query-title pairs that nobody judged, of every kind that a student should have an opinion on.
+"""Step `augment`: unjudged query-title pairs of every kind that a student should be able to score.
 
-`pairs.parquet` has `query`, `title`, `origin` (the kind), `asked` (the query before it was edited) and
-`open`: 1 if neither query nor `asked` is akin to a measured one, so that models shared by all folds may learn from
-the pair. The others are for the folds that do not measure their query; each fold asks its own guard
-(`distillation.data.leakage`). A misspelt query shares no word with the right one: only `asked` tells whose it is.
+`pairs.parquet` has `query`, `title`, `origin` (the kind), `source_query` (the query before perturbation) and
+`for_all_folds`: 1 if the guard of all measured queries (`distillation.data.leakage`) lets `query` and `source_query`
+pass, so that models shared by all folds may be trained on the pair. The other pairs are for folds whose own guard lets
+them pass. A misspelt query may share no word with the query that it was made of, hence `source_query`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,10 @@ from distillation.data.lexical_features import Bm25
 from distillation.data.perturbations import Lexicon, drop_word, exchange, misspell, reorder
 from distillation.data.synthetic_queries import crops, phrases
 from distillation.encoder.base_encoder import common_words
-from distillation.encoder.embeddings import Vectors
+from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.pipeline.workspace import Context, read_columns, write_columns, write_json
-from distillation.teacher.ensemble import base_encoder, evaluation_guard, frozen_vectors
+from distillation.recipe.recipe import Augment
+from distillation.teacher.ensemble import base_encoder, evaluation_guard, sentence_embeddings
 
 FOLDER: Final = "augment"
 LOG: Final = "log"
@@ -31,6 +32,8 @@ _CROP_PARTNERS: Final = 4
 _COMMON_WORDS: Final = 8_000
 _PAIRS_PER_QUERY: Final = 4
 _BLOCK: Final = 512
+# Turns a query and a title into others; one of them is None if there is nothing to change.
+_Perturbation = Callable[[str, str], tuple[str | None, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class _Row:
     query: str
     title: str
     origin: str
-    asked: str
+    source_query: str
 
 
 def run(context: Context) -> None:
@@ -49,64 +52,67 @@ def run(context: Context) -> None:
     judged = read_judged(context)
     titles = read_columns(prepared / "titles.parquet")["title"]
     unjudged = read_columns(prepared / "queries.parquet")["query"]
-    night = read_columns(prepared / "pairs.parquet")
+    log = read_columns(prepared / "pairs.parquet")
 
     pairs = _Pairs()
-    pairs.add(LOG, night["query"][: recipe.log], night["title"][: recipe.log])
-    known = _known_queries(list(dict.fromkeys(judged.queries)), [*unjudged, *dict.fromkeys(night["query"])], rng)
-    pairs.add("recombined", *_recombined(known, titles, recipe.recombined, rng))
-    pairs.add("lexical", *_lexical(known, titles, recipe.lexical, recipe.neighbours, rng))
+    pairs.add(LOG, log["query"][: recipe.log], log["title"][: recipe.log])
+    draw = _query_sampler(list(dict.fromkeys(judged.queries)), [*unjudged, *dict.fromkeys(log["query"])], rng)
+    pairs.add("recombined", *_recombined(draw, titles, recipe.recombined, rng))
+    pairs.add("lexical", *_lexical(draw, titles, recipe.lexical, recipe.neighbours, rng))
     if recipe.embedding:
-        vectors, most = frozen_vectors(context), recipe.neighbours
-        near = _near(known, titles, count=recipe.embedding, neighbours=most, vectors=vectors, rng=rng)
+        embeddings, most = sentence_embeddings(context), recipe.neighbours
+        near = _near(draw, titles, count=recipe.embedding, neighbours=most, embeddings=embeddings, rng=rng)
         pairs.add("embedding", *near)
     pairs.add("crop", *crops(titles, recipe.crops // _CROP_PARTNERS, _CROP_PARTNERS, rng))
-    edited = list(pairs.rows)
+    unperturbed = list(pairs.rows)
     lexicon = Lexicon.of(titles)
-    for origin, count, edit in _edits(recipe, lexicon, rng):
-        pairs.add(origin, *_edited(edited, count, edit, rng))
+    for origin, count, perturb in _perturbations(recipe, lexicon, rng):
+        pairs.add(origin, *_perturbed(unperturbed, count, perturb, rng))
     words = common_words(base_encoder(context), _COMMON_WORDS)
     pairs.add("phrase", *phrases([*unjudged, *words], recipe.phrases, rng))
 
     guard = evaluation_guard(context)
-    asked = [row.asked for row in pairs.rows]
-    is_open = guard.passing([row.query for row in pairs.rows]) & guard.passing(asked)
+    source_queries = [row.source_query for row in pairs.rows]
+    for_all_folds = guard.passing([row.query for row in pairs.rows]) & guard.passing(source_queries)
     write_columns(
         context.folder(FOLDER) / "pairs.parquet",
         {
             "query": [row.query for row in pairs.rows],
             "title": [row.title for row in pairs.rows],
             "origin": [row.origin for row in pairs.rows],
-            "asked": asked,
-            "open": is_open.astype(np.int8),
+            "source_query": source_queries,
+            "for_all_folds": for_all_folds.astype(np.int8),
         },
     )
     counts = Counter(row.origin for row in pairs.rows)
-    write_json(context.folder(FOLDER) / "report.json", {"rows": dict(counts), "open": int(is_open.sum())})
-    told = ", ".join(f"{count:,} {origin}" for origin, count in counts.items())
-    context.progress.say(f"augment: {len(pairs.rows):,} pairs ({told}); {(~is_open).sum():,} akin to measured queries")
+    report = {"rows": dict(counts), "for_all_folds": int(for_all_folds.sum())}
+    write_json(context.folder(FOLDER) / "report.json", report)
+    kinds = ", ".join(f"{count:,} {origin}" for origin, count in counts.items())
+    blocked = (~for_all_folds).sum()
+    context.progress.say(f"augment: {len(pairs.rows):,} pairs ({kinds}); {blocked:,} overlap with measured queries")
 
 
 class _Pairs:
-    """Pairs so far, each once."""
+    """Collects distinct pairs."""
 
     def __init__(self) -> None:
         self.rows: list[_Row] = []
         self._seen: set[tuple[str, str]] = set()
 
     def add(
-        self, origin: str, queries: Sequence[str], titles: Sequence[str], asked: Sequence[str] | None = None
+        self, origin: str, queries: Sequence[str], titles: Sequence[str], source_queries: Sequence[str] | None = None
     ) -> None:
-        for query, title, first in zip(queries, titles, queries if asked is None else asked, strict=True):
+        sources = queries if source_queries is None else source_queries
+        for query, title, source in zip(queries, titles, sources, strict=True):
             if query.strip() and title.strip() and (query, title) not in self._seen:
                 self._seen.add((query, title))
-                self.rows.append(_Row(query, title, origin, first))
+                self.rows.append(_Row(query, title, origin, source))
 
 
-def _known_queries(
+def _query_sampler(
     judged: Sequence[str], others: Sequence[str], rng: np.random.Generator
 ) -> Callable[[int], list[str]]:
-    """Return a draw of queries: every other one judged, as those are what the student will be asked most like."""
+    """Return a function that draws queries; half of them are judged ones, the most similar to those of production."""
 
     def draw(count: int) -> list[str]:
         first = [judged[i] for i in rng.integers(0, len(judged), size=count if not others else (count + 1) // 2)]
@@ -143,21 +149,21 @@ def _near(
     *,
     count: int,
     neighbours: int,
-    vectors: Vectors,
+    embeddings: SentenceEmbeddings,
     rng: np.random.Generator,
 ) -> tuple[list[str], list[str]]:
-    """Pair queries with titles near them by the frozen encoder; a query that is drawn once gets several."""
-    asked = Counter(draw(max(1, count // _PAIRS_PER_QUERY)))
-    distinct = list(asked)
-    of_titles = vectors.of(titles).astype(np.float32)
-    of_queries = vectors.of(distinct).astype(np.float32)
+    """Pair queries with titles of high cosine by the frozen encoder; each drawn query gets several."""
+    drawn = Counter(draw(max(1, count // _PAIRS_PER_QUERY)))
+    distinct = list(drawn)
+    of_titles = embeddings.of(titles).astype(np.float32)
+    of_queries = embeddings.of(distinct).astype(np.float32)
     queries: list[str] = []
     paired: list[str] = []
     for start in range(0, len(distinct), _BLOCK):
         cosine = of_queries[start : start + _BLOCK] @ of_titles.T
         for offset, row in enumerate(cosine):
             query = distinct[start + offset]
-            times = min(asked[query] * _PAIRS_PER_QUERY, len(titles))
+            times = min(drawn[query] * _PAIRS_PER_QUERY, len(titles))
             most = min(max(neighbours, times), len(titles))
             best: npt.NDArray[np.intp] = np.argpartition(-row, most - 1)[:most]
             chosen = rng.permutation(best)[:times].tolist()
@@ -166,16 +172,16 @@ def _near(
     return queries, paired
 
 
-def _edits(recipe: Any, lexicon: Lexicon, rng: np.random.Generator) -> list[tuple[str, int, Any]]:
-    """Return kind, count and edit; an edit turns a pair into another, or None if there is nothing to change."""
+def _perturbations(recipe: Augment, lexicon: Lexicon, rng: np.random.Generator) -> list[tuple[str, int, _Perturbation]]:
+    """Return origin, count and perturbation of each kind."""
 
-    def either(change: Callable[[str, np.random.Generator], str | None]) -> Callable[[str, str], tuple[Any, Any]]:
-        def edit(query: str, title: str) -> tuple[Any, Any]:
+    def either(change: Callable[[str, np.random.Generator], str | None]) -> _Perturbation:
+        def perturb(query: str, title: str) -> tuple[str | None, str | None]:
             return (change(query, rng), title) if rng.random() < 0.5 else (query, change(title, rng))
 
-        return edit
+        return perturb
 
-    def swapped(query: str, title: str) -> tuple[Any, Any]:
+    def swapped(query: str, title: str) -> tuple[str | None, str | None]:
         if rng.random() < 0.5:
             return exchange(query, title, lexicon, rng), title
         return query, exchange(title, query, lexicon, rng)
@@ -188,20 +194,20 @@ def _edits(recipe: Any, lexicon: Lexicon, rng: np.random.Generator) -> list[tupl
     ]
 
 
-def _edited(
-    rows: Sequence[_Row], count: int, edit: Any, rng: np.random.Generator
+def _perturbed(
+    rows: Sequence[_Row], count: int, perturb: _Perturbation, rng: np.random.Generator
 ) -> tuple[list[str], list[str], list[str]]:
-    """Return edited queries and titles, and the queries that they were made of."""
+    """Return perturbed queries and titles, and the source queries."""
     queries: list[str] = []
     titles: list[str] = []
-    asked: list[str] = []
-    # Some pairs have nothing to edit: twice as many are tried as are wanted.
+    source_queries: list[str] = []
+    # Some pairs have nothing to change: twice as many are tried as are needed.
     for row in rng.integers(0, max(1, len(rows)), size=2 * count if rows else 0).tolist():
         if len(queries) == count:
             break
-        query, title = edit(rows[row].query, rows[row].title)
+        query, title = perturb(rows[row].query, rows[row].title)
         if query is not None and title is not None:
             queries.append(query)
             titles.append(title)
-            asked.append(rows[row].asked)
-    return queries, titles, asked
+            source_queries.append(rows[row].source_query)
+    return queries, titles, source_queries

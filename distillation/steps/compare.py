@@ -1,10 +1,8 @@
-"""Step `compare`: what a table needs beside the student to show where its worth comes from.
+"""Step `compare`: the baselines that show what each part of the method contributes.
 
-- *teacher off the shelf*: the same ensemble, its cross-encoders fine-tuned from the encoder as it comes, without
-  reading titles first;
-- *student without distillation*: the same network, from random weights, on the judgements alone, in passes enough for
-  it;
-- *student without augmentation*: distilled as the student is, but on given pairs only: the judged rows and the log.
+- *teacher off the shelf*: the same ensemble without pretraining, its cross-encoders fine-tuned from the base encoder;
+- *student without distillation*: the same network, trained from random weights on the judgements only;
+- *student without augmentation*: distilled like the student, on given pairs only: the judged rows and the log.
 
 All are out of fold, in `oof.parquet`.
 """
@@ -19,7 +17,7 @@ from distillation.pipeline.workspace import Context, read_columns, write_columns
 from distillation.steps.augment import LOG
 from distillation.steps.finetune import fit_cross_encoders
 from distillation.steps.pseudo_label import JUDGED
-from distillation.steps.shared_stage import student_material
+from distillation.steps.shared_stage import student_training_data
 from distillation.student.cross_validation import Floats, fit_folds
 from distillation.student.training import fit_shared
 from distillation.student.training_data import TrainingData
@@ -30,59 +28,59 @@ NO_DISTILLATION: Final = "student without distillation"
 NO_AUGMENTATION: Final = "student without augmentation"
 TEACHER: Final = "teacher off the shelf"
 CROSS_ENCODER: Final = "cross-encoder off the shelf"
-# From random weights, on few rows, a handful of passes would be an unfair measure.
+# A few passes over few rows, from random weights, would understate this baseline.
 _PASSES: Final = 30
 
 
 def run(context: Context) -> None:
-    """Fit them all."""
+    """Fit all baselines."""
     recipe, folder = context.recipe, context.folder(FOLDER)
-    material = student_material(context)
-    folds = [fold for fold in folds_of(material.judged) if fold.test.any()]
+    data = student_training_data(context)
+    folds = [fold for fold in folds_of(data.judged) if fold.test.any()]
     columns: dict[str, Floats] = {}
-    if recipe.evaluation.off_the_shelf and recipe.finetune.members:
-        columns |= _off_the_shelf(context, material.judged, folds)
-    columns[NO_DISTILLATION] = _without_distillation(material, folds)
-    columns[NO_AUGMENTATION] = _without_augmentation(material, folds)
+    if recipe.evaluation.off_the_shelf and recipe.finetune.cross_encoders:
+        columns |= _off_the_shelf(context, data.judged, folds)
+    columns[NO_DISTILLATION] = _without_distillation(data, folds)
+    columns[NO_AUGMENTATION] = _without_augmentation(data, folds)
     write_columns(folder / "oof.parquet", columns)
 
 
 def _off_the_shelf(context: Context, judged: JudgedRows, folds: Sequence[Fold]) -> dict[str, Floats]:
     folder = context.folder(FOLDER) / "off-the-shelf"
     cross, _ = fit_cross_encoders(context, judged, folds, ensemble.base_encoder(context), folder)
-    # The trees read the encoder as it comes anyway.
+    # The trees use the base encoder in both cases.
     fitted = read_columns(context.folder("finetune") / "oof.parquet")
-    views = {ensemble.CROSS_ENCODER: cross}
+    members = {ensemble.CROSS_ENCODER: cross}
     if ensemble.TREES in fitted:
-        views[ensemble.TREES] = fitted[ensemble.TREES]
-    return {TEACHER: ensemble.combine(context, views), CROSS_ENCODER: cross}
+        members[ensemble.TREES] = fitted[ensemble.TREES]
+    return {TEACHER: ensemble.combine(context, members), CROSS_ENCODER: cross}
 
 
-def _without_distillation(material: TrainingData, folds: Sequence[Fold]) -> Floats:
-    recipe = material.context.recipe.student.judged.model_copy(update={"epochs": _PASSES, "learning_rate": 2e-3})
+def _without_distillation(data: TrainingData, folds: Sequence[Fold]) -> Floats:
+    recipe = data.context.recipe.student.judged.model_copy(update={"epochs": _PASSES, "learning_rate": 2e-3})
     logits, _ = fit_folds(
-        material,
+        data,
         folds,
-        material.blank_student(taught=False),
+        data.new_student(),
         recipe,
-        soft=lambda _: material.no_rows(),
+        soft=lambda _: data.no_rows(),
         replay=None,
         title=NO_DISTILLATION,
-        folder=material.context.folder(FOLDER) / "no-distillation",
+        folder=data.context.folder(FOLDER) / "no-distillation",
     )
     return logits
 
 
-def _without_augmentation(material: TrainingData, folds: Sequence[Fold]) -> Floats:
-    context, recipe = material.context, material.context.recipe.student
+def _without_augmentation(data: TrainingData, folds: Sequence[Fold]) -> Floats:
+    context, recipe = data.context, data.context.recipe.student
     folder = context.folder(FOLDER) / "no-augmentation"
-    given = material.shared_of({LOG})
-    start = material.blank_student()
+    given = data.shared_of({LOG})
+    start = data.initialized_student()
     if len(given):
         start = fit_shared(
             start,
-            material.table,
-            material.twin_vectors(),
+            data.table,
+            data.twin_vectors(),
             given,
             recipe.shared,
             context=context,
@@ -90,11 +88,11 @@ def _without_augmentation(material: TrainingData, folds: Sequence[Fold]) -> Floa
             folder=folder / "shared",
         )
     logits, _ = fit_folds(
-        material,
+        data,
         folds,
         start,
         recipe.judged,
-        soft=lambda fold: material.soft(fold, {JUDGED, LOG}),
+        soft=lambda fold: data.soft(fold, {JUDGED, LOG}),
         replay=given,
         title=NO_AUGMENTATION,
         folder=folder,

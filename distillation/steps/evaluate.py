@@ -1,8 +1,7 @@
-"""Step `evaluate`: one table, everything in it out of fold, and what the bundle needs to know about itself.
+"""Step `evaluate`: the table of all scorers, out of fold, and the bundle's calibration, threshold and parity.
 
-`report.json` has every number: the table, calibration and threshold of the form that ships, the parity of torch,
-float32 graphs and shipped form. `table.md` is the table, the `.svg` files are the plots; the card and
-`docs/model.md` show them.
+`report.json` has every number: the table, calibration and threshold of the shipped precision, and the parity of every
+precision with torch. `table.md` is the table as Markdown, the `.svg` files are the plots of the card.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tokenizers import Tokenizer
 
 from distillation.bundle import plots
 from distillation.bundle.parity import BATCH_INVARIANCE_TOLERANCE, bundle_logits, check_parity
-from distillation.bundle.precision import Form
+from distillation.bundle.precision import Precision
 from distillation.bundle.student_bundle import (
     TOLERANCES,
     draft_manifest,
@@ -44,12 +43,12 @@ from distillation.metrics import (
 from distillation.pipeline.workspace import Context, read_columns, read_json, write_json
 from distillation.steps.shared_stage import FOLDER as SHARED_STAGE
 from distillation.steps.sweep import size_name, timed_pairs
-from distillation.student.bilstm import BertBiLSTM, round_to_half
+from distillation.student.bilstm import BertBiLSTM, round_to_float16
 from distillation.student.initialization import new_student
 from distillation.student.text_table import TextTable
 from distillation.student.training import load_student, student_logits
 from distillation.student.training_data import TOKENIZER
-from distillation.teacher.ensemble import CROSS_ENCODER, TEACHER, TREES, frozen_vectors
+from distillation.teacher.ensemble import CROSS_ENCODER, TEACHER, TREES, sentence_embeddings
 
 FOLDER: Final = "evaluate"
 SHIPPED: Final = "student as shipped"
@@ -69,21 +68,21 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A scorer of the measured rows, and what it says once calibrated on other queries."""
+    """Logits of the measured rows, with scores and labels by a calibration and a threshold from other queries."""
 
     logits: Floats
     scores: npt.NDArray[np.float64]
-    said: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
 
 
 def sources(context: Context) -> dict[str, Any]:
-    """Return the sweep's result if there is one that stands."""
+    """Return the sweep's result if it is up to date."""
     sweep, _ = _sweep(context)
     return {"sweep": sweep} if sweep else {}
 
 
 def run(context: Context) -> None:
-    """Measure, and write numbers, table and plots."""
+    """Compute the metrics, and write report, table and plots."""
     recipe, folder = context.recipe, context.folder(FOLDER)
     judged = read_judged(context)
     rows = np.flatnonzero(judged.measured)
@@ -124,7 +123,7 @@ def markdown_table(table: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def _scorers(context: Context, judged: JudgedRows) -> dict[str, Floats]:
-    """Return every scorer's numbers for the judged rows, in the order of the table."""
+    """Return every scorer's logits or scores of the judged rows, in the order of the table."""
     titles = read_columns(context.folder("prepare") / "titles.parquet")["title"]
     index = Bm25(titles)
     teacher = read_columns(context.folder("finetune") / "oof.parquet")
@@ -133,7 +132,7 @@ def _scorers(context: Context, judged: JudgedRows) -> dict[str, Floats]:
     scorers: dict[str, Any] = {
         "token overlap": token_overlap(judged.queries, judged.titles),
         "BM25": np.array([index.score(q, t) for q, t in zip(judged.queries, judged.titles, strict=True)]),
-        "encoder cosine": frozen_vectors(context).cosine(judged.queries, judged.titles),
+        "encoder cosine": sentence_embeddings(context).cosine(judged.queries, judged.titles),
         **{name: logits for name, logits in compared.items() if not name.startswith(STUDENT)},
         **{name: teacher[name] for name in (TREES, CROSS_ENCODER) if name in teacher},
         TEACHER: teacher[TEACHER],
@@ -145,7 +144,7 @@ def _scorers(context: Context, judged: JudgedRows) -> dict[str, Floats]:
 
 
 def _as_shipped(context: Context, judged: JudgedRows) -> Floats:
-    """Return each measured row's logit from its fold's student, exported in the form that ships and served."""
+    """Return each measured row's logit by the bundle of its fold's student in the shipped precision."""
     recipe = context.recipe
     logits = np.full(len(judged.queries), np.nan, dtype=np.float32)
     for fold in folds_of(judged):
@@ -155,14 +154,14 @@ def _as_shipped(context: Context, judged: JudgedRows) -> Floats:
         model, tokenizer = load_fold(context, fold.name)
         scratch = context.folder(FOLDER) / "scratch"
         manifest = draft_manifest(recipe.student.sizes, name=recipe.name, version=recipe.version)
-        bundle = write_student(model, tokenizer, scratch, manifest, form=recipe.export.form)
+        bundle = write_student(model, tokenizer, scratch, manifest, precision=recipe.export.precision)
         logits[test] = bundle_logits(bundle, [judged.queries[i] for i in test], [judged.titles[i] for i in test])
         shutil.rmtree(scratch)
     return logits
 
 
 def load_fold(context: Context, fold: str) -> tuple[BertBiLSTM, Tokenizer]:
-    """Return the student of a fold, as step `student` left it, and the vocabulary."""
+    """Return a fold's student as trained by step `student`, and the vocabulary."""
     tokenizer = Tokenizer.from_file(str(context.folder(SHARED_STAGE) / TOKENIZER))
     blank = new_student(context.recipe.student.sizes, tokenizer, dropout=0.0, seed=0)
     return load_student(blank, context.folder("student") / fold), tokenizer
@@ -170,8 +169,8 @@ def load_fold(context: Context, fold: str) -> tuple[BertBiLSTM, Tokenizer]:
 
 def _cross_fitted(context: Context, labels: Any, logits: Floats, groups: Any) -> Scored:
     evaluation = context.recipe.evaluation
-    scores, said = cross_fitted(labels, logits, groups, evaluation.calibration, seed=context.recipe.seed)
-    return Scored(logits, scores, said)
+    scores, predicted = cross_fitted(labels, logits, groups, evaluation.calibration, seed=context.recipe.seed)
+    return Scored(logits, scores, predicted)
 
 
 def _table(
@@ -179,45 +178,45 @@ def _table(
 ) -> dict[str, dict[str, Interval]]:
     evaluation = context.recipe.evaluation
     labels, groups, gains = judged.relevant[rows], judged.groups[rows], judged.gain[rows]
-    distinct, place = np.unique(groups, return_index=True)
-    teacher = scored[TEACHER].said
+    distinct, first_row = np.unique(groups, return_index=True)
+    teacher = scored[TEACHER].predicted
 
-    def interval(measure: Callable[[Any], float]) -> Interval:
+    def interval(metric: Callable[[Any], float]) -> Interval:
         return bootstrap(
-            measure,
+            metric,
             groups,
             resamples=evaluation.resamples,
             confidence=evaluation.confidence,
             seed=context.recipe.seed,
         )
 
-    def of(name: str, one: Scored) -> dict[str, Interval]:
-        ranking = Ranking(labels, one.logits)
-        per_query = query_ndcg(gains, one.logits, groups)
+    def metrics_of(name: str, scorer: Scored) -> dict[str, Interval]:
+        ranking = Ranking(labels, scorer.logits)
+        per_query = query_ndcg(gains, scorer.logits, groups)
 
         def ndcg(weights: Any) -> float:
             values = per_query[distinct]
             known = ~np.isnan(values)
             weight = np.ones(len(rows)) if weights is None else weights
-            total = weight[place][known].sum()
-            return float((values[known] * weight[place][known]).sum() / total) if total > 0 else float("nan")
+            total = weight[first_row][known].sum()
+            return float((values[known] * weight[first_row][known]).sum() / total) if total > 0 else float("nan")
 
-        measures = {
+        metrics = {
             "auc": interval(ranking.auc),
             "average_precision": interval(ranking.average_precision),
-            "f1": interval(lambda w: f1(labels, one.said, w)),
+            "f1": interval(lambda w: f1(labels, scorer.predicted, w)),
             "ndcg": interval(ndcg),
-            "calibration_error": interval(lambda w: calibration_error(labels, one.scores, w)),
+            "calibration_error": interval(lambda w: calibration_error(labels, scorer.scores, w)),
         }
         if name != TEACHER:
-            measures["agreement"] = interval(lambda w: agreement(one.said, teacher, w))
-        return measures
+            metrics["agreement"] = interval(lambda w: agreement(scorer.predicted, teacher, w))
+        return metrics
 
-    return {name: of(name, one) for name, one in scored.items()}
+    return {name: metrics_of(name, scorer) for name, scorer in scored.items()}
 
 
 def _parity(context: Context, judged: JudgedRows) -> dict[str, Any]:
-    """Compare torch, float32 graphs and every reduced form on judged pairs, by the student that ships."""
+    """Compare every precision of the student that ships with torch, on judged pairs."""
     recipe = context.recipe
     queries, titles = judged.queries[:_PROBE_ROWS], judged.titles[:_PROBE_ROWS]
     labels = judged.relevant[:_PROBE_ROWS]
@@ -230,35 +229,38 @@ def _parity(context: Context, judged: JudgedRows) -> dict[str, Any]:
         max_title_tokens=sizes.max_title_tokens,
     )
     trained = student_logits(model, table, table.rows(queries), table.rows(titles))
-    round_to_half(model)
+    round_to_float16(model)
     rounded = student_logits(model, table, table.rows(queries), table.rows(titles))
     result: dict[str, Any] = {}
     manifest = draft_manifest(sizes, name=recipe.name, version=recipe.version)
-    forms: tuple[Form, ...] = ("float32", "half", "int8")
-    for form in forms:
+    precisions: tuple[Precision, ...] = ("float32", "float16", "int8")
+    for precision in precisions:
         scratch = context.folder(FOLDER) / "scratch"
-        bundle = write_student(model, tokenizer, scratch, manifest, form=form)
-        # What ships must hold, and the graphs as such; the others are only told about.
-        most = (
-            (TOLERANCES[form], BATCH_INVARIANCE_TOLERANCE)
-            if form in {"float32", recipe.export.form}
-            else (np.inf, np.inf)
+        bundle = write_student(model, tokenizer, scratch, manifest, precision=precision)
+        # Only float32 and the shipped precision must keep the tolerances; the others are only reported.
+        checked = precision in {"float32", recipe.export.precision}
+        parity = check_parity(
+            rounded,
+            bundle,
+            queries,
+            titles,
+            tolerance=TOLERANCES[precision] if checked else np.inf,
+            batch_invariance_tolerance=BATCH_INVARIANCE_TOLERANCE if checked else np.inf,
         )
-        parity = check_parity(rounded, bundle, queries, titles, tolerance=most[0], batch_invariance_tolerance=most[1])
         logits = parity.logits
-        both = len(np.unique(labels)) == 2
-        result[form] = {
+        both_classes = len(np.unique(labels)) == 2
+        result[precision] = {
             "bytes": sum(file.stat().st_size for file in scratch.iterdir()),
             "difference_from_torch": float(np.abs(logits - trained).max()),
             "difference_alone": parity.difference_alone,
-            "auc_difference": Ranking(labels, logits).auc() - Ranking(labels, trained).auc() if both else None,
+            "auc_difference": Ranking(labels, logits).auc() - Ranking(labels, trained).auc() if both_classes else None,
         }
         shutil.rmtree(scratch)
     return result
 
 
 def _sweep(context: Context) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the points of the sweep, if it is of these data and this recipe; and else what differs."""
+    """Return the points of the sweep if it has these data and this recipe, and the names of the inputs that differ."""
     path = context.folder("sweep") / "sweep.json"
     if not path.exists():
         return [], []
@@ -272,18 +274,20 @@ def _sweep(context: Context) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _speed_points(context: Context, auc: float) -> list[dict[str, Any]]:
-    """Return the sweep's points, or the shipped student's alone if there was no sweep, or one of other inputs."""
+    """Return the sweep's points, or only the shipped student's if there is no sweep or it is out of date."""
     points, differing = _sweep(context)
     if differing:
-        told = ", ".join(differing)
-        context.progress.say(f"evaluate: the sweep is out of date ({told}) and left out; qtr distill sweep renews it")
+        changes = ", ".join(differing)
+        context.progress.say(
+            f"evaluate: the sweep is out of date ({changes}) and left out; qtr distill sweep updates it"
+        )
     if points:
         return points
     recipe = context.recipe
     model, tokenizer = load_fold(context, FINAL)
     scratch = context.folder(FOLDER) / "scratch"
     manifest = draft_manifest(recipe.student.sizes, name=recipe.name, version=recipe.version)
-    bundle = write_student(model, tokenizer, scratch, manifest, form=recipe.export.form)
+    bundle = write_student(model, tokenizer, scratch, manifest, precision=recipe.export.precision)
     timed = microseconds_per_pair(bundle, *timed_pairs(context))
     shutil.rmtree(scratch)
     return [{"name": size_name(recipe.student.sizes), "auc": round(auc, 4), "us_per_pair": round(timed, 1)}]

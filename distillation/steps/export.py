@@ -1,6 +1,6 @@
-"""Step `export`: the bundle that ships, with its card and plots; refused unless it agrees with the trained student.
+"""Step `export`: write the bundle that ships, with its card and plots, if its logits are those of the trained student.
 
-`bundle/` is the bundle, `docs/` the page about it with its plots.
+`bundle/` is the bundle.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from distillation.data.folds import FINAL, read_judged
 from distillation.encoder.base_encoder import weights_digest
 from distillation.errors import StepError
 from distillation.pipeline.workspace import Context, read_columns, read_json
-from distillation.recipe.recipe import public, recipe_toml
+from distillation.recipe.files import public, recipe_toml
 from distillation.steps.evaluate import SHIPPED, load_fold
-from distillation.student.bilstm import round_to_half
+from distillation.student.bilstm import round_to_float16
 from distillation.student.text_table import TextTable
 from distillation.student.training import student_logits
 from relevance_model.bundle import MANIFEST
 
 FOLDER: Final = "export"
 BUNDLE: Final = "bundle"
-PAGE: Final = "model.md"
 PLOTS: Final = ("roc.svg", "reliability.svg", "speed.svg")
 _PROBE_ROWS: Final = 512
 
 
 def run(context: Context) -> None:
-    """Write bundle and page."""
+    """Write the bundle and check it."""
     recipe, folder = context.recipe, context.folder(FOLDER)
     evaluated = context.folder("evaluate")
     report = read_json(evaluated / "report.json")
@@ -47,7 +46,7 @@ def run(context: Context) -> None:
     }
     shown = public(recipe)
     card = model_card(shown, facts, (evaluated / "table.md").read_text(encoding="utf-8"))
-    drawn = {name: (evaluated / name).read_text(encoding="utf-8") for name in PLOTS}
+    plots = {name: (evaluated / name).read_text(encoding="utf-8") for name in PLOTS}
     calibration = report["calibration"]
     model, tokenizer = load_fold(context, FINAL)
     sizes = recipe.student.sizes
@@ -67,72 +66,59 @@ def run(context: Context) -> None:
         max_query_tokens=sizes.max_query_tokens,
         max_title_tokens=sizes.max_title_tokens,
     )
-    round_to_half(model)
+    round_to_float16(model)
     expected = student_logits(model, table, table.rows(queries), table.rows(titles))
-    exact = write_student(model, tokenizer, folder / BUNDLE, manifest, form="float32")
+    exact = write_student(model, tokenizer, folder / BUNDLE, manifest, precision="float32")
     check_parity(expected, exact, queries, titles, tolerance=TOLERANCES["float32"])
-    form = recipe.export.form
-    bundle = write_student(model, tokenizer, folder / BUNDLE, manifest, form=form, card=card, files=drawn)
-    check_parity(expected, bundle, queries, titles, tolerance=TOLERANCES[form])
-    (folder / "docs").mkdir(exist_ok=True)
-    (folder / "docs" / PAGE).write_text(_page(card), encoding="utf-8")
-    for name in PLOTS:
-        (folder / "docs" / f"model-{name}").write_text(drawn[name], encoding="utf-8")
+    precision = recipe.export.precision
+    bundle = write_student(model, tokenizer, folder / BUNDLE, manifest, precision=precision, card=card, files=plots)
+    check_parity(expected, bundle, queries, titles, tolerance=TOLERANCES[precision])
     size = sum(file.stat().st_size for file in bundle.path.iterdir())
     context.progress.say(f"export: {bundle.manifest.name} {bundle.manifest.version}, {size / 1e6:.1f} MB")
 
 
-def check_targets(out: Path | None, docs: Path | None, work: Path) -> None:
-    """See, before hours of work, that the bundle can be put at `out` and the page into `docs`.
+def check_target(out: Path, work: Path) -> None:
+    """Check, before hours of work, that the bundle can be written to `out`.
 
     Raises
     ------
     StepError
-        If `out` is anything but a bundle, an empty folder or nothing yet, or lies in the work folder or around it, or
-        either cannot be written.
+        If `out` is neither absent, an empty folder nor a bundle, overlaps the work folder, or cannot be written.
     """
-    if out is not None:
-        place = out.absolute()
-        if place.is_symlink() or (place.exists() and not place.is_dir()):
-            raise StepError(f"--out {out}: is no folder; name one for the bundle alone")
-        real, steps = place.resolve(), work.resolve()
-        if real.is_relative_to(steps) or steps.is_relative_to(real):
-            raise StepError(f"--out {out}: overlaps the work folder {work}; name a folder for the bundle alone")
-        if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).is_file():
-            raise StepError(f"--out {out}: holds files that are no bundle; name a folder for the bundle alone")
-        _check_writable(place.parent, f"--out {out}")
-    if docs is not None:
-        if docs.exists() and not docs.is_dir():
-            raise StepError(f"--docs {docs}: is no folder")
-        _check_writable(docs.absolute(), f"--docs {docs}")
+    target = out.absolute()
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise StepError(f"--out {out}: is not a folder; name a folder for the bundle alone")
+    real, steps = target.resolve(), work.resolve()
+    if real.is_relative_to(steps) or steps.is_relative_to(real):
+        raise StepError(f"--out {out}: overlaps the work folder {work}; name a folder for the bundle alone")
+    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+        raise StepError(f"--out {out}: has files that are not a bundle; name a folder for the bundle alone")
+    existing = next(parent for parent in target.parents if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise StepError(f"--out {out}: {existing} cannot be written to")
 
 
-def publish(context: Context, *, out: Path | None, docs: Path | None) -> None:
-    """Copy the bundle to `out`, replacing one that is there, and the page with its plots into `docs`.
+def publish(context: Context, out: Path) -> None:
+    """Copy the bundle to `out`, replacing an older one.
 
     Raises
     ------
     StepError
-        If either cannot be written.
+        If it cannot be written.
     """
-    # Once more: it was hours ago.
-    check_targets(out, docs, context.work)
-    folder = context.folder(FOLDER)
+    # Checked again: the first check was hours ago.
+    check_target(out, context.work)
+    bundle = context.folder(FOLDER) / BUNDLE
     try:
-        if out is not None:
-            _replace_folder(folder / BUNDLE, out.absolute())
-            context.progress.say(f"bundle written to {out}")
-        if docs is not None:
-            docs.mkdir(parents=True, exist_ok=True)
-            for file in (folder / "docs").iterdir():
-                shutil.copyfile(file, docs / file.name)
+        _replace_folder(bundle, out.absolute())
     except (OSError, shutil.Error) as error:
-        said = getattr(error, "strerror", None) or error
-        raise StepError(f"the bundle is in {folder / BUNDLE}, but cannot be copied from there ({said})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise StepError(f"the bundle is in {bundle}, but cannot be copied to {out} ({reason})") from None
+    context.progress.say(f"bundle written to {out}")
 
 
 def _replace_folder(source: Path, target: Path) -> None:
-    """Copy a folder; but for a moment between two renames, a reader of `target` finds the old one or the new one."""
+    """Copy a folder to `target` by two renames; between them, for a moment, `target` is absent."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft, old = (target.with_name(f".{target.name}.{kind}") for kind in ("draft", "old"))
     for left in (draft, old):
@@ -142,20 +128,6 @@ def _replace_folder(source: Path, target: Path) -> None:
         target.rename(old)
     draft.rename(target)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _check_writable(folder: Path, what: str) -> None:
-    """See that `folder`, or what is there of it, takes files."""
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise StepError(f"{what}: {there} cannot be written to")
-
-
-def _page(card: str) -> str:
-    """Return the card as a page of the documentation: the plots have longer names there."""
-    for name in PLOTS:
-        card = card.replace(f"({name})", f"(model-{name})")
-    return card
 
 
 def _metrics(report: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Step `finetune`: the teachers. For each fold an ensemble that has not seen the fold's judgements, and one for all.
+"""Step `finetune`: the teachers, one ensemble per fold, not trained on the fold's judgements, and one on all of them.
 
-`FOLD/cross-N/` holds a cross-encoder in transformers' layout (`FOLD` is `fold-0` … and `final`); trees are
-fitted again in seconds where they are needed, and not kept. `oof.parquet` has what each view, and the teacher, says
-of every measured row, out of fold; `report.json` the loss and the AUC of each.
+`FOLD/cross-N/` is a cross-encoder in transformers' layout (`FOLD` is `fold-0` … or `final`); trees are not saved:
+fitting them takes seconds. `oof.parquet` has the out-of-fold logits of each member and of the teacher for every
+measured row; `report.json` the loss and the AUC of each.
 """
 
 from __future__ import annotations
@@ -43,40 +43,40 @@ def run(context: Context) -> None:
     recipe, folder = context.recipe.finetune, context.folder(FOLDER)
     judged = read_judged(context)
     folds = folds_of(judged)
-    views: dict[str, Floats] = {}
+    members: dict[str, Floats] = {}
     histories: dict[str, list[float]] = {}
-    if recipe.members:
+    if recipe.cross_encoders:
         source = context.folder("pretrain") / "encoder"
-        views[CROSS_ENCODER], histories = fit_cross_encoders(context, judged, folds, source, folder)
+        members[CROSS_ENCODER], histories = fit_cross_encoders(context, judged, folds, source, folder)
     if recipe.trees is not None:
-        views[TREES] = _trees(context, recipe.trees, judged, folds)
-    views[TEACHER] = combine(context, views)
+        members[TREES] = _trees(context, recipe.trees, judged, folds)
+    members[TEACHER] = combine(context, members)
     relevant, measured = judged.relevant[judged.measured], judged.measured
-    aucs = {name: round(auc(relevant, logits[measured]), 4) for name, logits in views.items()}
+    aucs = {name: round(auc(relevant, logits[measured]), 4) for name, logits in members.items()}
     for name, value in aucs.items():
         context.progress.say(f"finetune: {name}, out of fold: AUC {value:.3f}")
-    write_columns(folder / "oof.parquet", views)
+    write_columns(folder / "oof.parquet", members)
     write_json(folder / "report.json", {"auc": aucs, "loss": histories})
 
 
 def fit_cross_encoders(
     context: Context, judged: JudgedRows, folds: Sequence[Fold], source: Path, folder: Path
 ) -> tuple[Floats, dict[str, list[float]]]:
-    """Fit the recipe's cross-encoders for `folds` from the encoder in `source`, below `folder`.
+    """Fit the recipe's cross-encoders for `folds` from the encoder in `source`, in `folder`.
 
     Returns
     -------
     tuple
-        Their mean logits, float32 [judged rows], NaN where no fold measures; and the loss over time of each fit.
+        Their mean logits, float32 [judged rows], NaN for unmeasured rows; and the loss over time of each fit.
     """
-    members = range(context.recipe.finetune.members)
+    count = context.recipe.finetune.cross_encoders
     logits = _unmeasured(judged)
-    warm = [warm_up(context, source, folder / f"warm-{member}", member) for member in members]
+    warm = [warm_up(context, source, folder / f"warm-{number}", number) for number in range(count)]
     histories = {path.name: read_history(path) for path in warm}
     for fold in folds:
         paths = [
-            fit_judged(context, judged, fold.train, path, folder / fold.name / f"cross-{member}", member=member)
-            for member, path in enumerate(warm)
+            fit_judged(context, judged, fold.train, path, folder / fold.name / f"cross-{number}", number=number)
+            for number, path in enumerate(warm)
         ]
         histories |= {f"{fold.name} {path.name}": read_history(path) for path in paths}
         rows, queries, titles = judged.part(fold.test)
@@ -84,7 +84,7 @@ def fit_cross_encoders(
             ids = pair_ids(load_tokenizer(paths[0]), queries, titles, context.recipe.encoder)
             logits[rows] = np.mean([predict(open_reader(path), ids) for path in paths], axis=0)
     for path in warm:
-        # Only the judged fits are asked later on.
+        # Later steps use only the judged fits.
         shutil.rmtree(path.with_name(path.name + ".state"), ignore_errors=True)
     return logits, histories
 

@@ -1,4 +1,4 @@
-"""The steps of a distillation, in order: what each reads, and when it has to be run again."""
+"""The steps of a distillation in order: what each reads, and when it runs again."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Step:
     Attributes
     ----------
     name
-        Its word on the command line, and its folder.
+        Its name on the command line, and of its folder.
     summary
-        What it does, for people.
+        Its description in help and progress.
     module
-        Module of this package with `run(context)`, and perhaps `sources(context)`: digests of what it reads besides
+        Module of this package with `run(context)`, and optionally `sources(context)`: digests of what it reads besides
         other steps' files and the encoder.
     parts
-        Parts of the recipe that it reads, dotted; with the encoder's name go its weights.
+        Parts of the recipe that it reads, as dotted names; `encoder.name` includes the encoder's weights.
     reads
         Steps whose files it reads.
     optional
-        Whether `qtr distill run` leaves it out.
+        Whether `qtr distill run` skips it.
     """
 
     name: str
@@ -65,41 +65,41 @@ _TRAINING: Final = (
 STEPS: Final = (
     Step(
         "prepare",
-        "read the data through its adapters, check it, draw the folds",
+        "read and check the data, draw the folds",
         "prepare",
         ("seed", "data", "evaluation.folds", "evaluation.groups"),
     ),
     Step(
         "pretrain",
-        "masked-word training of the encoder on the titles",
+        "masked language modelling of the encoder on the titles",
         "pretrain",
         ("seed", "encoder", "pretrain"),
         ("prepare",),
     ),
     Step(
         "finetune",
-        "the teacher: an ensemble of views, out of fold",
+        "fit the teachers, one ensemble per fold and one on all judgements",
         "finetune",
         _TEACHER,
         ("prepare", "pretrain"),
     ),
     Step(
         "augment",
-        "make query-title pairs that nobody judged",
+        "make unjudged query-title pairs",
         "augment",
         ("seed", "encoder.name", "augment", "evaluation.guard"),
         ("prepare",),
     ),
     Step(
         "pseudo-label",
-        "label them: teachers served by qtr's server, called by its Spark job",
+        "label them with the teachers, by qtr's server and its Spark job",
         "pseudo_label",
         (*_TEACHER, "pseudo_label"),
         ("prepare", "finetune", "augment"),
     ),
     Step(
         "shared-stage",
-        "the student's first stage: what augmented pairs, weak labels and the encoder's vectors teach",
+        "train the student's first stage on augmented pairs, weak labels and the encoder's embeddings",
         "shared_stage",
         ("seed", "encoder.name", "evaluation.guard", *_SHARED),
         ("prepare", "pretrain", "augment"),
@@ -113,7 +113,7 @@ STEPS: Final = (
     ),
     Step(
         "sweep",
-        "students of several sizes: accuracy against time per pair",
+        "compare students of several sizes: accuracy and time per pair",
         "sweep",
         (*_TRAINING, "sweep", "export"),
         ("prepare", "pretrain", "augment", "pseudo-label"),
@@ -121,21 +121,21 @@ STEPS: Final = (
     ),
     Step(
         "compare",
-        "what the table compares with: teachers off the shelf, students without distillation or augmentation",
+        "fit the baselines: teachers off the shelf, students without distillation or augmentation",
         "compare",
         (*_TEACHER, "pseudo_label", "student", "evaluation.off_the_shelf"),
         ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "shared-stage"),
     ),
     Step(
         "evaluate",
-        "measure everything out of fold; calibration, threshold, table and plots",
+        "measure all scorers out of fold; calibration, threshold, table and plots",
         "evaluate",
         ("seed", "encoder.name", "evaluation", "export", "student.sizes", "sweep.timed_pairs", "name", "version"),
         ("prepare", "finetune", "augment", "shared-stage", "student", "compare"),
     ),
     Step(
         "export",
-        "write the bundle, refused unless it agrees with the trained student",
+        "write the bundle and check it against the trained student",
         "export",
         (),
         ("prepare", "pretrain", "finetune", "augment", "pseudo-label", "shared-stage", "student", "evaluate"),
@@ -145,40 +145,41 @@ BY_NAME: Final = {step.name: step for step in STEPS}
 
 
 def run_step(step: Step, context: Context) -> None:
-    """Run one step, unless it is finished and nothing that it reads has changed.
+    """Run one step, unless it is finished and up to date.
 
-    Steps before it that other code made are announced, and used.
+    Earlier steps that only another version of the code made are named, and used.
 
     Raises
     ------
     StepError
-        If a step that it builds on has not finished, was made of other data or of another recipe, or was altered.
+        If a step that it depends on has not finished, or has other data, another recipe or altered files.
     """
     other_code = []
-    for name in _foundations(step):
+    for name in _dependencies(step):
         differing = out_of_date(name, context)
         if differing == [CODE]:
             other_code.append(name)
         elif differing:
-            told = ", ".join(differing)
-            said = f"{step.name} builds on {name}, which is out of date ({told})"
-            raise StepError(f"{said}: run it again, or qtr distill run")
+            changes = ", ".join(differing)
+            raise StepError(
+                f"{step.name} depends on {name}, which is out of date ({changes}): run it again, or qtr distill run"
+            )
     if other_code:
-        context.progress.say(f"{step.name}: other code than this made {', '.join(other_code)}")
+        context.progress.say(f"{step.name}: another version of the code made {', '.join(other_code)}")
     _run(step, context)
 
 
 def run_all(context: Context) -> None:
-    """Run every step in order, the optional ones aside."""
+    """Run every step in order, except the optional ones."""
     for step in STEPS:
         if not step.optional:
             _run(step, context)
 
 
 def out_of_date(name: str, context: Context) -> list[str]:
-    """Return what is not as it was when the step last ran: "recipe", "sources", "code", …; nothing if it stands.
+    """Return the inputs that changed since the step last ran: "recipe", "sources", "code", …; none if it is up to date.
 
-    Sources that are not at hand are taken to be as they were, aloud: whoever goes on from a work folder needs none.
+    Missing source files are assumed unchanged (logged), so that a work folder can be resumed without the raw data.
 
     Raises
     ------
@@ -186,13 +187,13 @@ def out_of_date(name: str, context: Context) -> list[str]:
         If it, or a step that it reads, has not finished.
     """
     folder, record = context.folder(name), _finished(name, context)
-    inputs = step_inputs(BY_NAME[name], context, at_hand=False)
+    inputs = step_inputs(BY_NAME[name], context, sources_required=False)
     differing = [what for what, digest in inputs.items() if record.inputs.get(what) != digest]
     return differing if is_whole(folder, record) else [*differing, "its files"]
 
 
-def _foundations(step: Step) -> list[str]:
-    """Return the steps that `step` builds on, near and far, in order."""
+def _dependencies(step: Step) -> list[str]:
+    """Return the steps that `step` depends on, directly or indirectly, in order."""
     wanted, pending = set(), list(step.reads)
     while pending:
         name = pending.pop()
@@ -207,33 +208,33 @@ def _run(step: Step, context: Context) -> None:
     folder = context.folder(step.name)
     say = context.progress.say
     if is_finished(folder, inputs):
-        say(f"{step.name}: finished before, nothing it reads has changed")
+        say(f"{step.name}: finished earlier, up to date")
         return
     differing = changed(folder, inputs)
     resumed = begin(folder, step.name, inputs)
     if differing:
-        say(f"{step.name}: changed since it last ran: {', '.join(differing)}")
-    say(f"{step.name}: {'going on where it was interrupted' if resumed else step.summary}")
+        say(f"{step.name}: changed since the last run: {', '.join(differing)}")
+    say(f"{step.name}: {'resumes after an interruption' if resumed else step.summary}")
     estimate = importlib.import_module("distillation.steps.estimate").step_seconds(step.name, context)
     if estimate is not None:
-        say(f"{step.name}: about {duration(estimate)} on this machine, from its row counts")
+        say(f"{step.name}: takes about {duration(estimate)} on this machine, by its row counts")
     started = time.monotonic()
     importlib.import_module(f"distillation.steps.{step.module}").run(context)
     finish(folder, step.name, inputs, time.monotonic() - started)
     say(f"{step.name}: finished in {duration(time.monotonic() - started)}")
 
 
-def step_inputs(step: Step, context: Context, *, at_hand: bool = True) -> dict[str, str]:
-    """Return a digest of each thing that decides what a step writes.
+def step_inputs(step: Step, context: Context, *, sources_required: bool = True) -> dict[str, str]:
+    """Return a digest of each input that a step's files depend on.
 
-    Sources that need not be `at_hand` are left out where they cannot be read.
+    Unreadable sources are left out if they are not `sources_required`.
 
     Raises
     ------
     StepError
         If a step that it reads has not finished.
     DataError
-        If a source cannot be read.
+        If a required source cannot be read.
     """
     inputs: dict[str, str] = {}
     for name in step.reads:
@@ -244,9 +245,9 @@ def step_inputs(step: Step, context: Context, *, at_hand: bool = True) -> dict[s
     try:
         inputs[_SOURCES] = value_digest(module.sources(context) if hasattr(module, "sources") else {})
     except DataError as error:
-        if at_hand:
+        if sources_required:
             raise
-        context.progress.say(f"{step.name}: its data are not at hand, and taken to be as they were ({error})")
+        context.progress.say(f"{step.name}: its source files are missing and assumed unchanged ({error})")
     if {"encoder", "encoder.name"}.intersection(step.parts or tuple(recipe)):
         encoder = importlib.import_module("distillation.encoder.base_encoder")
         inputs["encoder"] = encoder.encoder_digest(context.recipe.encoder.name)

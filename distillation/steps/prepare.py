@@ -1,8 +1,8 @@
-"""Step `prepare`: every source through its adapter, into a few Parquet files that the other steps read.
+"""Step `prepare`: read all sources into a few Parquet files, which the other steps read.
 
-`judged.parquet` has `query`, `title`, `target`, `gain`, `relevant` and `fold`: the fold that measures
-the row, or -1 for a row that only trains. `titles.parquet`, `queries.parquet`, `pairs.parquet` and
-`weak.parquet` hold what nobody judged; `lineage.json` says what was read, with checksums.
+`judged.parquet` has `query`, `title`, `target`, `gain`, `relevant` and `fold`: the fold that measures the row, or -1
+for a row that is only trained on. `titles.parquet`, `queries.parquet`, `pairs.parquet` and `weak.parquet` have the
+unjudged data; `lineage.json` lists the files that were read, with rows and checksums.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import GroupKFold
 
-from distillation.data.judgements import RELEVANT_FROM, TEST, Judged, check_split, join, read_judgements, untested
+from distillation.data.judgements import (
+    RELEVANT_FROM,
+    TEST,
+    Judged,
+    check_split,
+    join,
+    read_judgements,
+    without_test_queries,
+)
 from distillation.data.leakage import overlapping_query_groups, query_groups
 from distillation.data.readers import parquet_files, read_lines, read_table
 from distillation.errors import DataError
@@ -34,10 +42,10 @@ def sources(context: Context) -> dict[str, str]:
     Raises
     ------
     DataError
-        If one is not there or cannot be read.
+        If one is missing or cannot be read.
     """
     try:
-        return {_place(path, context): file_sha256(path) for path in _files(context)}
+        return {_location(path, context): file_sha256(path) for path in _files(context)}
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
 
@@ -56,9 +64,9 @@ def _files(context: Context) -> list[Path]:
     others += [source.path for source in data.pairs] + [source.path for source in data.weak]
     for other in others:
         paths += parquet_files(context.data / other)
-    lacking = next((path for path in paths if not path.is_file()), None)
-    if lacking is not None:
-        raise DataError(f"{lacking}: no such file")
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing is not None:
+        raise DataError(f"{missing}: no such file")
     return list(dict.fromkeys(paths))
 
 
@@ -67,17 +75,17 @@ def run(context: Context) -> None:
     recipe, folder = context.recipe, context.folder(FOLDER)
     rng = np.random.default_rng(recipe.seed)
     rows: dict[Path, int] = {}
-    reads = [read_judgements(source, context.data) for source in recipe.data.judged]
-    for read in reads:
-        rows |= read.files
-    joined = join([read.judged for read in reads])
-    apart = untested(joined)
-    judged = _sampled(apart, recipe.data.judged_rows, rng)
+    contents = [read_judgements(source, context.data) for source in recipe.data.judged]
+    for content in contents:
+        rows |= content.files
+    joined = join([content.judged for content in contents])
+    kept = without_test_queries(joined)
+    judged = _sampled(kept, recipe.data.judged_rows, rng)
     check_split(judged)
     fold = _folds(judged, recipe)
     _check_folds(judged, fold, recipe.seed)
 
-    listed = [title for read in reads for title in read.titles]
+    listed = [title for content in contents for title in content.titles]
     titles = [*_texts(context, recipe.data.titles, rows), *(title for title in listed if title.strip())]
     queries = _texts(context, recipe.data.queries, rows)
     pairs = _pairs(context, rows)
@@ -100,12 +108,12 @@ def run(context: Context) -> None:
     _write_sample(folder / "pairs.parquet", pairs, recipe.data.pair_rows, rng)
     _write_sample(folder / "weak.parquet", weak, recipe.data.weak_rows, rng)
     write_json(folder / "lineage.json", _lineage(context, rows))
-    unreadable = sum(read.unreadable for read in reads)
+    unreadable = sum(content.unreadable for content in contents)
     if unreadable:
         context.progress.say(f"prepare: {unreadable:,} judged rows left out: a text is empty, unreadable or too long")
-    if len(apart) < len(joined):
-        left_out = len(joined) - len(apart)
-        context.progress.say(f"prepare: {left_out:,} rows of train left out: test has their query, written otherwise")
+    if len(kept) < len(joined):
+        left_out = len(joined) - len(kept)
+        context.progress.say(f"prepare: {left_out:,} rows of train left out: test has their query in other writing")
     context.progress.say(
         f"prepare: {len(judged):,} judged pairs of {len(np.unique(query_groups(judged.queries))):,} queries, "
         f"{relevant.mean():.0%} relevant; {len(set(titles)):,} titles, {len(pairs['query']):,} pairs, "
@@ -113,25 +121,25 @@ def run(context: Context) -> None:
     )
 
 
-def _place(path: Path, context: Context) -> str:
-    """Return where a file is: below the data folder, which may move, or else anywhere."""
+def _location(path: Path, context: Context) -> str:
+    """Return a file's path, relative to the data folder if it is in there."""
     return str(path.relative_to(context.data) if path.is_relative_to(context.data) else path.absolute())
 
 
 def _lineage(context: Context, rows: dict[Path, int]) -> dict[str, dict[str, Any]]:
-    """Return checksum and rows of every file, by names that do not tell where on this machine it is."""
+    """Return checksum and rows of every file, by names without the machine's folders."""
     digests, lineage = sources(context), {}
     for path in _files(context):
-        name = own = _place(path, context) if path.is_relative_to(context.data) else path.name
-        twin = 2
+        name = own = _location(path, context) if path.is_relative_to(context.data) else path.name
+        number = 2
         while name in lineage:
-            name, twin = f"{own} ({twin})", twin + 1
-        lineage[name] = {"sha256": digests[_place(path, context)], "rows": rows.get(path)}
+            name, number = f"{own} ({number})", number + 1
+        lineage[name] = {"sha256": digests[_location(path, context)], "rows": rows.get(path)}
     return lineage
 
 
 def _sampled(judged: Judged, limit: int, rng: np.random.Generator) -> Judged:
-    """Draw whole queries until `limit` rows are reached; of each side of a split alike."""
+    """Draw whole queries up to `limit` rows, in proportion from both sides of a split."""
     if len(judged) <= limit:
         return judged
     of_row = query_groups(judged.queries)
@@ -140,8 +148,8 @@ def _sampled(judged: Judged, limit: int, rng: np.random.Generator) -> Judged:
     for side in np.unique(sides):
         counts = np.bincount(of_row[sides == side], minlength=of_row.max() + 1)
         order = rng.permutation(np.flatnonzero(counts))
-        room = limit * (sides == side).sum() / len(judged)
-        drawn = order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), room, side="right")))]
+        side_limit = limit * (sides == side).sum() / len(judged)
+        drawn = order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), side_limit, side="right")))]
         kept |= np.isin(of_row, drawn)
     return judged.take(np.flatnonzero(kept).tolist())
 
@@ -149,7 +157,7 @@ def _sampled(judged: Judged, limit: int, rng: np.random.Generator) -> Judged:
 def _folds(judged: Judged, recipe: Recipe) -> npt.NDArray[np.int64]:
     if judged.split[0]:
         return np.array([0 if side == TEST else -1 for side in judged.split], dtype=np.int64)
-    strict = recipe.evaluation.groups == "kindred"
+    strict = recipe.evaluation.groups == "overlapping"
     groups = overlapping_query_groups(judged.queries) if strict else query_groups(judged.queries)
     distinct = len(np.unique(groups))
     if distinct < recipe.evaluation.folds:
@@ -162,7 +170,7 @@ def _folds(judged: Judged, recipe: Recipe) -> npt.NDArray[np.int64]:
 
 
 def _check_folds(judged: Judged, fold: npt.NDArray[np.int64], seed: int) -> None:
-    """See that every fold can be trained and measured on, and that what is measured can be calibrated."""
+    """Check that both sides of every fold have relevant and irrelevant rows, and that calibration is possible."""
     relevant = judged.target >= RELEVANT_FROM
     for number in range(int(fold.max()) + 1):
         for part, side in ((fold == number, "held out"), (fold != number, "trained on")):
@@ -170,7 +178,7 @@ def _check_folds(judged: Judged, fold: npt.NDArray[np.int64], seed: int) -> None
                 kind = "relevant" if not relevant[part].any() else "irrelevant"
                 raise DataError(
                     f"of the {part.sum()} judged rows {side} in fold {number + 1} none is {kind}: "
-                    "judge more queries, or take fewer folds"
+                    "judge more queries, or set fewer folds"
                 )
     measured = np.flatnonzero(fold >= 0)
     groups = query_groups(judged.queries)[measured]
@@ -214,32 +222,34 @@ def _weak(context: Context, rows: dict[Path, int], rng: np.random.Generator) -> 
         names = [source.query, source.title, *([source.label] if source.label else [])]
         columns = read_table(path, names, separator=source.separator)
         rows[path] = len(columns[source.query])
-        known = _worth(source, columns, path)
-        drawn = rng.integers(0, len(columns[source.query]), size=(len(known), source.strangers)).tolist()
-        for query, title, worth, others in zip(columns[source.query], columns[source.title], known, drawn, strict=True):
-            if worth is None or not query.strip() or not title.strip():
+        targets = _weak_targets(source, columns, path)
+        both = zip(columns[source.query], columns[source.title], strict=True)
+        drawn = rng.integers(0, len(columns[source.query]), size=(len(targets), source.random_negatives)).tolist()
+        for (query, title), probability, others in zip(both, targets, drawn, strict=True):
+            if probability is None or not query.strip() or not title.strip():
                 continue
-            strangers = [columns[source.query][other] for other in others]
-            asked = [query, *(stranger for stranger in strangers if stranger.strip() and stranger != query)]
-            queries += asked
-            titles += [title] * len(asked)
-            target += [worth] + [0.0] * (len(asked) - 1)
+            negatives = [columns[source.query][other] for other in others]
+            of_title = [query, *(negative for negative in negatives if negative.strip() and negative != query)]
+            queries += of_title
+            titles += [title] * len(of_title)
+            target += [probability] + [0.0] * (len(of_title) - 1)
     return {"query": queries, "title": titles, "target": np.array(target, dtype=np.float32)}
 
 
-def _worth(source: WeakSource, columns: dict[str, list[str]], path: Path) -> list[float | None]:
+def _weak_targets(source: WeakSource, columns: dict[str, list[str]], path: Path) -> list[float | None]:
+    """Return each row's probability of relevance, None for an ignored label."""
     if source.label is None:
         return [1.0] * len(columns[source.query])
     labels = columns[source.label]
     unknown = sorted(set(labels) - set(source.labels) - set(source.ignore))
     if unknown:
         known = ", ".join([*source.labels, *source.ignore]) or "none"
-        raise DataError(f"{path}: unknown label {unknown[0]!r}; the recipe knows {known}")
+        raise DataError(f"{path}: unknown label {unknown[0]!r}; the recipe's labels are {known}")
     return [source.labels.get(label) for label in labels]
 
 
 def _write_sample(path: Path, columns: dict[str, Any], limit: int, rng: np.random.Generator) -> None:
-    """Write at most `limit` rows, in a random order."""
+    """Write at most `limit` rows in random order."""
     lists = {
         name: np.asarray(values, dtype=object if isinstance(values, list) else None) for name, values in columns.items()
     }

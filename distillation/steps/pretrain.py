@@ -1,8 +1,8 @@
-"""Step `pretrain`: the encoder learns the language of titles by guessing masked pieces (Devlin et al., 2019).
+"""Step `pretrain`: masked language modelling of the encoder on the titles (Devlin et al., 2019).
 
-This is eBERT's first step (arXiv 2108.10197). `encoder/` holds the encoder so adapted, in transformers' own layout;
-`history.json` the loss. A sentence encoder comes without a masked-word head: one starts anew, tied to the word
-embeddings, and learns at a rate of its own so that the body is not spoilt while the head knows nothing.
+This is the first step of eBERT (arXiv 2108.10197). `encoder/` is the pretrained encoder in transformers' layout;
+`history.json` the loss. The weights of a sentence encoder lack a masked-word head: a new one is tied to the word
+embeddings and trained at a higher learning rate, so that the encoder does not move far while the head is still random.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from distillation.training_loop import BatchPlan, Training, train
 FOLDER: Final = "pretrain"
 ENCODER: Final = "encoder"
 _MAX_TOKENS: Final = 64
-# Of the chosen pieces (Devlin et al., 2019, section 3.1): most are masked, some exchanged, some left as they are.
-_MASKED, _EXCHANGED = 0.8, 0.1
+# Of the pieces to predict, shares that are masked and replaced by a random piece; the rest is unchanged (Devlin et al.,
+# 2019, section 3.1).
+_MASKED, _RANDOM = 0.8, 0.1
 
 
 def run(context: Context) -> None:
@@ -52,7 +53,7 @@ def run(context: Context) -> None:
     encodings = tokenizer.encode_batch_fast(titles)
     ids = [encoding.ids[:_MAX_TOKENS] for encoding in encodings if len(encoding.ids) > 2]
     if not ids:
-        raise TrainingError("pretrain: no title has a word that the encoder knows; set [pretrain] rows = 0")
+        raise TrainingError("pretrain: no title has a piece of the encoder's vocabulary; set [pretrain] rows = 0")
     lengths = np.array([len(sequence) for sequence in ids])
     special = torch.tensor([token_id(tokenizer, token) for token in ("[PAD]", "[CLS]", "[SEP]")], device=where)
     mask_id, vocabulary = token_id(tokenizer, "[MASK]"), tokenizer.get_vocab_size()
@@ -76,9 +77,9 @@ def run(context: Context) -> None:
         labels = torch.where(chosen, inputs, -100)
         draw = torch.rand(inputs.shape, device=where)
         inputs = torch.where(chosen & (draw < _MASKED), mask_id, inputs)
-        exchanged = chosen & (draw >= _MASKED) & (draw < _MASKED + _EXCHANGED)
-        inputs = torch.where(exchanged, torch.randint_like(inputs, vocabulary), inputs)
-        # Only the chosen positions go through the head: it is as large as the vocabulary.
+        randomised = chosen & (draw >= _MASKED) & (draw < _MASKED + _RANDOM)
+        inputs = torch.where(randomised, torch.randint_like(inputs, vocabulary), inputs)
+        # The head is computed for the chosen positions only: it is as wide as the vocabulary.
         hidden = model.base_model(input_ids=inputs, attention_mask=mask).last_hidden_state[chosen]
         if len(hidden) == 0:
             return torch.zeros((), device=where, requires_grad=True)
@@ -96,10 +97,10 @@ def run(context: Context) -> None:
         every_seconds=context.recipe.checkpoint_seconds,
     )
     history = train(model, training, loss_of, context.progress)
-    # The pooler, which guessing words does not train, is kept from the base.
-    adapted = load_encoder(source, "AutoModel")
-    adapted.load_state_dict(model.base_model.cpu().state_dict(), strict=False)
-    write_encoder(adapted, source, folder / ENCODER)
+    # Masked language modelling does not train the pooler, which stays that of the base encoder.
+    pretrained = load_encoder(source, "AutoModel")
+    pretrained.load_state_dict(model.base_model.cpu().state_dict(), strict=False)
+    write_encoder(pretrained, source, folder / ENCODER)
     write_json(folder / "history.json", history)
 
 
@@ -113,6 +114,6 @@ def write_encoder(model: Any, source: Path, folder: Path) -> None:
 
 
 def _has_head(folder: Path) -> bool:
-    """Tell whether the weights include a masked-word head."""
+    """Return whether the weights include a masked-word head."""
     with safe_open(folder / "model.safetensors", framework="pt") as weights:
         return any(name.split(".")[0] in MASKED_WORD_HEADS for name in weights.keys())  # noqa: SIM118

@@ -1,9 +1,9 @@
-"""Step `pseudo-label`: each teacher's opinion of the augmented pairs.
+"""Step `pseudo-label`: each teacher's soft labels of the augmented pairs.
 
-A cross-encoder is written as a bundle and labels the way every model here does: `spark_jobs.label_pairs`
-starts servers with it and calls them from Spark. The trees, where the ensemble has them, are asked in this process.
-`FOLD.parquet` has `query`, `title`, `origin` and the teacher's `logit`; a fold's teacher labels the judged
-rows that it was fitted on, and augmented pairs whose query, edited or not, is akin to none that the fold measures.
+A cross-encoder is written as a bundle and used like every model here: `spark_jobs.label_pairs` starts servers with it
+and calls them from Spark. The trees, if the ensemble has them, are computed in this process. `FOLD.parquet` has
+`query`, `title`, `origin` and the teacher's `logit`. A fold's teacher labels the judged rows that it was trained on,
+and augmented pairs whose query and source query pass the guard of the fold's measured queries.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ from relevance_model.bundle import MANIFEST
 
 FOLDER: Final = "pseudo-label"
 JUDGED: Final = "judged"
-# A cross-encoder answers about a hundred pairs a second: short calls, and patience.
+# A cross-encoder scores about a hundred pairs a second: small calls and a long deadline.
 _JOB_FLAGS: Final = (
     *("--run-date", "2000-01-01", "--log-format", "json", "--exit-on-stdin-close"),
     *("--rows-per-rpc", "64", "--deadline-seconds", "300", "--retry-budget-seconds", "1800"),
 )
-_MOST_CERTAIN: Final = 12.0
+_LOGIT_BOUND: Final = 12.0
 _PROBE_ROWS: Final = 32
-# A logit of a teacher: what it teaches is no finer than this.
+# Tolerance of a teacher's logits: differences of this size do not matter for soft labels.
 _TEACHER_TOLERANCE: Final = 1e-3
 Floats = npt.NDArray[np.float32]
 
 
 def run(context: Context) -> None:
-    """Label for every fold; what an earlier run labelled is kept."""
+    """Label for every fold; labels of an earlier run are reused."""
     judged = read_judged(context)
     pairs = read_columns(context.folder("augment") / "pairs.parquet")
     features = pair_features(context) if context.recipe.finetune.trees is not None else None
@@ -72,10 +72,10 @@ def run(context: Context) -> None:
 def label_by_job(
     bundle: Path, queries: Sequence[str], titles: Sequence[str], folder: Path, *, progress: Progress, title: str
 ) -> Floats:
-    """Label pairs with `qtr label` and servers of its own; return logits, float32 [N], NaN where a row failed.
+    """Label pairs with `qtr label` and local servers; return logits, float32 [N], NaN for a row with an error.
 
-    What the job says of its progress is shown under `title`. Its store stays in `folder` until the labels are
-    read: what an interrupted job has scored, the next one finds.
+    The job's progress is shown under `title`. Its score store stays in `folder` until the labels are read, so that the
+    next job reuses the scores of an interrupted one.
 
     Raises
     ------
@@ -87,30 +87,30 @@ def label_by_job(
     write_columns(source, {"row": np.arange(len(queries)), "query": list(queries), "title": list(titles)})
     command = module_command("spark_jobs.label_pairs", "--input", str(source), "--output", str(output))
     command += ["--bundle", str(bundle), *_JOB_FLAGS]
-    said: list[str] = []
+    lines: list[str] = []
     with (
-        (folder / "stderr").open("w+", encoding="utf-8") as complaints,
+        (folder / "stderr").open("w+", encoding="utf-8") as stderr,
         progress.task(title, len(queries), unit="pairs") as task,
         subprocess.Popen(
             command,
             env=module_environment(),
-            # Never written to: a job that outlived a killed distillation would keep its rerun from the folder.
+            # A pipe that closes with this process ends the job: a surviving job would hold the folder's lock.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=stderr,
             text=True,
         ) as job,
     ):
         assert job.stdout is not None
         for line in job.stdout:
-            said.append(line)
+            lines.append(line)
             event = read_event(line)
             if event.get("msg") == "progress" and event.get("rows_done"):
                 task.update(int(event["rows_done"]))
     if job.returncode != 0:
-        complaint = (folder / "stderr").read_text(encoding="utf-8", errors="replace").strip()
-        raise LabellingError(f"labelling with the teacher failed: {last_error([*complaint.splitlines(), *said])}")
-    # Read as files, or the partition's date would become a column.
+        errors = (folder / "stderr").read_text(encoding="utf-8", errors="replace").strip()
+        raise LabellingError(f"labelling with the teacher failed: {last_error([*errors.splitlines(), *lines])}")
+    # Read as single files: the partition's date must not become a column.
     table = pa.concat_tables(
         pq.read_table(file, columns=["row", "score"], partitioning=None)
         for file in sorted((output / "labels").rglob("*.parquet"))
@@ -120,12 +120,12 @@ def label_by_job(
     shutil.rmtree(folder)
     with np.errstate(divide="ignore"):
         logits = np.log(scores) - np.log1p(-scores)
-    bounded: Floats = np.clip(logits, -_MOST_CERTAIN, _MOST_CERTAIN).astype(np.float32)
+    bounded: Floats = np.clip(logits, -_LOGIT_BOUND, _LOGIT_BOUND).astype(np.float32)
     return bounded
 
 
 def balanced(origins: Sequence[str], allowed: npt.NDArray[np.int64], count: int, rng: np.random.Generator) -> Any:
-    """Draw `count` of the `allowed` rows, int64, the same number of every origin as far as there are that many."""
+    """Draw `count` of the `allowed` rows, int64, of each origin the same number if it has that many."""
     by_origin: dict[str, list[int]] = {}
     for row in rng.permutation(allowed).tolist():
         by_origin.setdefault(origins[row], []).append(row)
@@ -142,7 +142,7 @@ def _label(
     path = _labels_file(context, fold)
     rng = np.random.default_rng([context.recipe.seed, 3])
     guard = evaluation_guard(context, judged.evaluated_queries(fold.test))
-    allowed = np.flatnonzero(guard.passing(pairs["query"]) & guard.passing(pairs["asked"]))
+    allowed = np.flatnonzero(guard.passing(pairs["query"]) & guard.passing(pairs["source_query"]))
     rows = balanced(pairs["origin"], allowed, context.recipe.pseudo_label.rows, rng)
     own, queries, titles = judged.part(fold.train)
     queries += [pairs["query"][row] for row in rows]
@@ -150,23 +150,23 @@ def _label(
     origins = [JUDGED] * len(own) + [pairs["origin"][row] for row in rows]
 
     recipe = context.recipe.finetune
-    opinions: list[Floats] = []
-    for member in range(recipe.members):
-        scratch = path.parent / f"{fold.name}-{member}"
-        name = f"teacher-{fold.name}-{member}"
-        source = context.folder("finetune") / fold.name / f"cross-{member}"
+    cross: list[Floats] = []
+    for number in range(recipe.cross_encoders):
+        scratch = path.parent / f"{fold.name}-{number}"
+        name = f"teacher-{fold.name}-{number}"
+        source = context.folder("finetune") / fold.name / f"cross-{number}"
         bundle = teacher_bundle(context.recipe.encoder, source, scratch / "bundle", name, judged)
-        title = f"pseudo-label: {fold.name}, cross-encoder {member}"
+        title = f"pseudo-label: {fold.name}, cross-encoder {number}"
         job = scratch / "job"
-        opinions.append(label_by_job(bundle, queries, titles, job, progress=context.progress, title=title))
+        cross.append(label_by_job(bundle, queries, titles, job, progress=context.progress, title=title))
         shutil.rmtree(scratch)
-    views: dict[str, Floats] = {}
-    if opinions:
-        views[CROSS_ENCODER] = np.mean(opinions, axis=0)
+    members: dict[str, Floats] = {}
+    if cross:
+        members[CROSS_ENCODER] = np.mean(cross, axis=0)
     if recipe.trees is not None and features is not None:
         trees = fit_trees(recipe.trees, judged, fold.train, features, seed=context.recipe.seed)
-        views[TREES] = trees.predict(queries, titles)
-    logit = combine(context, views)
+        members[TREES] = trees.predict(queries, titles)
+    logit = combine(context, members)
     kept = np.flatnonzero(~np.isnan(logit))
     write_columns(
         path,
@@ -180,12 +180,12 @@ def _label(
 
 
 def teacher_bundle(recipe: Encoder, source: Path, folder: Path, name: str, judged: JudgedRows) -> Path:
-    """Write a cross-encoder as a bundle; one that is there already is kept, as a job's store goes by its digest.
+    """Write a cross-encoder as a bundle; an existing one is reused, as the job's score store is keyed by its digest.
 
     Raises
     ------
     ParityError
-        If the bundle says of some judged pairs what the cross-encoder does not.
+        If the bundle's logits of some judged pairs differ from the cross-encoder's.
     """
     if not (folder / MANIFEST).exists():
         draft = folder.with_name(f".{folder.name}.draft")

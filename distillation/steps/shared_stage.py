@@ -1,7 +1,6 @@
-"""Step `shared-stage`: the student's first stage, which no judgement and no teacher has a part in.
+"""Step `shared-stage`: the student's first stage, trained without judgements and without the teacher.
 
-`tokenizer.json` is the student's vocabulary, `weights/` what it knows afterwards; the students of all folds start
-there.
+`tokenizer.json` is the student's vocabulary, `weights/` are the weights that the students of all folds start from.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Final
 from distillation.pipeline.workspace import Context, write_json
 from distillation.student.bilstm import BertBiLSTM
 from distillation.student.training import fit_shared, load_student, losses
-from distillation.student.training_data import TOKENIZER, TrainingData, build
+from distillation.student.training_data import TOKENIZER, TrainingData
 
 FOLDER: Final = "shared-stage"
 WEIGHTS: Final = "weights"
@@ -20,12 +19,12 @@ WEIGHTS: Final = "weights"
 def run(context: Context) -> None:
     """Train the vocabulary and the stage."""
     folder = context.folder(FOLDER)
-    material = student_material(context)
+    data = student_training_data(context)
     fit_shared(
-        material.blank_student(),
-        material.table,
-        material.twin_vectors(),
-        material.shared,
+        data.initialized_student(),
+        data.table,
+        data.twin_vectors(),
+        data.shared,
         context.recipe.student.shared,
         context=context,
         title="student, shared stage",
@@ -34,11 +33,11 @@ def run(context: Context) -> None:
     write_json(folder / "report.json", {"loss": losses(folder / WEIGHTS)})
 
 
-def student_material(context: Context) -> TrainingData:
-    """Return what the student that ships is made of; its vocabulary is in this step's folder."""
-    return build(context, context.recipe.student.sizes, context.folder(FOLDER) / TOKENIZER)
+def student_training_data(context: Context) -> TrainingData:
+    """Return the training data of the student that ships; its vocabulary is in this step's folder."""
+    return TrainingData.build(context, context.recipe.student.sizes, context.folder(FOLDER) / TOKENIZER)
 
 
-def shared_student(material: TrainingData) -> BertBiLSTM:
-    """Return the student as this step left it."""
-    return load_student(material.blank_student(taught=False), material.context.folder(FOLDER) / WEIGHTS)
+def shared_student(data: TrainingData) -> BertBiLSTM:
+    """Return the student as trained by this step."""
+    return load_student(data.new_student(), data.context.folder(FOLDER) / WEIGHTS)

@@ -1,7 +1,7 @@
-"""Step `student`: the judged stage for every fold and for the student that ships, each from the shared stage on.
+"""Step `student`: the judged stage of every fold's student and of the student that ships, from the shared stage on.
 
-`FOLD/` holds weights as safetensors; `oof.parquet` has the logits of the measured rows, each from the student of
-the fold that measures it.
+`FOLD/` has the weights as safetensors; `oof.parquet` the logits of the measured rows, each by the student of the fold
+that measures it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 from distillation.data.folds import folds_of
 from distillation.metrics import auc
 from distillation.pipeline.workspace import Context, write_columns, write_json
-from distillation.steps.shared_stage import shared_student, student_material
+from distillation.steps.shared_stage import shared_student, student_training_data
 from distillation.student.cross_validation import fit_folds
 
 FOLDER: Final = "student"
@@ -20,15 +20,15 @@ FOLDER: Final = "student"
 def run(context: Context) -> None:
     """Train the students."""
     folder = context.folder(FOLDER)
-    material = student_material(context)
-    judged = material.judged
+    data = student_training_data(context)
+    judged = data.judged
     logits, history = fit_folds(
-        material,
+        data,
         folds_of(judged),
-        shared_student(material),
+        shared_student(data),
         context.recipe.student.judged,
-        soft=material.soft,
-        replay=material.shared,
+        soft=data.soft,
+        replay=data.shared,
         title="student",
         folder=folder,
     )

@@ -1,7 +1,7 @@
-"""Step `sweep`: students of several sizes, briefly trained, against the time that a pair takes them.
+"""Step `sweep`: AUC and time per pair of students of several sizes, each trained for a share of the epochs.
 
-`sweep.json` lists a point per size: `name`, `auc` out of fold, `us_per_pair` in one thread, `bytes`. The
-size to ship is chosen from that curve by a person, and written into the recipe.
+`sweep.json` lists a point per size: `name`, `auc` out of fold, `us_per_pair` in one thread, `bytes`. The size to ship
+is then chosen by hand and written into the recipe.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from distillation.pipeline.workspace import Context, read_columns, read_json, wr
 from distillation.recipe.recipe import Sizes
 from distillation.student.cross_validation import fit_folds
 from distillation.student.training import fit_shared
-from distillation.student.training_data import TOKENIZER, build
+from distillation.student.training_data import TOKENIZER, TrainingData
 
 FOLDER: Final = "sweep"
 
 
 def sources(context: Context) -> dict[str, Any]:
-    """Return the sizes to compare; which of them ships makes no difference to any."""
+    """Return the sizes to compare; the result does not depend on which of them ships."""
     return {"sizes": [sizes.model_dump() for sizes in _sizes(context)]}
 
 
 def run(context: Context) -> None:
-    """Train and time every size; sizes that an earlier run finished are kept."""
+    """Train and time every size; points of an earlier run are reused."""
     points = []
     for number, sizes in enumerate(_sizes(context)):
         kept = context.folder(FOLDER) / f"size-{number}" / "point.json"
@@ -48,13 +48,13 @@ def _sizes(context: Context) -> list[Sizes]:
 def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
     recipe, folder = context.recipe, context.folder(FOLDER) / name
     share = recipe.sweep.share
-    material = build(context, sizes, folder / TOKENIZER)
-    judged = material.judged
+    data = TrainingData.build(context, sizes, folder / TOKENIZER)
+    judged = data.judged
     shared = fit_shared(
-        material.blank_student(),
-        material.table,
-        material.twin_vectors(),
-        material.shared,
+        data.initialized_student(),
+        data.table,
+        data.twin_vectors(),
+        data.shared,
         recipe.student.shared,
         context=context,
         title=f"sweep {size_name(sizes)}, shared stage",
@@ -62,18 +62,18 @@ def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
         epochs=recipe.student.shared.epochs * share,
     )
     logits, _ = fit_folds(
-        material,
+        data,
         [fold for fold in folds_of(judged) if fold.test.any()][: recipe.sweep.folds],
         shared,
         recipe.student.judged.model_copy(update={"epochs": max(1, round(recipe.student.judged.epochs * share))}),
-        soft=material.soft,
-        replay=material.shared,
+        soft=data.soft,
+        replay=data.shared,
         title=f"sweep {size_name(sizes)}",
         folder=folder,
     )
     measured = ~np.isnan(logits)
     manifest = draft_manifest(sizes, name=recipe.name, version=recipe.version)
-    bundle = write_student(shared, material.tokenizer, folder / "bundle", manifest, form=recipe.export.form)
+    bundle = write_student(shared, data.tokenizer, folder / "bundle", manifest, precision=recipe.export.precision)
     timed = microseconds_per_pair(bundle, *timed_pairs(context))
     size = sum(file.stat().st_size for file in bundle.path.iterdir())
     shutil.rmtree(bundle.path)
@@ -87,9 +87,9 @@ def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
 
 
 def timed_pairs(context: Context) -> tuple[list[str], list[str]]:
-    """Return queries and titles to time: titles of the log, each with every pair that it is in, as a night has them.
+    """Return queries and titles to time: pairs of the log in the order of their titles, as the Spark job sends them.
 
-    Without a log, they are taken from the augmented pairs.
+    Without a log, they are augmented pairs.
     """
     pairs = read_columns(context.folder("prepare") / "pairs.parquet")
     if not pairs["title"]:
@@ -101,5 +101,5 @@ def timed_pairs(context: Context) -> tuple[list[str], list[str]]:
 
 
 def size_name(sizes: Sizes) -> str:
-    """Return a short name of a student's sizes: embedding, LSTM, twin vector, vocabulary in thousands."""
+    """Return a short name of sizes: embedding, LSTM and twin vector, and the vocabulary in thousands of pieces."""
     return f"{sizes.embedding}/{sizes.hidden}/{sizes.vector}, {sizes.vocabulary / 1000:g}k"

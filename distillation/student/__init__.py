@@ -1,1 +1,1 @@
-"""The student: its network, vocabulary, training data and training."""
+"""The student: network, vocabulary, training data and training."""

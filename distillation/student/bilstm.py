@@ -1,21 +1,19 @@
-"""BertBiLSTM with late interaction: one bidirectional LSTM reads each text by itself, token vectors meet in pairs.
+"""BertBiLSTM with late interaction: one bidirectional LSTM encodes each text, token vectors are compared per pair.
 
-Everything that costs time belongs to one text: embeddings, both directions of the LSTM, and three projections of its
-steps: a vector and an importance per token, and one twin vector of the whole text. Queries and titles are read by the
-same weights; a query opens with [CLS], a title does not. A server computes all this once per text and keeps it, as
-TwinBERT does (Lu et al., 2020, arXiv 2002.06275). What is left per pair is a small matrix of cosines between the token
-vectors of both texts, from which the head reads
+Everything expensive is computed per text: embeddings, both directions of the LSTM, and three projections of its steps:
+a vector and an importance per token, and one twin vector of the whole text. Queries and titles share the weights; a
+query begins with [CLS], a title does not. A server computes this once per text and caches it, as TwinBERT does (Lu et
+al., 2020, arXiv 2002.06275). Per pair remains a small matrix of cosines between the token vectors of both texts. The
+head reads from it
 
-- how well each token's best partner in the other text fits, weighed by importance and counted by soft bins
-  (kernel pooling, Xiong et al., 2017, "K-NRM"; best partners, Khattab & Zaharia, 2020, "ColBERT"),
-- which share of the important pieces also occurs literally in the other text,
-- what the title leaves out of the query when every piece counts alike, on the whole and at worst: "usb fan" asks for
-  both,
+- the cosine of each token's best match in the other text, weighted by importance and counted in soft bins (kernel
+  pooling, Xiong et al., 2017, "K-NRM"; best matches, Khattab & Zaharia, 2020, "ColBERT"),
+- the share of the important pieces that also occur literally in the other text,
+- what the title lacks of the query if all pieces have equal weight, on average and at worst: "usb fan" asks for both,
 - product and distance of the twin vectors (Reimers & Gurevych, 2019, "Sentence-BERT").
 
-Padding has zero vectors, and neither padding nor special tokens have any importance; a best partner counts as
-`max(0, cosine)`: so padding can never reach a result. Pools over steps are the mean and `max(0, max)` for the same
-reason.
+Padding cannot change a result: it has zero vectors, neither padding nor special tokens have importance, and a best
+match counts as `max(0, cosine)`. For the same reason the pools over steps are the mean and `max(0, max)`.
 """
 
 from __future__ import annotations
@@ -28,13 +26,13 @@ from torch import Tensor, nn
 
 from distillation.student.vocabulary import PAD, SPECIAL_TOKENS
 
-# Soft bins of cosines: centres, and the factor of the squared distance (a standard deviation of 0.08).
+# Soft bins of cosines: their centres, and the factor of the squared distance (a standard deviation of 0.08).
 KERNEL_CENTRES: Final = tuple(i / 10 for i in range(11))
 KERNEL_SHARPNESS: Final = 78.0
 TINY: Final = 1e-6
-# Per direction: bins, mean best partner and literal share.
+# Per direction: bins, mean best match and literal share.
 _MATCH_FEATURES: Final = len(KERNEL_CENTRES) + 2
-# Of the query: mean and worst gap, by best partner and literally.
+# Of the query: mean and worst gap, by best match and literally.
 _GAP_FEATURES: Final = 4
 
 
@@ -81,11 +79,11 @@ class TrainingBatch:
 
 @dataclass(frozen=True, slots=True)
 class TextState:
-    """What one side of N pairs comes to.
+    """The encoded texts of one side of N pairs.
 
-    `ids` int64 [N, L]; `tokens` [N, L, T], each of length 1, or 0 where there is only padding; `share` [N, L],
-    each token's part of the text's importance, which sum to 1; `vector` [N, D], of length sqrt(D); `weight`
-    [N, 1], the logarithm of the text's whole importance.
+    `ids` int64 [N, L]; `tokens` [N, L, T], each of length 1, or 0 for padding; `share` [N, L], each token's share of
+    the text's importance, which sum to 1; `vector` [N, D], of length sqrt(D); `weight` [N, 1], the logarithm of the
+    text's total importance.
     """
 
     ids: Tensor
@@ -97,7 +95,7 @@ class TextState:
 
 @dataclass(frozen=True, slots=True)
 class PairOutput:
-    """What the network says of N pairs: `logit` [N], and the twin vectors [N, D], of length sqrt(D)."""
+    """The network's output for N pairs: `logit` [N], and the twin vectors [N, D], of length sqrt(D)."""
 
     logit: Tensor
     query_vector: Tensor
@@ -105,14 +103,14 @@ class PairOutput:
 
 
 class BertBiLSTM(nn.Module):
-    """The student. See the module's text for its arrangement.
+    """The student; the module's docstring describes its architecture.
 
     Parameters
     ----------
     shape
         Sizes.
     dropout
-        Share of embeddings and of the head's inputs that training drops.
+        Dropout rate of embeddings and of the head's inputs.
     """
 
     def __init__(self, shape: Shape, *, dropout: float = 0.1) -> None:
@@ -122,7 +120,7 @@ class BertBiLSTM(nn.Module):
         self.embedding = nn.Embedding(shape.vocabulary, shape.embedding, padding_idx=PAD)
         self.forward_lstm = nn.LSTM(shape.embedding, shape.hidden, batch_first=True)
         self.backward_lstm = nn.LSTM(shape.embedding, shape.hidden, batch_first=True)
-        # No bias: padding, whose step and embedding are zero, stays zero.
+        # Without bias, padding stays zero: its step and its embedding are zero.
         self.token_projection = nn.Linear(steps + shape.embedding, shape.token, bias=False)
         self.importance = nn.Linear(steps + shape.embedding, 1)
         self.text_projection = nn.Linear(2 * steps + shape.embedding, shape.vector)
@@ -138,7 +136,7 @@ class BertBiLSTM(nn.Module):
         return PairOutput(self.compare(query, title), query.vector, title.vector)
 
     def read(self, ids: Tensor, length: Tensor) -> TextState:
-        """Read texts: ids int64 [N, L], length int64 [N]."""
+        """Encode texts: ids int64 [N, L], length int64 [N]."""
         position = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
         inside = (position < length.unsqueeze(1)).unsqueeze(-1)
         words = self.dropout(self.embedding(ids))
@@ -176,7 +174,7 @@ class BertBiLSTM(nn.Module):
         return logit
 
     def _match_features(self, share: Tensor, best: Tensor, hit: Tensor) -> Tensor:
-        """Describe how one text is covered by the other: [N, L] each to [N, F]."""
+        """Describe how the other text covers one text: [N, L] each to [N, F]."""
         best = best.unsqueeze(-1)
         bins = torch.exp(-KERNEL_SHARPNESS * (best - self.centres).square())
         columns = torch.cat([bins, best, hit.unsqueeze(-1)], dim=-1)
@@ -185,23 +183,23 @@ class BertBiLSTM(nn.Module):
 
 
 def _gap_features(share: Tensor, best: Tensor, hit: Tensor) -> Tensor:
-    """Describe what is missing of a text, each of its pieces counting alike: [N, L] each to [N, 4]."""
+    """Describe what the other text lacks, all pieces of equal weight: [N, L] each to [N, 4]."""
     counted = share.sign().unsqueeze(-1)
     missing = (1.0 - torch.stack([best, hit.float()], dim=-1)) * counted
     return torch.cat([missing.sum(1) / counted.sum(1).clamp(min=1.0), missing.amax(1)], dim=1)
 
 
 def matches(query: Tensor, title: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell which ids also occur in the other text: bool [N, Lq] and bool [N, Lt].
+    """Return which ids also occur in the other text: bool [N, Lq] and bool [N, Lt].
 
-    Special tokens may; they have no share in anything.
+    Special tokens may match too, but have no share.
     """
     same = query.unsqueeze(2) == title.unsqueeze(1)
     return same.any(2), same.any(1)
 
 
-def round_to_half(model: BertBiLSTM) -> None:
-    """Round the embedding table to float16, the precision that a bundle stores, so that both compute the same."""
+def round_to_float16(model: BertBiLSTM) -> None:
+    """Round the embedding table to float16, the precision of a bundle's table, so that network and bundle agree."""
     with torch.no_grad():
         model.embedding.weight.copy_(model.embedding.weight.half().float())
 

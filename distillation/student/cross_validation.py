@@ -1,4 +1,4 @@
-"""Students for all folds: each learns from the rows that its fold trains on, and is asked about those it measures."""
+"""Cross-validation of students: one fit per fold, and its logits of the rows that the fold measures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def fit_folds(
-    material: TrainingData,
+    data: TrainingData,
     folds: Sequence[Fold],
     start: BertBiLSTM,
     recipe: JudgedStage,
@@ -28,21 +28,21 @@ def fit_folds(
     title: str,
     folder: Path,
 ) -> tuple[Floats, dict[str, list[float]]]:
-    """Fit a copy of `start` for each fold, below `folder`; those that an earlier run finished are kept.
+    """Fit a copy of `start` for each fold, in `folder`; fits that an earlier run finished are reused.
 
     Parameters
     ----------
     soft
-        What a fold's teacher said, by the fold's name.
+        Returns the soft labels of a fold's teacher, by the fold's name.
     replay
         Pairs of the shared stage to mix in.
 
     Returns
     -------
     tuple
-        Logits, float32 [judged rows], NaN where no fold measures; and each fold's loss over time.
+        Logits, float32 [judged rows], NaN for rows that no fold measures; and each fold's loss over time.
     """
-    judged, table = material.judged, material.table
+    judged, table = data.judged, data.table
     query_rows, title_rows = table.rows(judged.queries), table.rows(judged.titles)
     logits = np.full(len(judged.queries), np.nan, dtype=np.float32)
     histories = {}
@@ -54,7 +54,7 @@ def fit_folds(
             soft(fold.name),
             replay=replay,
             recipe=recipe,
-            context=material.context,
+            context=data.context,
             title=f"{title}, {fold.name}",
             folder=folder / fold.name,
         )

@@ -1,4 +1,4 @@
-"""Distinct texts as padded token ids, in the two forms that the student reads: as a query and as a title."""
+"""Distinct texts as padded token ids, encoded both as a query and as a title."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TextTable:
     tokenizer
         The student's.
     texts
-        Texts, repeats allowed; one that yields no piece is read as special tokens only.
+        Texts, repeats allowed; a text without any piece is encoded as special tokens only.
     max_query_tokens, max_title_tokens
         Limits, special tokens included.
     """
@@ -44,19 +44,13 @@ class TextTable:
 
     def batch(self, query_rows: Rows, title_rows: Rows) -> TrainingBatch:
         """Gather pairs, padded to the longest of them."""
-        query, query_length = self.side(query_rows, "query")
-        title, title_length = self.side(title_rows, "title")
+        query, query_length = _gather(self.query_ids, self.query_length, query_rows)
+        title, title_length = _gather(self.title_ids, self.title_length, title_rows)
         return TrainingBatch(query, query_length, title, title_length)
-
-    def side(self, rows: Rows, form: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gather texts in one form, `query` or `title`: ids int64 [N, L] and lengths int64 [N]."""
-        ids, length = (self.query_ids, self.query_length) if form == "query" else (self.title_ids, self.title_length)
-        lengths = length[rows]
-        return torch.from_numpy(ids[rows, : lengths.max()]).long(), torch.from_numpy(lengths).long()
 
 
 def length_buckets(lengths: npt.NDArray[np.int32], batch: int, rng: np.random.Generator) -> list[Rows]:
-    """Cut rows into shuffled batches of like lengths: random pools of 50 batches, each sorted, then shuffled."""
+    """Return shuffled batches of rows of similar length: random pools of 50 batches, each sorted, then shuffled."""
     order = rng.permutation(len(lengths))
     batches: list[Rows] = []
     pool = batch * 50
@@ -65,6 +59,12 @@ def length_buckets(lengths: npt.NDArray[np.int32], batch: int, rng: np.random.Ge
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         batches.extend(rows[i : i + batch] for i in range(0, len(rows), batch))
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _gather(ids: Ids, length: npt.NDArray[np.int32], rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids int64 [N, L] and lengths int64 [N] of some rows."""
+    lengths = length[rows]
+    return torch.from_numpy(ids[rows, : lengths.max()]).long(), torch.from_numpy(lengths).long()
 
 
 def _pad(sequences: list[list[int]]) -> tuple[Ids, npt.NDArray[np.int32]]:

@@ -1,4 +1,4 @@
-"""Fitting students: what they are made of, the stage that all folds share, and the stage that sees judgements."""
+"""Training of students: the stage that all folds share, and the stage with judgements."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SharedPairs:
     cosine
         The frozen encoder's cosine, float32 [N].
     weight
-        Worth of the row in the loss, float32 [N].
+        Weight of the row in the loss, float32 [N].
     """
 
     query_rows: Rows
@@ -64,7 +64,7 @@ class TargetRows:
 
     @staticmethod
     def of(table: TextTable, queries: Sequence[str], titles: Sequence[str], target: Floats) -> TargetRows:
-        """Look the texts up in `table`."""
+        """Return the rows of these texts in `table`."""
         return TargetRows(table.rows(queries), table.rows(titles), np.asarray(target, dtype=np.float32))
 
     def __len__(self) -> int:
@@ -82,12 +82,12 @@ def shared_pairs(
     centre: float,
     weak_weight: float,
 ) -> SharedPairs:
-    """Return pairs their targets: the weak `label` [N] where there is one, the cosine's opinion where it is NaN."""
+    """Return pairs with their targets: the weak `label` [N], or a probability from the cosine where it is NaN."""
     query_rows, title_rows = table.rows(queries), table.rows(titles)
     cosine = row_cosine(vectors, query_rows, title_rows)
-    opinion = 1.0 / (1.0 + np.exp(-slope * (cosine - centre)))
+    from_cosine = 1.0 / (1.0 + np.exp(-slope * (cosine - centre)))
     soft = np.isnan(label)
-    target = np.where(soft, opinion, label).astype(np.float32)
+    target = np.where(soft, from_cosine, label).astype(np.float32)
     return SharedPairs(query_rows, title_rows, target, cosine, np.where(soft, 1.0, weak_weight).astype(np.float32))
 
 
@@ -103,11 +103,11 @@ def fit_shared(
     folder: Path,
     epochs: float | None = None,
 ) -> BertBiLSTM:
-    """Teach `model` what can be known without a judgement, or take it from `folder` if an earlier run did.
+    """Train `model` on pairs without judgements, or load it from `folder` if an earlier run finished.
 
     The loss is the cross-entropy against the target, plus the squared error of the twin cosine, plus one minus the
-    cosine between the student's and the encoder's vector of each text; `vectors` float32 [texts, D] holds the
-    latter, of length 1. Without pairs, `model` stays as it is.
+    cosine between the student's twin vector and the encoder's embedding of each text; `vectors`, float32 [texts, D],
+    are the latter, of length 1. Without pairs, `model` stays as it is.
     """
     if (folder / "history.json").exists():
         return load_student(model, folder)
@@ -152,7 +152,7 @@ def fit_judged(
     title: str,
     folder: Path,
 ) -> BertBiLSTM:
-    """Return a copy of `start` that learnt from judgements and from the teacher, or the one kept in `folder`.
+    """Return a copy of `start` trained on judgements and soft labels, or load it from `folder` if a run finished it.
 
     Each step mixes judged rows (cross-entropy against the label's probability), soft rows (cross-entropy between the
     teacher's and the student's logits, both divided by the temperature and the loss multiplied by its square, after
@@ -184,12 +184,12 @@ def fit_judged(
         logits = _read_by_length(model, table, query_rows, title_rows, where)
         loss: Tensor = logits.new_zeros(())
         begin = 0
-        for _, rows, target, worth, temperature in drawn:
-            mine = logits[begin : begin + len(rows)] / temperature
+        for _, rows, target, source_weight, temperature in drawn:
+            scaled = logits[begin : begin + len(rows)] / temperature
             begin += len(rows)
-            # Each source is a mean of its own: its worth does not depend on how many rows are drawn.
-            weight = torch.full_like(mine, worth * temperature**2 / len(rows))
-            loss = loss + _cross_entropy(mine, _tensor(target, where), weight)
+            # The loss of each source is a mean: its weight does not depend on the number of rows drawn.
+            weight = torch.full_like(scaled, source_weight * temperature**2 / len(rows))
+            loss = loss + _cross_entropy(scaled, _tensor(target, where), weight)
         return loss
 
     training = Training(
@@ -224,7 +224,7 @@ def student_logits(model: BertBiLSTM, table: TextTable, query_rows: Rows, title_
 
 
 def load_student(model: BertBiLSTM, folder: Path) -> BertBiLSTM:
-    """Fill `model` with the weights kept in `folder`."""
+    """Load the weights in `folder` into `model` and return it."""
     model.load_state_dict(load_file(folder / "student.safetensors"))
     return model.cpu().eval()
 
@@ -238,7 +238,7 @@ def losses(folder: Path) -> list[float]:
 def _read_by_length(
     model: BertBiLSTM, table: TextTable, query_rows: Rows, title_rows: Rows, where: torch.device
 ) -> Tensor:
-    """Return logits [N] in the order of the rows, read in parts of like length: padding costs what text costs."""
+    """Return logits [N] in the order of the rows, computed in parts of similar length to save padding."""
     order = np.argsort(table.title_length[title_rows], kind="stable")
     parts = np.array_split(order, min(_PARTS_BY_LENGTH, len(order)))
     logits = torch.cat([model(_on(table.batch(query_rows[part], title_rows[part]), where)).logit for part in parts])

@@ -1,4 +1,4 @@
-"""What students are made of: vocabulary, texts, the encoder's vectors of them, and the pairs of each stage."""
+"""The training data of students: vocabulary, texts with the encoder's embeddings, and the pairs of each stage."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from distillation.student.bilstm import BertBiLSTM
 from distillation.student.initialization import (
     embed_pieces,
     new_student,
-    piece_vectors,
+    piece_sentence_embeddings,
     piece_word_embeddings,
     reduce_width,
 )
 from distillation.student.text_table import TextTable
 from distillation.student.training import SharedPairs, TargetRows, shared_pairs
 from distillation.student.vocabulary import train_vocabulary
-from distillation.teacher.ensemble import base_encoder, evaluation_guard, frozen_vectors
+from distillation.teacher.ensemble import base_encoder, evaluation_guard, sentence_embeddings
 
 TOKENIZER: Final = "tokenizer.json"
 Floats = npt.NDArray[np.float32]
@@ -34,16 +34,16 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Everything that fits of one set of sizes share.
+    """The data that all fits of one set of sizes share.
 
     Attributes
     ----------
     tokenizer, table
-        The vocabulary, and every text in its ids.
+        The vocabulary, and every text as its ids.
     vectors
-        The frozen encoder's vector of each text of `table`, float16 [texts, W].
-    shared
-        Pairs of the shared stage, and where each comes from.
+        The frozen encoder's embedding of each text of `table`, float16 [texts, W].
+    shared, origins
+        Pairs of the shared stage, and the origin of each.
     judged
         The judgements.
     """
@@ -57,12 +57,33 @@ class TrainingData:
     origins: list[str]
     judged: JudgedRows
 
+    @staticmethod
+    def build(context: Context, sizes: Sizes, tokenizer_file: Path) -> TrainingData:
+        """Read the files of earlier steps; load the vocabulary from `tokenizer_file`, or train and save it there."""
+        prepared = context.folder("prepare")
+        judged = read_judged(context)
+        pairs = read_columns(context.folder("augment") / "pairs.parquet")
+        weak = read_columns(prepared / "weak.parquet")
+        titles = read_columns(prepared / "titles.parquet")["title"]
+        unjudged = read_columns(prepared / "queries.parquet")["query"]
+
+        tokenizer = _vocabulary(context, sizes, tokenizer_file, [*titles, *unjudged, *dict.fromkeys(pairs["query"])])
+        table = TextTable(
+            tokenizer,
+            [*judged.queries, *judged.titles, *pairs["query"], *pairs["title"], *weak["query"], *weak["title"]],
+            max_query_tokens=sizes.max_query_tokens,
+            max_title_tokens=sizes.max_title_tokens,
+        )
+        vectors = sentence_embeddings(context).of(table.texts)
+        shared, origins = _shared(context, table, vectors, pairs, weak)
+        return TrainingData(context, sizes, tokenizer, table, vectors, shared, origins, judged)
+
     def twin_vectors(self) -> Floats:
-        """Return the encoder's vectors at the width of the student's twin vector, float32 [texts, D]."""
+        """Return the encoder's embeddings at the width of the student's twin vector, float32 [texts, D]."""
         return reduce_width(self.vectors, self.sizes.vector, centred=False)
 
     def shared_of(self, origins: Collection[str]) -> SharedPairs:
-        """Return the shared stage's pairs of some origins only."""
+        """Return the shared stage's pairs of these origins."""
         rows = np.flatnonzero([origin in origins for origin in self.origins])
         pairs = self.shared
         return SharedPairs(
@@ -70,47 +91,30 @@ class TrainingData:
         )
 
     def soft(self, fold: str, origins: Collection[str] | None = None) -> TargetRows:
-        """Return what a fold's teacher said, perhaps of pairs of some origins only."""
+        """Return the soft labels of a fold's teacher, of all pairs or of those of these origins."""
         columns = read_columns(self.context.folder("pseudo-label") / f"{fold}.parquet")
         rows = [row for row, origin in enumerate(columns["origin"]) if origins is None or origin in origins]
         queries, titles = [columns["query"][row] for row in rows], [columns["title"][row] for row in rows]
         return TargetRows.of(self.table, queries, titles, columns["logit"][rows])
 
     def no_rows(self) -> TargetRows:
-        """Return no soft labels at all."""
+        """Return an empty set of soft labels."""
         return TargetRows.of(self.table, [], [], np.zeros(0, dtype=np.float32))
 
-    def blank_student(self, *, taught: bool = True) -> BertBiLSTM:
-        """Return an untrained student, its embeddings started from the encoder's unless it shall not be `taught`."""
+    def new_student(self) -> BertBiLSTM:
+        """Return an untrained student with random weights."""
         recipe = self.context.recipe
-        model = new_student(self.sizes, self.tokenizer, dropout=recipe.student.dropout, seed=recipe.seed)
-        if taught and recipe.student.embeddings == "words":
-            adapted = self.context.folder("pretrain") / "encoder"
-            embed_pieces(model, piece_word_embeddings(self.tokenizer, adapted))
-        elif taught:
-            embed_pieces(model, piece_vectors(self.tokenizer, frozen_vectors(self.context)))
+        return new_student(self.sizes, self.tokenizer, dropout=recipe.student.dropout, seed=recipe.seed)
+
+    def initialized_student(self) -> BertBiLSTM:
+        """Return an untrained student whose embeddings are projected from the encoder's."""
+        model = self.new_student()
+        if self.context.recipe.student.embeddings == "words":
+            pretrained = self.context.folder("pretrain") / "encoder"
+            embed_pieces(model, piece_word_embeddings(self.tokenizer, pretrained))
+        else:
+            embed_pieces(model, piece_sentence_embeddings(self.tokenizer, sentence_embeddings(self.context)))
         return model
-
-
-def build(context: Context, sizes: Sizes, tokenizer_file: Path) -> TrainingData:
-    """Read what the earlier steps wrote; train the vocabulary, or take it from `tokenizer_file` if that is there."""
-    prepared = context.folder("prepare")
-    judged = read_judged(context)
-    pairs = read_columns(context.folder("augment") / "pairs.parquet")
-    weak = read_columns(prepared / "weak.parquet")
-    titles = read_columns(prepared / "titles.parquet")["title"]
-    asked = read_columns(prepared / "queries.parquet")["query"]
-
-    tokenizer = _vocabulary(context, sizes, tokenizer_file, [*titles, *asked, *dict.fromkeys(pairs["query"])])
-    table = TextTable(
-        tokenizer,
-        [*judged.queries, *judged.titles, *pairs["query"], *pairs["title"], *weak["query"], *weak["title"]],
-        max_query_tokens=sizes.max_query_tokens,
-        max_title_tokens=sizes.max_title_tokens,
-    )
-    vectors = frozen_vectors(context).of(table.texts)
-    shared, origins = _shared(context, table, vectors, pairs, weak)
-    return TrainingData(context, sizes, tokenizer, table, vectors, shared, origins, judged)
 
 
 def _vocabulary(context: Context, sizes: Sizes, path: Path, corpus: Sequence[str]) -> Tokenizer:
@@ -129,13 +133,13 @@ def _shared(
     pairs: dict[str, Any],
     weak: dict[str, Any],
 ) -> tuple[SharedPairs, list[str]]:
-    opened = np.flatnonzero(pairs["open"])
+    augmented = np.flatnonzero(pairs["for_all_folds"])
     passing = np.flatnonzero(evaluation_guard(context).passing(weak["query"]))
-    queries = [*(pairs["query"][row] for row in opened), *(weak["query"][row] for row in passing)]
-    titles = [*(pairs["title"][row] for row in opened), *(weak["title"][row] for row in passing)]
-    label = np.concatenate([np.full(len(opened), np.nan, dtype=np.float32), weak["target"][passing]])
+    queries = [*(pairs["query"][row] for row in augmented), *(weak["query"][row] for row in passing)]
+    titles = [*(pairs["title"][row] for row in augmented), *(weak["title"][row] for row in passing)]
+    label = np.concatenate([np.full(len(augmented), np.nan, dtype=np.float32), weak["target"][passing]])
     recipe = context.recipe
-    made = shared_pairs(
+    shared = shared_pairs(
         table,
         vectors,
         queries,
@@ -145,4 +149,4 @@ def _shared(
         centre=recipe.pseudo_label.cosine_centre,
         weak_weight=recipe.student.shared.weak_weight,
     )
-    return made, [*(pairs["origin"][row] for row in opened), *(["weak"] * len(passing))]
+    return shared, [*(pairs["origin"][row] for row in augmented), *(["weak"] * len(passing))]

@@ -1,8 +1,8 @@
-"""The student's own WordPiece vocabulary, trained on the titles and queries that it will see.
+"""The student's own WordPiece vocabulary, trained on titles and queries.
 
-A vocabulary of the field spends fewer pieces per title than a general one, and every piece costs a step of the LSTM
-(Schuster & Nakajima, 2012, "Japanese and Korean Voice Search", for WordPiece). The saved `tokenizer.json` yields
-plain pieces; the special tokens are added by whoever encodes.
+A vocabulary of the domain needs fewer pieces per title than a general one, and every piece costs a step of the LSTM
+(Schuster & Nakajima, 2012, "Japanese and Korean Voice Search", for WordPiece). The saved `tokenizer.json` adds no
+special tokens; callers add them.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def train_vocabulary(texts: Iterable[str], *, size: int, words: Sequence[str] = 
     Parameters
     ----------
     texts
-        What it will read; a piece occurs there at least twice.
+        The corpus; a piece occurs in it at least twice.
     size
-        Pieces at most, special tokens and `words` included.
+        Limit of pieces, special tokens and `words` included.
     words
-        Whole words to know besides, whether or not `texts` have them.
+        Whole words to add, whether or not `texts` contain them.
     """
     trained = _tokenizer({})
     texts = list(texts)
-    # The trainer numbers inner characters in the order of a randomised hash map and breaks ties between merges by those
-    # numbers: named up front, in a fixed order, they make one corpus give one vocabulary.
+    # The trainer numbers inner characters in the order of a randomised hash map, and breaks ties between merges by
+    # these numbers. Listed first, in a fixed order, they make the vocabulary reproducible.
     normalised = (trained.normalizer.normalize_str(text) for text in texts)
     characters = sorted({character for text in normalised for character in text if not character.isspace()})
     trainer = WordPieceTrainer(
@@ -64,6 +64,6 @@ def _tokenizer(pieces: dict[str, int]) -> Tokenizer:
 
 
 def encode_texts(tokenizer: Tokenizer, texts: list[str], max_pieces: int) -> list[list[int]]:
-    """Encode to piece ids without special tokens, cut after `max_pieces`."""
+    """Return piece ids without special tokens, truncated to `max_pieces`."""
     encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     return [encoding.ids[:max_pieces] for encoding in encodings]

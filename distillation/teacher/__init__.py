@@ -1,1 +1,1 @@
-"""The teacher: cross-encoders and trees, and their mean."""
+"""The teacher: an ensemble of cross-encoders and trees."""

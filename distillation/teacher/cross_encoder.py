@@ -1,8 +1,7 @@
-"""The cross-encoder: one encoder reads `[CLS] query [SEP] title [SEP]` and answers with a logit.
+"""The cross-encoder: one encoder reads `[CLS] query [SEP] title [SEP]` and returns a logit.
 
-`transformers` does the modelling. Here is how pairs become its input, how it is trained, and how it is written as a
-bundle: a single graph that puts the two texts together itself, by their true lengths, so that no score depends on
-padding.
+The model is that of `transformers`. This module encodes pairs, trains the model, and writes it as a bundle: a single
+graph that concatenates the two texts by their true lengths, so that no score depends on padding.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _OPSET: Final = 18
 
 @dataclass(frozen=True, slots=True)
 class PairIds:
-    """Token ids of N pairs, as a bundle is fed: queries with `[CLS]` and `[SEP]`, titles with `[SEP]`."""
+    """Token ids of N pairs, as a bundle's inputs: queries with `[CLS]` and `[SEP]`, titles with `[SEP]`."""
 
     queries: list[list[int]]
     titles: list[list[int]]
@@ -58,11 +57,11 @@ class PairReader(nn.Module):
     def __init__(self, classifier: Any) -> None:
         super().__init__()
         self.classifier = classifier
-        # DistilBERT, for one, tells the two texts apart by [SEP] alone.
+        # DistilBERT, for example, has no segments: only [SEP] separates the two texts.
         self._has_segments = getattr(classifier.config, "type_vocab_size", 0) >= 2
 
     def forward(self, query_ids: Tensor, query_length: Tensor, title_ids: Tensor, title_length: Tensor) -> Tensor:
-        """Return logits [N]; padding, wherever it stands, is moved to the end and masked."""
+        """Return logits [N]; padding between the texts is moved to the end and masked."""
         both = torch.cat([query_ids, title_ids], dim=1).long()
         query_end = query_length.long().unsqueeze(1)
         end = query_end + title_length.long().unsqueeze(1)
@@ -77,7 +76,7 @@ class PairReader(nn.Module):
 
 
 def pair_ids(tokenizer: Tokenizer, queries: Sequence[str], titles: Sequence[str], recipe: Encoder) -> PairIds:
-    """Encode pairs, each text cut to its own limit."""
+    """Encode pairs; queries and titles are truncated to their limits."""
     cls, sep = token_id(tokenizer, "[CLS]"), token_id(tokenizer, "[SEP]")
     distinct = list(dict.fromkeys([*queries, *titles]))
     encodings = tokenizer.encode_batch_fast(distinct, add_special_tokens=False)
@@ -89,7 +88,7 @@ def pair_ids(tokenizer: Tokenizer, queries: Sequence[str], titles: Sequence[str]
 
 
 def load_reader(folder: Path, seed: int) -> PairReader:
-    """Load an encoder for pairs; a head that its weights lack starts anew, from `seed`."""
+    """Load an encoder for pairs; a head that its weights lack is initialised from `seed`."""
     torch.manual_seed(seed)
     classifier = load_encoder(folder, "AutoModelForSequenceClassification", num_labels=1)
     return PairReader(classifier).to(device())
@@ -154,14 +153,14 @@ def predict(reader: PairReader, pairs: PairIds) -> npt.NDArray[np.float32]:
 
 
 def write_teacher_bundle(source: Path, folder: Path, recipe: Encoder, *, name: str) -> Bundle:
-    """Write the cross-encoder saved in `source` as a bundle: a pair graph that reads ids, and nothing else."""
+    """Write the cross-encoder in `source` as a bundle of one pair graph, which reads ids only."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     classifier = load_encoder(source, "AutoModelForSequenceClassification", num_labels=1, attn_implementation="eager")
     _write_graph(PairReader(classifier).eval(), folder / PAIR_GRAPH)
     load_tokenizer(source).save(str(folder / TOKENIZER), pretty=False)
     (folder / MODEL_CARD).write_text(
-        f"# {name}\n\nA teacher's cross-encoder, written to label pairs for a student; not to be served for long.\n",
+        f"# {name}\n\nA teacher's cross-encoder, written to label pairs for a student; not meant for production.\n",
         encoding="utf-8",
     )
     manifest = BundleManifest(
@@ -184,7 +183,7 @@ def _write_graph(reader: PairReader, path: Path) -> None:
         torch.export.Dim(axis, max=limit) for axis, limit in (("N", 1 << 20), ("Lq", 256), ("Lt", 256))
     )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    # The exporter narrates; what it has to say is checked by running the graph.
+    # The exporter prints its progress; the graph itself is checked by running it.
     with quiet(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         torch.onnx.export(
             reader,

@@ -1,4 +1,4 @@
-"""The teacher: a weighted mean of views' logits. Fitting one for a set of rows, and asking it about any pairs."""
+"""The teacher: a weighted mean of the logits of its members, the cross-encoders and the trees."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from distillation.data.leakage import QueryGuard
 from distillation.data.lexical_features import Bm25
 from distillation.data.synthetic_queries import crops
 from distillation.encoder.base_encoder import encoder_folder, load_tokenizer
-from distillation.encoder.embeddings import Vectors
+from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.pipeline.progress import Progress
 from distillation.pipeline.workspace import CHECKPOINT, Context, read_columns, read_json, write_json
 from distillation.recipe.recipe import Trees
 from distillation.teacher.cross_encoder import PairReader, fit, load_reader, pair_ids, save_reader
-from distillation.teacher.trees import PairFeatures, TreesView
+from distillation.teacher.trees import PairFeatures, TreesMember
 
 Floats = npt.NDArray[np.float32]
 HISTORY: Final = "history.json"
-# The views, by the names that tables and reports give them.
+# The members, by their names in tables and reports.
 CROSS_ENCODER: Final = "cross-encoder"
 TREES: Final = "trees"
 TEACHER: Final = "teacher"
 
 
-def member_seed(context: Context, member: int) -> int:
-    """Return the seed of a cross-encoder of the ensemble."""
-    return context.recipe.seed + 1009 * member
+def cross_encoder_seed(context: Context, number: int) -> int:
+    """Return the seed of the cross-encoder of this number."""
+    return context.recipe.seed + 1009 * number
 
 
-def warm_up(context: Context, source: Path, folder: Path, member: int) -> Path:
-    """Train a cross-encoder on pairs that nobody judged, starting from `source`; return its folder.
+def warm_up(context: Context, source: Path, folder: Path, number: int) -> Path:
+    """Train a cross-encoder on unjudged pairs, starting from `source`; return its folder.
 
-    The recipe says which share of the targets is what the frozen encoder's cosine makes of a pair; the other pairs are
-    weakly labelled. A folder that is there already was finished by an earlier run.
+    Targets come from the frozen encoder's cosine (the recipe's `warm_cosine` of the pairs) or are weak labels. A folder
+    that an earlier run finished is reused.
     """
     recipe = context.recipe.finetune
     if (folder / HISTORY).exists():
         return folder
     rng = np.random.default_rng([context.recipe.seed, 1])
     queries, titles, target = warm_pairs(context, recipe.warm.rows, rng)
-    seed = member_seed(context, member)
+    seed = cross_encoder_seed(context, number)
     reader = load_reader(source, seed)
     history: list[float] = []
     if recipe.warm.rows and queries:
@@ -66,12 +66,12 @@ def warm_up(context: Context, source: Path, folder: Path, member: int) -> Path:
     return folder
 
 
-def fit_judged(context: Context, judged: JudgedRows, train: Mask, warm: Path, folder: Path, *, member: int) -> Path:
+def fit_judged(context: Context, judged: JudgedRows, train: Mask, warm: Path, folder: Path, *, number: int) -> Path:
     """Train a warmed-up cross-encoder on the judged rows in `train`; return its folder."""
     if (folder / HISTORY).exists():
         return folder
     rows, queries, titles = judged.part(train)
-    seed = member_seed(context, member)
+    seed = cross_encoder_seed(context, number)
     reader = load_reader(warm, seed)
     history = fit(
         reader,
@@ -101,60 +101,62 @@ def open_reader(folder: Path) -> PairReader:
 
 
 def pair_features(context: Context) -> PairFeatures:
-    """Return what the trees read; word weights come from the titles that `prepare` wrote."""
+    """Return the features of the trees; document frequencies come from the titles that `prepare` wrote."""
     titles = read_columns(context.folder("prepare") / "titles.parquet")["title"]
-    return PairFeatures(Bm25(titles), frozen_vectors(context))
+    return PairFeatures(Bm25(titles), sentence_embeddings(context))
 
 
-def frozen_vectors(context: Context) -> Vectors:
-    """Return the frozen encoder's vectors."""
-    return _vectors(context.recipe.encoder.name, context.vectors, context.progress)
+def sentence_embeddings(context: Context) -> SentenceEmbeddings:
+    """Return the sentence embeddings of the frozen encoder."""
+    return _embeddings(context.recipe.encoder.name, context.embeddings, context.progress)
 
 
 @lru_cache(maxsize=1)
-def _vectors(name: str, root: Path, progress: Progress) -> Vectors:
-    """Keep the last one: a large corpus takes seconds to read."""
-    return Vectors(name, root, progress)
+def _embeddings(name: str, root: Path, progress: Progress) -> SentenceEmbeddings:
+    """Cache the last one: the embeddings of a large corpus take seconds to read."""
+    return SentenceEmbeddings(name, root, progress)
 
 
-def fit_trees(recipe: Trees, judged: JudgedRows, train: Mask, features: PairFeatures, *, seed: int) -> TreesView:
+def fit_trees(recipe: Trees, judged: JudgedRows, train: Mask, features: PairFeatures, *, seed: int) -> TreesMember:
     """Fit the trees on the judged rows in `train`."""
     rows, queries, titles = judged.part(train)
-    return TreesView(recipe, features, seed=seed).fit(queries, titles, judged.target[rows])
+    return TreesMember(recipe, features, seed=seed).fit(queries, titles, judged.target[rows])
 
 
-def combine(context: Context, views: Mapping[str, Floats]) -> Floats:
-    """Return the teacher's logits: the weighted mean of its views', which go by their names."""
+def combine(context: Context, members: Mapping[str, Floats]) -> Floats:
+    """Return the teacher's logits: the weighted mean of its members' logits, by their names."""
     recipe = context.recipe.finetune
     weights = {CROSS_ENCODER: recipe.cross_weight, TREES: recipe.trees_weight}
-    total = sum(weights[name] for name in views)
-    mixed: Floats = np.sum([weights[name] / total * view for name, view in views.items()], axis=0).astype(np.float32)
-    return mixed
+    total = sum(weights[name] for name in members)
+    shares = [weights[name] / total * logits for name, logits in members.items()]
+    combined: Floats = np.sum(shares, axis=0).astype(np.float32)
+    return combined
 
 
-def cosine_opinion(context: Context, cosine: Floats) -> Floats:
-    """Return what the frozen encoder's cosine makes of relevance: a probability, float32 [N]."""
+def cosine_probability(context: Context, cosine: Floats) -> Floats:
+    """Return the probability of relevance that the recipe derives from a cosine, float32 [N]."""
     recipe = context.recipe.pseudo_label
-    opinion: Floats = (1.0 / (1.0 + np.exp(-recipe.cosine_slope * (cosine - recipe.cosine_centre)))).astype(np.float32)
-    return opinion
+    exponent = -recipe.cosine_slope * (cosine - recipe.cosine_centre)
+    probability: Floats = (1.0 / (1.0 + np.exp(exponent))).astype(np.float32)
+    return probability
 
 
 def warm_pairs(context: Context, count: int, rng: np.random.Generator) -> tuple[list[str], list[str], Floats]:
-    """Draw the warm-up's pairs and targets; none has a query akin to a measured one."""
+    """Draw the warm-up's pairs and targets; the guard of the measured queries lets all of them pass."""
     prepared = context.folder("prepare")
     guard = evaluation_guard(context)
     weak = read_columns(prepared / "weak.parquet")
-    night = read_columns(prepared / "pairs.parquet")
+    log = read_columns(prepared / "pairs.parquet")
     from_cosine = round(count * context.recipe.finetune.warm_cosine)
     kept = np.flatnonzero(guard.passing(weak["query"]))[: count - from_cosine]
-    queries, titles = list(night["query"]), list(night["title"])
+    queries, titles = list(log["query"]), list(log["title"])
     if not queries:
         corpus = read_columns(prepared / "titles.parquet")["title"]
         queries, titles = crops(corpus, max(1, from_cosine // 2), 2, rng)
     passing = np.flatnonzero(guard.passing(queries))
     picked = rng.permutation(passing)[:from_cosine]
     soft_queries, soft_titles = [queries[row] for row in picked], [titles[row] for row in picked]
-    soft = cosine_opinion(context, frozen_vectors(context).cosine(soft_queries, soft_titles))
+    soft = cosine_probability(context, sentence_embeddings(context).cosine(soft_queries, soft_titles))
     return (
         [*(weak["query"][row] for row in kept), *soft_queries],
         [*(weak["title"][row] for row in kept), *soft_titles],

@@ -1,7 +1,7 @@
-"""The trees' view of a pair: what word overlap and the frozen encoder's vectors tell decision trees.
+"""The teacher's decision trees over word overlap and the frozen encoder's embeddings of a pair.
 
-Gradient boosting (Friedman, 2001) and extremely randomised trees (Geurts et al., 2006). Fitted in seconds from a few
-thousand judgements, and wrong about other pairs than a cross-encoder is.
+Gradient boosting (Friedman, 2001) and extremely randomised trees (Geurts et al., 2006). They are fitted in seconds on a
+few thousand judgements. Their errors differ from a cross-encoder's, so that an ensemble of both is better.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 
 from distillation.data.lexical_features import Bm25, overlap_features, vector_features
-from distillation.encoder.embeddings import Vectors
+from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.recipe.recipe import Trees
 
 Floats = npt.NDArray[np.float32]
@@ -27,28 +27,28 @@ _BLOCK = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class PairFeatures:
-    """Makes the features of pairs: overlap [N, 14], then products, distances and cosine of vectors [N, 2 D + 1]."""
+    """Computes the features of pairs: overlap [N, 14]; products, distances and cosine of embeddings [N, 2 D + 1]."""
 
     index: Bm25
-    vectors: Vectors
+    vectors: SentenceEmbeddings
 
     def of(self, queries: Sequence[str], titles: Sequence[str]) -> tuple[Floats, Floats]:
-        """Return both kinds."""
+        """Return both sets of features."""
         overlap = overlap_features(queries, titles, self.index)
         return overlap, vector_features(self.vectors.of(queries), self.vectors.of(titles))
 
 
-class TreesView:
-    """Boosted trees, averaged over seeds, and with a forest if the recipe has one.
+class TreesMember:
+    """Boosted trees averaged over seeds, and averaged with a forest if the recipe has one.
 
     Parameters
     ----------
     recipe
         Sizes.
     features
-        What they read.
+        Computes the features of pairs.
     seed
-        Of the column draws and the principal components.
+        Seed of the trees and of the principal components.
     """
 
     def __init__(self, recipe: Trees, features: PairFeatures, *, seed: int) -> None:
@@ -59,13 +59,13 @@ class TreesView:
         self._models: list[Any] = []
         self._forest: Any = None
 
-    def fit(self, queries: Sequence[str], titles: Sequence[str], target: Floats) -> TreesView:
-        """Fit to probabilities: a row counts as relevant with weight `target` and as irrelevant with the rest."""
+    def fit(self, queries: Sequence[str], titles: Sequence[str], target: Floats) -> TreesMember:
+        """Fit to probabilities: a row is relevant with weight `target` and irrelevant with weight `1 - target`."""
         overlap, vectors = self._features.of(queries, titles)
         components = min(self._recipe.components, len(target) - 1, vectors.shape[1] - 1)
         self._pca = PCA(components, random_state=self._seed).fit(vectors[:, :-1])
-        described = self._joined(overlap, vectors)
-        rows = np.tile(described, (2, 1))
+        inputs = self._joined(overlap, vectors)
+        rows = np.tile(inputs, (2, 1))
         label = np.repeat([1, 0], len(target))
         weight = np.concatenate([target, 1.0 - target])
         self._models = [
@@ -87,7 +87,7 @@ class TreesView:
                 min_samples_leaf=3,
                 max_features=0.3,
                 random_state=self._seed,
-            ).fit(described, target)
+            ).fit(inputs, target)
         return self
 
     def predict(self, queries: Sequence[str], titles: Sequence[str]) -> Floats:

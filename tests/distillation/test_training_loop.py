@@ -1,4 +1,4 @@
-"""The training loop: it goes on after a kill exactly where it was."""
+"""The training loop: a fit that was killed ends with the weights of one that was not."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from distillation.errors import TrainingError
 from distillation.pipeline.progress import Progress
 from distillation.pipeline.workspace import CHECKPOINT
 from distillation.training_loop import BatchPlan, Training, train
-from tests.distillation.pipeline.test_workspace import Shop
 from tests.support.learning import learnt
+from tests.support.recipe_folder import RecipeFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,14 +61,14 @@ def test_every_pass_reads_every_row_once_in_another_order() -> None:
     assert len({tuple(rows) for rows in passes}) == 3
 
 
-def test_a_pass_without_rows_is_told() -> None:
+def test_a_pass_without_rows_is_an_error() -> None:
     with pytest.raises(TrainingError, match="nothing to train on"):
         BatchPlan(lambda _: [], seed=1)(0)
 
 
 def test_a_killed_step_goes_on_from_its_checkpoint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Kill -9 in the middle of pretraining; the encoder must come out as if nothing had happened."""
-    shop = Shop(tmp_path)
+    shop = RecipeFolder(tmp_path)
     shop.recipe.write_text("checkpoint_seconds = 0\n" + shop.text.replace("rows = 320", "rows = 3200"))
     assert shop.run("prepare") == 0
     command = [sys.executable, "-m", "distillation", "pretrain", str(shop.recipe), "--work", str(shop.work)]
@@ -82,7 +82,7 @@ def test_a_killed_step_goes_on_from_its_checkpoint(tmp_path: Path, capfd: pytest
     capfd.readouterr()
     assert shop.run("pretrain") == 0
     said = capfd.readouterr().err
-    assert "going on where it was interrupted" in said
+    assert "resumes after an interruption" in said
     assert "pretrain: resumed at step " in said
     assert not checkpoint.exists()
     killed = (shop.work / "pretrain" / "encoder" / "model.safetensors").read_bytes()

@@ -1,4 +1,4 @@
-"""The exported graphs compute the trained network, whatever the padding and the company."""
+"""The exported graphs compute the trained network, independent of padding and of other rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distillation.bundle.onnx_graphs import PAIR_GRAPH, TEXT_GRAPH, write_graphs
-from distillation.student.bilstm import BertBiLSTM, Shape, TrainingBatch, matches, round_to_half
+from distillation.student.bilstm import BertBiLSTM, Shape, TrainingBatch, matches, round_to_float16
 from distillation.student.vocabulary import CLS, SEP
 
 PIECES = st.lists(st.integers(4, 59), min_size=1, max_size=9)
@@ -36,7 +36,7 @@ class Served:
         torch.manual_seed(3)
         self.shape = Shape(vocabulary=60, embedding=12, hidden=8, vector=6, head=5, token=7)
         self.model = BertBiLSTM(self.shape).eval()
-        round_to_half(self.model)
+        round_to_float16(self.model)
         write_graphs(self.model, folder, max_query_tokens=MAX_QUERY, max_title_tokens=MAX_TITLE)
         self.text, self.pair = (
             ort.InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])

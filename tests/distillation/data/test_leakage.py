@@ -1,4 +1,4 @@
-"""Kindred queries, and the guard that keeps them out of training."""
+"""Overlapping queries, and the guard that keeps them out of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORDS = st.lists(st.sampled_from(["red", "blue", "shoe", "boot", "phone", "case"
 QUERIES = st.lists(WORDS.map(" ".join), min_size=1, max_size=8)
 
 
-def test_kindred_queries_share_a_group() -> None:
+def test_overlapping_queries_share_a_group() -> None:
     queries = ["laptop", "Gaming laptops", "smart watch", "phone case", "smartwatch", "phone stand", "laptop", "gaming"]
     groups = overlapping_query_groups(queries)
     assert groups[0] == groups[1] == groups[6] == groups[7]
@@ -28,12 +28,12 @@ def test_a_query_is_one_however_it_is_written() -> None:
     guard = QueryGuard(["caf\u00e9"], "normalised")
     assert guard.blocks("Cafe!")
     assert QueryGuard(["caf\u00e9 table"], "normalised").blocks("tables CAFE")
-    assert QueryGuard(["caf\u00e9 table"], "kindred").blocks("cheap cafe tables")
+    assert QueryGuard(["caf\u00e9 table"], "overlapping").blocks("cheap cafe tables")
 
 
 @given(QUERIES)
-def test_groups_are_what_chains_of_kindred_queries_join(queries: list[str]) -> None:
-    """The same by the definition, at quadratic cost."""
+def test_groups_are_the_chains_of_overlapping_queries(queries: list[str]) -> None:
+    """Compared with the definition, at quadratic cost."""
     sets = [frozenset(query.split()) for query in queries]
     group = list(range(len(queries)))
     for _ in queries:
@@ -48,7 +48,7 @@ def test_groups_are_what_chains_of_kindred_queries_join(queries: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("query", "normalised", "kindred"),
+    ("query", "normalised", "overlapping"),
     [
         ("Gaming  Laptop", True, True),
         ("laptops, gaming!", True, True),
@@ -59,16 +59,16 @@ def test_groups_are_what_chains_of_kindred_queries_join(queries: list[str]) -> N
         ("", False, False),
     ],
 )
-def test_what_the_guard_keeps_out(query: str, normalised: bool, kindred: bool) -> None:
+def test_what_the_guard_blocks(query: str, normalised: bool, overlapping: bool) -> None:
     assert QueryGuard(["gaming laptop"], "normalised").blocks(query) is normalised
-    assert QueryGuard(["gaming laptop"], "kindred").blocks(query) is kindred
-    assert QueryGuard([], "kindred").passing([query]).tolist() == [True]
+    assert QueryGuard(["gaming laptop"], "overlapping").blocks(query) is overlapping
+    assert QueryGuard([], "overlapping").passing([query]).tolist() == [True]
 
 
 @given(QUERIES, QUERIES)
-def test_no_guarded_query_ever_passes(guarded: list[str], asked: list[str]) -> None:
+def test_no_guarded_query_ever_passes(guarded: list[str], others: list[str]) -> None:
     guard = QueryGuard(guarded, "normalised")
     shouted = [f" {query.upper()}s! " for query in guarded]
     assert not guard.passing([*guarded, *shouted]).any()
-    strict = QueryGuard(guarded, "kindred").passing(asked)
-    assert not (strict & ~guard.passing(asked)).any()
+    strict = QueryGuard(guarded, "overlapping").passing(others)
+    assert not (strict & ~guard.passing(others)).any()

@@ -1,4 +1,4 @@
-"""Base encoders: other families than BERT, half-precision weights, and those that will not do, told at once."""
+"""Base encoders: other families than BERT, float16 weights, and unsuitable ones, refused at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers import DistilBertConfig, DistilBertModel
 from distillation.__main__ import main
 from distillation.bundle.parity import bundle_logits
 from distillation.encoder.base_encoder import check_encoder, encoder_digest, load_encoder, load_tokenizer
-from distillation.encoder.embeddings import Vectors
+from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.errors import TeacherError
 from distillation.pipeline.progress import Progress
 from distillation.pipeline.workspace import Context
@@ -65,12 +65,12 @@ def test_an_encoder_without_segments_teaches(distilbert: Path, tmp_path: Path) -
     save_reader(reader, distilbert, tmp_path / "saved")
     bundle = write_teacher_bundle(tmp_path / "saved", tmp_path / "bundle", recipe.encoder, name="teacher")
     np.testing.assert_allclose(bundle_logits(bundle, queries, titles), expected, atol=2e-5)
-    vectors = Vectors(str(distilbert), tmp_path / "vectors", Progress())
+    vectors = SentenceEmbeddings(str(distilbert), tmp_path / "vectors", Progress())
     assert vectors.width == 32
     np.testing.assert_allclose(np.linalg.norm(vectors.of(queries).astype(np.float32), axis=1), 1.0, atol=1e-3)
 
 
-def test_weights_in_half_precision_are_trained_in_single(bert: Path) -> None:
+def test_float16_weights_are_trained_in_float32(bert: Path) -> None:
     weights = bert / "model.safetensors"
     halves = {name: tensor.half() for name, tensor in load_file(weights).items()}
     save_file(halves, weights, metadata={"format": "pt"})
@@ -95,13 +95,17 @@ def test_every_file_of_an_encoder_is_in_its_digest_and_is_missed(file: str, bert
 @pytest.mark.parametrize(
     ("harm", "limits", "complaint"),
     [
-        (lambda bert: None, {"max_query_tokens": 50, "max_title_tokens": 50}, "reads 96 tokens, and .* up to 100"),
+        (
+            lambda bert: None,
+            {"max_query_tokens": 50, "max_title_tokens": 50},
+            "reads at most 96 tokens, but .* up to 100",
+        ),
         (lambda bert: (bert / "config.json").write_text("{"), {}, "cannot be loaded as a configuration"),
         (lambda bert: (bert / "config.json").write_text('{"model_type": "llm"}'), {}, "cannot be loaded as a config"),
         (lambda bert: (bert / "tokenizer.json").write_text("{"), {}, r"tokenizer\.json cannot be read"),
     ],
 )
-def test_an_encoder_that_will_not_do_is_told_before_the_first_step(
+def test_an_unsuitable_encoder_is_refused_before_the_first_step(
     harm: Callable[[Path], object], limits: dict[str, int], complaint: str, bert: Path
 ) -> None:
     harm(bert)
@@ -110,7 +114,7 @@ def test_an_encoder_that_will_not_do_is_told_before_the_first_step(
 
 
 def test_an_encoder_without_a_known_masked_word_head_is_not_pretrained(distilbert: Path) -> None:
-    with pytest.raises(TeacherError, match=r"not of a known kind: set \[pretrain\] rows = 0"):
+    with pytest.raises(TeacherError, match=r"no BERT-style masked-word head .*: set \[pretrain\] rows = 0"):
         check_encoder(recipe_of(distilbert))
 
 

@@ -1,4 +1,4 @@
-"""A search engineer's whole way: a folder shaped like WANDS, one command, a bundle that serves."""
+"""A whole distillation: a folder in the format of WANDS, one command, a bundle that serves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from distillation.__main__ import main
 from distillation.data.leakage import QueryGuard
 from distillation.metrics import auc
 from distillation.pipeline.workspace import Context, read_columns, read_json, read_record
-from distillation.recipe.recipe import Augment, load_recipe, recipe_path
+from distillation.recipe.files import load_recipe, recipe_path
+from distillation.recipe.recipe import Augment
 from distillation.steps.graph import STEPS, out_of_date
 from relevance_model import Bundle, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
@@ -47,12 +48,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = root / "mine.toml"
     recipe.write_text(recipe_path("smoke").read_text() + f'\n[encoder]\nname = "{encoder}"\n')
     words = [str(recipe), "--data", str(root / "data"), "--work", str(root / "work")]
-    assert main(["run", *words, "--out", str(root / "bundle"), "--docs", str(root / "docs")]) == 0
+    assert main(["run", *words, "--out", str(root / "bundle")]) == 0
     return Run(root, words)
 
 
 @pytest.fixture(scope="module")
-def strangers() -> tuple[list[str], list[str], np.ndarray]:
+def unjudged() -> tuple[list[str], list[str], np.ndarray]:
     """Pairs of brands that no judged query names: query, title, whether they are of one kind."""
     rng = np.random.default_rng(99)
     kinds = list(KINDS)
@@ -135,24 +136,20 @@ def test_the_bundle_says_how_good_it_is(run: Run) -> None:
     assert (run.work / "evaluate" / "table.md").read_text() in card
     assert str(run.root) not in card + manifest.model_dump_json()
     assert {"roc.svg", "reliability.svg", "speed.svg"} <= set(manifest.files)
-    page = (run.root / "docs" / "model.md").read_text()
-    assert "(model-roc.svg)" in page
-    drawn = sorted(path.name for path in (run.root / "docs").glob("*.svg"))
-    assert drawn == ["model-reliability.svg", "model-roc.svg", "model-speed.svg"]
     assert report["parity"]["float32"]["difference_from_torch"] < 0.01
-    for form in report["parity"].values():
-        assert form["difference_alone"] <= 1e-5
+    for precision in report["parity"].values():
+        assert precision["difference_alone"] <= 1e-5
 
 
 def test_the_student_knows_pairs_that_nobody_judged(
-    run: Run, strangers: tuple[list[str], list[str], np.ndarray]
+    run: Run, unjudged: tuple[list[str], list[str], np.ndarray]
 ) -> None:
-    queries, titles, labels = strangers
+    queries, titles, labels = unjudged
     assert auc(labels, Scorer(Bundle.load(run.bundle)).score_texts(queries, titles).scores) > CHANCE + 0.2
 
 
-def test_qtr_serve_serves_it(run: Run, strangers: tuple[list[str], list[str], np.ndarray]) -> None:
-    queries, titles = strangers[0][:1], strangers[1][:20]
+def test_qtr_serve_serves_it(run: Run, unjudged: tuple[list[str], list[str], np.ndarray]) -> None:
+    queries, titles = unjudged[0][:1], unjudged[1][:20]
     with ServerProcess("--bundle", str(run.bundle)) as server, server.channel() as channel:
         stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
         answer = stub.ScoreBatch(
@@ -169,7 +166,7 @@ def test_a_second_run_has_nothing_to_do(run: Run, capsys: pytest.CaptureFixture[
     before = {step: read_record(run.work / step) for step in steps}
     assert main(["run", *run.words]) == 0
     said = capsys.readouterr().err
-    assert said.count("finished before, nothing it reads has changed") == len(steps)
+    assert said.count("finished earlier, up to date") == len(steps)
     assert {step: read_record(run.work / step) for step in steps} == before
 
 

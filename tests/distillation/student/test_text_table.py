@@ -1,4 +1,4 @@
-"""The student's vocabulary, the two forms of a text, and batches of like lengths."""
+"""Texts encoded as query and as title, and batches of similar lengths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distillation.student.text_table import TextTable, length_buckets
 from distillation.student.vocabulary import CLS, PAD, SEP, SPECIAL_TOKENS, UNK, train_vocabulary
 
 
-def test_vocabulary_and_the_two_forms_of_a_text() -> None:
+def test_a_text_as_query_and_as_title() -> None:
     tokenizer = train_vocabulary(["red shoes", "red shoes size nine"] * 3, size=200)
     assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == [PAD, UNK, CLS, SEP]
     table = TextTable(tokenizer, ["red", "Red shoes size nine"], max_query_tokens=4, max_title_tokens=3)
@@ -20,15 +20,6 @@ def test_vocabulary_and_the_two_forms_of_a_text() -> None:
     assert batch.query_length.tolist() == [4, 3]
     assert batch.title.tolist() == [[red, shoes, SEP], [red, SEP, PAD]]
     assert batch.title_length.tolist() == [3, 2]
-
-
-def test_one_corpus_gives_one_vocabulary() -> None:
-    """Many pairs of characters are equally frequent here, so that every merge is a tie to break."""
-    letters = "abcdefghij"
-    texts = [a + b + c for a in letters for b in letters for c in letters] * 2
-    first = train_vocabulary(texts, size=150, words=["hello"])
-    assert train_vocabulary(texts, size=150, words=["hello"]).to_str() == first.to_str()
-    assert first.encode("Hello", add_special_tokens=False).tokens == ["hello"]
 
 
 @given(st.lists(st.integers(1, 40), max_size=300), st.integers(1, 7))

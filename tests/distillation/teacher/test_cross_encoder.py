@@ -1,4 +1,4 @@
-"""The teacher's bundle computes the cross-encoder, whatever the padding and the company."""
+"""The teacher's bundle computes the cross-encoder, independent of padding and of other rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe: typed, strict, and written out as it was read."""
+"""Recipe files: typed, strict, and written as they were read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from distillation.__main__ import main
 from distillation.errors import RecipeError
-from distillation.recipe.recipe import Recipe, load_recipe, recipe_path, recipe_toml
+from distillation.recipe.files import load_recipe, recipe_path, recipe_toml
+from distillation.recipe.recipe import Recipe
 
 JUDGED = '[data]\njudged = [{ format = "table", path = "j.tsv", labels = { a = 1, b = 0 } }]\n'
 SHIPPED = ("smoke", "wands", "esci", "student")
@@ -31,10 +32,10 @@ def test_a_recipe_with_awkward_names_survives_being_written() -> None:
     ("text", "complaint"),
     [
         (JUDGED + "[student.sizes]\nhiden = 3\n", "student.sizes.hiden: no such field"),
-        (JUDGED + "[student.sizes]\nvocabulary = 8000\n", "common_words 8000 leaves under 100"),
-        (JUDGED + "[finetune]\nmembers = 0\ntrees_weight = 0\n", "the teacher has no view"),
+        (JUDGED + "[student.sizes]\nvocabulary = 8000\n", "common_words 8000 leaves fewer than 100"),
+        (JUDGED + "[finetune]\ncross_encoders = 0\ntrees_weight = 0\n", "the teacher has no member"),
         ('[data]\njudged = [{ format = "xml" }]\n', "format"),
-        (JUDGED.replace("labels", "gains = { c = 1 }, labels"), "gains names the label 'c'"),
+        (JUDGED.replace("labels", "gains = { c = 1 }, labels"), "gains has the label 'c'"),
         (JUDGED + "[student.sizes]\nmax_title_tokens = 600\n", "max_title_tokens: Input should be less than"),
         (f"seed = {1 << 31}\n" + JUDGED, "seed: Input should be less than"),
         ("seed = 3\n", "data: Field required"),
