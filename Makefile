@@ -1,5 +1,5 @@
 # make demo   label the sample that ships with the project, with everything on this machine
-# make test   run the tests
+# make test   run the fast tests
 # make help   the rest
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),$(shell command -v python3.13),$(shell command -v python3))
 VENV := .venv
@@ -53,14 +53,42 @@ demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled stu
 	  spark-submit spark_jobs/label_pairs.py --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT) --log-format text
 
 # Two files at a time: the tests mostly wait for the processes that they start.
-test: $(VENV)/dev ## Run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: test-all test-long doctest pythons coverage types drift
+test: $(VENV)/dev ## Run the fast tests, about five minutes on two cores
+	@$(PYTEST) -m "not long"
+
+test-long: $(VENV)/dev ## Run the tests that start, stop and kill many real processes, or train (tests/conftest.py lists them)
+	@$(PYTEST) -m long
+
+# One after the other even under make -j; the suites come last, so that their result is the last line.
+test-all: $(VENV)/dev ## Run all tests: docstrings' examples, other Pythons, the fast tests and the long ones
+	@$(MAKE) --no-print-directory doctest
+	@$(MAKE) --no-print-directory pythons
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-long
+
+doctest: $(VENV)/dev ## Run the examples in the docstrings of the public packages
+	@$(BIN)/python -m pytest -q --doctest-modules relevance_model grpc_client spark_jobs qtr_runtime
+
+pythons: $(VENV)/dev ## Run a part of the tests on every other supported Python of this machine
+	@tools/other_pythons.sh
+
+coverage: $(VENV)/dev ## Measure what all tests cover in their own processes; pyproject.toml has the floor
+	@$(PYTEST) --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/dev ## Check style, types and import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/dev ## Check the types of the tests, the benchmarks and the tools, too
+	@$(BIN)/mypy --config-file tests/mypy.ini
+
+drift: proto manifests ## Fail if generated code or manifests differ from what they are made of
+	@git diff --exit-code --stat -- relevance_stubs k8s || { echo "generated files differ: commit what make proto manifests wrote" >&2; exit 1; }
 
 format: $(VENV)/dev ## Format the code
 	@$(BIN)/ruff check --fix .

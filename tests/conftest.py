@@ -19,6 +19,35 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("qtr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("qtr")
 
+# What `make test` leaves out, and why. The rest still starts a real server, a real Spark run with embedded servers, real
+# clients, grpcurl and tritonclient.
+LONG = {
+    "tests/chaos/": "kills, freezes and restarts servers and runs, again and again",
+    "tests/cluster/": "needs a cluster",
+    "tests/discovery/": "gRPC asks DNS at most every 30 s",
+    "tests/distillation/steps/test_run.py": "runs every step of a recipe, with training",
+    "tests/distillation/test_training_loop.py::test_a_killed_step": "trains, is killed, trains again",
+    "tests/grpc_server/core/test_pauses.py": "stops a server for seconds at a time",
+    "tests/grpc_server/transport/test_hostile.py": "hostile peers for 12 s",
+    "tests/grpc_server/transport/test_memory.py::test_hostile_peers": "fills a server's memory",
+    "tests/spark_jobs/lifecycle/test_environment.py::test_a_run_takes_nothing": "a Spark of its own",
+    "tests/spark_jobs/lifecycle/test_processes.py::test_a_night_is_published": "a Spark of its own each",
+    "tests/spark_jobs/lifecycle/test_processes.py::test_a_run_with_embedded_servers_and_a_clean_terminal[spark-submit": (
+        "a second Spark of its own; the run of the module stays"
+    ),
+    "tests/spark_jobs/lifecycle/test_processes.py::test_trouble_in_the_middle": "a Spark of its own each",
+    "tests/spark_jobs/lifecycle/test_standalone.py": "a Spark cluster of four processes",
+    "tests/test_packaging.py": "builds and installs the wheel",
+    "tests/test_readme.py::test_a_block_runs": "runs every command of the pages, Spark among them",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the long tests."""
+    for item in items:
+        if item.nodeid.startswith(tuple(LONG)):
+            item.add_marker(pytest.mark.long)
+
 
 @pytest.fixture(scope="session")
 def student() -> Bundle:
