@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("qtr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("qtr")
 
-# What `make test` leaves out, and why. The rest still starts a real server, a real Spark run with embedded servers, real
+# What `make test` leaves out, and why. The rest still starts a real server, a real Spark run with servers of its own, real
 # clients, grpcurl and tritonclient.
 LONG = {
     "tests/chaos/": "kills, freezes and restarts servers and runs, again and again",
@@ -32,7 +32,7 @@ LONG = {
     "tests/grpc_server/transport/test_memory.py::test_hostile_peers": "fills a server's memory",
     "tests/spark_jobs/lifecycle/test_environment.py::test_a_run_takes_nothing": "a Spark of its own",
     "tests/spark_jobs/lifecycle/test_processes.py::test_a_night_is_published": "a Spark of its own each",
-    "tests/spark_jobs/lifecycle/test_processes.py::test_a_run_with_embedded_servers_and_a_clean_terminal[spark-submit": (
+    "tests/spark_jobs/lifecycle/test_processes.py::test_a_run_with_embedded_servers_and_a_clean_terminal[spark": (
         "a second Spark of its own; the run of the module stays"
     ),
     "tests/spark_jobs/lifecycle/test_processes.py::test_trouble_in_the_middle": "a Spark of its own each",
