@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("qtr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("qtr")
 
-# What `make test` leaves out, and why. The rest still starts a real server, a real Spark run with servers of its own, real
-# clients, grpcurl and tritonclient.
+# What `make test` leaves out, and why. The rest still starts real servers, a Spark run with servers of its own, our
+# client, grpcurl and tritonclient.
 LONG = {
     "tests/chaos/": "kills, freezes and restarts servers and runs, again and again",
     "tests/cluster/": "needs a cluster",
