@@ -93,6 +93,7 @@ def run(options: Options, folder: Path) -> Found:
         expected = label(folder / INPUT, folder / "quiet", server.address)
         if isinstance(expected, str):
             raise SystemExit(f"the run on a quiet server failed: {expected}")
+        server.reading.clear()  # from here on the log has a stuck reader
         host, port = server.address.rsplit(":", 1)
         address, attempts = (host, int(port)), list[str]()
         conditions = [peers(address, attempts) for _ in range(options.processes)]
@@ -111,7 +112,7 @@ def run(options: Options, folder: Path) -> Found:
             # The hostile peers go on: the drain must end within its limit whatever they do.
             server.process.send_signal(signal.SIGTERM)
             try:
-                status = server.finish(DRAIN_SECONDS + options.pause_seconds + 10)
+                status = server.process.wait(DRAIN_SECONDS + options.pause_seconds + 10)
             except subprocess.TimeoutExpired:
                 server.process.kill()
                 status = -signal.SIGKILL

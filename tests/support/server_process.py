@@ -23,6 +23,9 @@ class ServerProcess:
         self._changed = threading.Condition()
         self._read = 0
         self.events: list[dict[str, Any]] = []
+        # While it is not set, nobody reads what the server writes.
+        self.reading = threading.Event()
+        self.reading.set()
         self.address = ""
         self.metrics_address: str | None = None
 
@@ -63,15 +66,18 @@ class ServerProcess:
 
     def finish(self) -> int:
         """Wait until it has ended and all its events are read; return the exit status."""
+        self.reading.set()
         return self._server.join()
 
     def __exit__(self, *_: object) -> None:
+        self.reading.set()
         self._server.stop()
 
     def _add(self, event: dict[str, Any]) -> None:
         with self._changed:
             self.events.append(event)
             self._changed.notify_all()
+        self.reading.wait()
 
     def _find(self, message: str) -> int | None:
         found = (at for at in range(self._read, len(self.events)) if self.events[at].get("msg") == message)
