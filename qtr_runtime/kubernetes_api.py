@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
 class KubernetesConfigError(Exception):
@@ -38,6 +39,11 @@ def connect() -> Any:
         raise KubernetesConfigError(f"no way to a Kubernetes API server: {_line(error)}") from None
     settings.retries = False
     return client.ApiClient(settings)
+
+
+def is_refused(error: Any) -> bool:
+    """Return whether an `ApiException` means that this program may not do what it asked for: status 401 or 403."""
+    return error.status in (_UNAUTHORIZED, _FORBIDDEN)
 
 
 def reason(error: Any) -> str:

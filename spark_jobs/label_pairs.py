@@ -86,6 +86,10 @@ def _end(settings: LabelSettings, error: JobError) -> int:
 
 def _run(settings: LabelSettings, signals: Signals) -> RunReport:
     begun = time.monotonic()
+    if settings.target is None:
+        log.info("starting Spark and embedded servers", extra={"servers": settings.servers})
+    else:
+        log.info("starting Spark", extra={"target": settings.target})
     from spark_jobs.lifecycle.local_servers import LocalServers
     from spark_jobs.lifecycle.scale_up import ScaleUp
     from spark_jobs.lifecycle.session import open_session, require_names, require_target
@@ -114,9 +118,9 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
         require_target(spark, settings.target)
         require_names(spark, [*settings.input, settings.output, settings.labels or "", settings.store or ""])
         signals.listen()
-        signals.note_only()
+        signals.defer()
         if raised is not None:
-            raised.wait_until_ready(settings.scale_timeout_seconds, given_up=lambda: signals.trouble() is not None)
+            raised.wait_until_ready(settings.scale_timeout_seconds, cancelled=lambda: signals.failure() is not None)
         live = not logs.as_json(settings.log_format) and sys.stdout.isatty()
         progress = stack.enter_context(Progress(spark, live=live, begun=begun))
         run = LabelRun(
@@ -127,7 +131,7 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
             on_scored=servers.stop if servers else raised.restore if raised else lambda: None,
             progress=progress,
         )
-        troubles = [signals.trouble, run.failure, *([servers.failure] if servers else [])]
+        failure_checks = [signals.failure, run.failure, *([servers.failure] if servers else [])]
 
         def cancel() -> None:
             _unless_gone(spark.sparkContext.cancelAllJobs)
@@ -135,7 +139,7 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
             if servers is not None:
                 servers.stop()  # also ends the wait until they serve
 
-        return supervised(run, troubles, cancel, run.published.is_set)
+        return supervised(run, failure_checks, cancel, run.published.is_set)
 
 
 def _show(report: RunReport) -> None:

@@ -150,6 +150,7 @@ class LabelRun:
 
     def _label(self) -> RunReport:
         settings, step = self.settings, self._progress.step
+        log.info("reading", extra={"run_id": self.run_id, "input": settings.input})
         with step("read"):
             opened = read_input(self.spark, self._filesystem, settings.input_options())
             frame, rows_in = opened.frame, opened.count()

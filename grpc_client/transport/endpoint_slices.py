@@ -28,7 +28,6 @@ _WATCH_SECONDS = 300
 # An API server sends a bookmark about once a minute; longer silence means that the connection is dead.
 _SILENCE_SECONDS = 90.0
 _GONE = 410
-_REFUSED = frozenset({401, 403})
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.2, 10.0
 # A rolling update changes many slices in a row; each change of the target opens new connections.
 _SETTLE_SECONDS = 1.0
@@ -236,7 +235,7 @@ class EndpointSlices:
             self._version = ""
             return failures + 1
         why = kubernetes_api.reason(error)
-        if error.status in _REFUSED:
+        if kubernetes_api.is_refused(error):
             self._note(
                 ConfigError(
                     f"Kubernetes does not let this program list and watch endpointslices in {self._namespace}: {why}"

@@ -1,1 +1,1 @@
-"""What a run starts and stops: Java, the Spark session, local servers, replicas; and how it ends."""
+"""Start and end of a run: Java, the Spark session, embedded servers, replicas, signals and errors."""

@@ -1,11 +1,11 @@
-"""Telling a damaged file from storage that does not answer, by what Spark says of a file that it could not read."""
+"""Find the file that Spark could not read in its error, and tell a damaged file from storage that does not answer."""
 
 from __future__ import annotations
 
 import re
 
 _FILE = re.compile(r"Encountered error while reading file (.+?)\.(?:\s|$)")
-# The file may be as it should be: it is gone, it may not be read, or who keeps it is away for the moment.
+# The file itself may be intact: it is missing, not readable, or its storage is unavailable for the moment.
 _NOT_THE_FILE = re.compile(
     r"FILE_NOT_EXIST|FileNotFound|AccessControl|AccessDenied|Access Denied|Permission denied|Too many open files|"
     r"OutOfMemory|Connect(ion)?\w*Exception|SocketException|SocketTimeout|UnknownHost|NoRouteToHost|BlockMissing|"
@@ -14,12 +14,25 @@ _NOT_THE_FILE = re.compile(
 
 
 def unreadable_file(text: str) -> str | None:
-    """Return the file that Spark could not read, as a path or address; `None` if it names none."""
+    """Return the path or address of the file that Spark could not read; `None` if the error names none.
+
+    Examples
+    --------
+    >>> unreadable_file("Encountered error while reading file file:///data/a.parquet. Details: …")
+    '/data/a.parquet'
+    """
     found = _FILE.search(text)
     return re.sub("^file:(//)?", "", found[1]) if found else None
 
 
 def damaged_file(text: str) -> str | None:
-    """Return the last part of the name of a file whose content is what Spark cannot read; `None` if it names none."""
+    """Return the name, without its folder, of a file with damaged content; `None` if the error names none.
+
+    Examples
+    --------
+    >>> damaged_file("Encountered error while reading file /data/a.parquet. It is not a Parquet file")
+    'a.parquet'
+    >>> damaged_file("Encountered error while reading file /data/a.parquet. Permission denied")
+    """
     file = unreadable_file(text)
     return None if file is None or _NOT_THE_FILE.search(text) else file.rsplit("/", 1)[-1]

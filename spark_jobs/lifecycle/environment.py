@@ -1,8 +1,8 @@
-"""What Spark's own start takes from the environment, where `qtr label` starts it on this machine.
+"""The environment variables of a Spark that `qtr label` starts on this machine.
 
-Here a run brings its own Spark and its own Python. What a shell still holds of another Spark (`SPARK_HOME`,
-`PYSPARK_SUBMIT_ARGS`, `SPARK_LOCAL_IP`, …) is not meant for it and is left out. Another Spark, or settings of one's
-own, are given to `spark-submit`, where nothing here is touched.
+Such a run uses the Spark and the Python that it is installed with. Variables of another Spark (`SPARK_HOME`,
+`PYSPARK_SUBMIT_ARGS`, `SPARK_LOCAL_IP`, …) are removed. For another Spark, or other settings, there is `spark-submit`,
+whose environment is not changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spark_jobs.lifecycle.java import java_home
 log = logging.getLogger("spark_jobs")
 
 _PREFIXES = ("SPARK_", "PYSPARK_")
-# A machine's own decision where large scratch files go.
+# Where large scratch files go is the machine's decision.
 _KEPT = frozenset({"SPARK_LOCAL_DIRS"})
 _OTHERS = frozenset({"MASTER", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS"})
 
@@ -30,12 +30,12 @@ _UTF8 = "C.UTF-8"
 
 
 def submitted() -> bool:
-    """Return whether `spark-submit` started this process: Spark runs already, with its own configuration."""
+    """Return whether `spark-submit` started this process, so that Spark's Java process is already running."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 def prepare_environment() -> None:
-    """Set what Spark's launcher reads before there is a configuration to put it into, and leave out what is not ours.
+    """Set the variables that Spark's launcher reads, and remove those of another Spark.
 
     Raises
     ------
@@ -52,14 +52,14 @@ def prepare_environment() -> None:
     names = (*ours, "PYSPARK_SUBMIT_ARGS")
     given = [name for name in names if name in os.environ and not _same(os.environ[name], ours.get(name, ""))]
     if given:
-        log.info("variables that are meant for another Spark are not used", extra={"variables": given})
+        log.info("variables of another Spark are ignored", extra={"variables": given})
     for name in list(os.environ):
         if (name.startswith(_PREFIXES) and name not in _KEPT) or name in _OTHERS:
             del os.environ[name]
     os.environ.update(ours)
     os.environ["JAVA_HOME"] = str(java_home())
     if sys.getfilesystemencoding().lower() == "utf-8" and locale.getencoding().lower() != "utf-8":
-        # Python reads names as UTF-8 even where the locale is C or POSIX; Java goes by the locale.
+        # Python uses UTF-8 for file names even in the locales C and POSIX; Java uses the encoding of the locale.
         os.environ["LC_ALL"] = _UTF8
 
 
@@ -68,14 +68,14 @@ def _same(one: str, other: str) -> bool:
 
 
 def require_descriptors(least: int = _LEAST_DESCRIPTORS) -> None:
-    """Make sure that this process and those that it starts may open as many files as a run needs.
+    """Make sure that this process and its children may open as many files as a run needs.
 
-    The limit that a user may raise by himself is raised to the one that he may not.
+    The soft limit is raised to the hard one.
 
     Raises
     ------
     SetupError
-        If fewer than `least` are allowed.
+        If the limit is below `least`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

@@ -1,4 +1,4 @@
-"""Turning what Spark, a Python worker or the client threw into the one sentence that a person reads."""
+"""Translate errors of Spark, of its Python workers and of the client into one sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _CAUSES = (
 )
 
 _REFUSED = re.compile(r" refused the request: ([A-Z_]+), ")
-# The run pins the model that it found, and another one may have taken its place meanwhile.
-_OF_THE_MOMENT = frozenset({"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"})
-_OF_THE_MACHINE = frozenset(
+# These may pass: the run pins a model, and the service may have changed to another one meanwhile.
+_TRANSIENT = frozenset({"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"})
+_MACHINE_ERRNOS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EMFILE, errno.ENFILE}
 )
-_IN_THE_WAY = tuple(
+_MACHINE_FAULTS = tuple(
     (re.compile(marks), sentence)
     for marks, sentence in (
         (
@@ -55,11 +55,11 @@ _IN_THE_WAY = tuple(
             "no permission for a file or folder: {}",
         ),
         ("Read-only file system", "a folder that the run writes to is read-only: {}"),
-        ("No FileSystem for scheme|UnsupportedFileSystemException", "Spark has no way to this kind of storage: {}"),
+        ("No FileSystem for scheme|UnsupportedFileSystemException", "Spark has no file system for this address: {}"),
         ("ClassNotFoundException: Class \\S*FileSystem\\S* not found", "Spark lacks the library for this storage: {}"),
         (
             "\\[DATA_SOURCE_NOT_FOUND\\]|Failed to find (the )?data source",
-            "Spark does not know the format of --format; spark-submit takes its package: {}",
+            "Spark does not know the format of --format; add its package with spark-submit --packages: {}",
         ),
         ("Failed to create (a )?(local|temp)\\S* dir", "there is no folder for temporary files: {}"),
     )
@@ -72,19 +72,19 @@ def to_job_error(error: BaseException, inputs: list[str]) -> JobError:
     Parameters
     ----------
     error
-        Whatever ended the run.
+        The exception that ended the run.
     inputs
-        The input paths, named where Spark does not say which file it was.
+        The input paths, for errors that do not name the file.
     """
     if isinstance(error, JobError):
         return error
     if isinstance(error, ClientError):
         return _of_client(type(error).__name__, str(error))
-    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+    if isinstance(error, OSError) and error.errno in _MACHINE_ERRNOS:
         return SetupError(f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror))
     try:
         text = str(error)
-    except Exception:  # Py4J asks Spark's process for the text
+    except Exception:  # Py4J asks Spark's process for the text, which may have ended
         text = ""
     if not text or isinstance(error, (Py4JNetworkError, ConnectionError)):
         return RunFailedError("Spark's process ended during the run: it was killed, or had too little memory")
@@ -92,8 +92,8 @@ def to_job_error(error: BaseException, inputs: list[str]) -> JobError:
         return _of_client(*in_worker[0])
     if raised := _RAISED.search(text):
         return RunFailedError(raised[1].strip())
-    if in_the_way := next((sentence for mark, sentence in _IN_THE_WAY if mark.search(text)), None):
-        return SetupError(in_the_way.format(_first_sentence(text)))
+    if machine_fault := next((sentence for mark, sentence in _MACHINE_FAULTS if mark.search(text)), None):
+        return SetupError(machine_fault.format(_first_sentence(text)))
     cause = next((sentence for mark, sentence in _CAUSES if mark in text), None)
     if file := unreadable_file(text):
         return InputError(f"cannot read {file}: {cause or 'it is damaged or has another format'}")
@@ -104,15 +104,15 @@ def to_job_error(error: BaseException, inputs: list[str]) -> JobError:
     sentence = f"{type(error).__name__}: {_first_sentence(text)} (--debug shows more)"
     if stand_ins := stand_ins_sentence():
         return SetupError(f"{stand_ins}; {sentence}")
-    # What Spark finds wrong with a plan, it finds wrong again.
+    # An error in a plan occurs again on the next run.
     return InputError(sentence) if isinstance(error, AnalysisException) else RunFailedError(sentence)
 
 
 def _of_client(kind: str, sentence: str) -> JobError:
-    """Sort an error of the client: a service that is away or changes may be another in a minute, a refusal is not."""
+    """Return a `UsageError` if the request itself is wrong; otherwise the next run may succeed."""
     sentence = sentence.strip()
     refused = _REFUSED.search(sentence) if kind == RequestRejectedError.__name__ else None
-    if refused and refused[1] not in _OF_THE_MOMENT:
+    if refused and refused[1] not in _TRANSIENT:
         return UsageError(sentence)
     return (
         UsageError(sentence)
@@ -122,7 +122,7 @@ def _of_client(kind: str, sentence: str) -> JobError:
 
 
 def _first_sentence(text: str) -> str:
-    """Find the line that says what happened: Py4J puts a line of its own before it."""
+    """Return the first line of the message without Py4J's own line before it."""
     lines = [line.strip().removeprefix(": ") for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith(("An error occurred while calling", "at "))]
     return lines[0][:300] if lines else "no message"

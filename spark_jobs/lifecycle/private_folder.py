@@ -1,8 +1,8 @@
-"""Folders whose files nobody but their user can change: what is executed must lie in one.
+"""Private folders: only their owner can change the files in them. Scripts that are executed lie in one.
 
-Who may write to a folder may put another file in the place of one that lies there. So the folder and all above it must
-belong to this user or to root, and nobody else may write to them; but for folders such as `/tmp`, where the sticky bit
-lets everybody write and nobody touch what belongs to others.
+A user who can write to a folder can replace the files in it. So the folder and all its parents must belong to this user
+or to root, and no other user may write to them. A parent such as `/tmp` is allowed: its sticky bit keeps users from
+replacing the files of others.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ def is_private(path: Path) -> bool:
 
 
 def make_private(folder: Path) -> Path:
-    """Make a folder and those above it that are missing, which others may read; give it without symbolic links.
+    """Make a folder and its missing parents, readable by all; return it without symbolic links.
 
     Raises
     ------
     OSError
-        If that cannot be done, or others may write to the folder or to one above it.
+        If that fails, or other users can write to the folder or a parent.
     """
     for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         missing.mkdir(mode=0o755, exist_ok=True)
     resolved = folder.resolve(strict=True)
     if not is_private(resolved):
-        raise PermissionError(f"others may write to {folder} or to a folder above it")
+        raise PermissionError(f"other users can write to {folder} or to a parent folder")
     return resolved
 
 
@@ -46,6 +46,6 @@ def _is_ours(path: Path, *, may_be_sticky: bool = False) -> bool:
     found = path.lstat()
     if found.st_uid not in {0, os.geteuid()}:
         return False
-    # Rights by an access control list show in the group's bits.
+    # An access control list that lets others write sets the group's write bit.
     others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     return not others or (may_be_sticky and bool(found.st_mode & stat.S_ISVTX))

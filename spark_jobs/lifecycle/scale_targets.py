@@ -1,11 +1,13 @@
-"""What `spark_jobs.lifecycle.scale_up` raises: an autoscaler's floor, or a Deployment's own number, and the note about it."""
+"""What `spark_jobs.lifecycle.scale_up` changes: `minReplicas` of an autoscaler, or `replicas` of a Deployment.
+
+An annotation on the same object holds the number to restore.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +15,20 @@ from qtr_runtime import kubernetes_api
 
 log = logging.getLogger("spark_jobs")
 
-NOTE = "qtr.dev/replicas-before"
+ANNOTATION = "qtr.dev/replicas-before"
 _TARGET = re.compile(r"deployment/(?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9.-]+)")
-_FORBIDDEN = 403
-_LIMITS: dict[str, Any] = {"_request_timeout": (kubernetes_api.CONNECT_SECONDS, kubernetes_api.READ_SECONDS)}
+_TIMEOUT: dict[str, Any] = {"_request_timeout": (kubernetes_api.CONNECT_SECONDS, kubernetes_api.READ_SECONDS)}
 
 
 @dataclass(frozen=True)
 class ScaleTarget:
-    """A Deployment, by namespace and name."""
+    """A Deployment, by namespace and name.
+
+    Examples
+    --------
+    >>> ScaleTarget.parse("deployment/search/qtr-server")
+    ScaleTarget(namespace='search', name='qtr-server')
+    """
 
     namespace: str
     name: str
@@ -47,7 +54,15 @@ class ScaleTarget:
 
 @dataclass(frozen=True)
 class RestoreAnnotation:
-    """What the annotation says."""
+    """The value of the annotation.
+
+    Attributes
+    ----------
+    before
+        The number to restore.
+    run_id, since
+        The run that raised it, and when.
+    """
 
     before: int
     run_id: str
@@ -55,9 +70,9 @@ class RestoreAnnotation:
 
     @classmethod
     def of(cls, item: Any) -> RestoreAnnotation | None:
-        """Read it from an object; `None` if there is none, or nothing that is one."""
+        """Read it from a Kubernetes object; `None` if it is missing or malformed."""
         try:
-            return cls(**json.loads((item.metadata.annotations or {})[NOTE]))
+            return cls(**json.loads((item.metadata.annotations or {})[ANNOTATION]))
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -66,117 +81,117 @@ class RestoreAnnotation:
 
 
 class ReplicaTarget:
-    """The number that is raised, where it lives: read with its note, and written."""
+    """A number of replicas in a Kubernetes object, read and written together with the annotation."""
 
     kind: str
 
-    def __init__(self, clients: Any, target: ScaleTarget) -> None:
-        self._api = clients
-        self.target = target
+    def __init__(self, api_client: Any, target: ScaleTarget) -> None:
+        self._api_client = api_client
+        self._target = target
 
     def read(self) -> Any:
-        """Read the object from the API server."""
+        """Return the object from the API server."""
         raise NotImplementedError
 
     def number(self, item: Any) -> int:
         """Return the number in the object."""
         raise NotImplementedError
 
-    def write(self, item: Any, number: int, note: RestoreAnnotation | None) -> None:
-        """Write the number and the note, or no note, in its place."""
+    def write(self, item: Any, number: int, annotation: RestoreAnnotation | None) -> None:
+        """Write the number, and write or remove the annotation."""
         raise NotImplementedError
 
-    def by_hand(self, number: int) -> str:
-        """Return the command that a person would put the number back with."""
+    def restore_command(self, number: int) -> str:
+        """Return a `kubectl` command that restores the number."""
         raise NotImplementedError
 
 
 class Autoscaler(ReplicaTarget):
-    """The `minReplicas` of the HorizontalPodAutoscaler of that name."""
+    """The `minReplicas` of the HorizontalPodAutoscaler with the Deployment's name."""
 
     kind = "HorizontalPodAutoscaler"
 
     def read(self) -> Any:
-        """Read the object from the API server."""
-        return self._api.AutoscalingV2Api().read_namespaced_horizontal_pod_autoscaler(
-            self.target.name, self.target.namespace, **_LIMITS
+        """Return the object from the API server."""
+        return self._api().read_namespaced_horizontal_pod_autoscaler(
+            self._target.name, self._target.namespace, **_TIMEOUT
         )
 
     def number(self, item: Any) -> int:
         """Return the number in the object."""
         return int(item.spec.min_replicas or 1)
 
-    def write(self, item: Any, number: int, note: RestoreAnnotation | None) -> None:
-        """Write the number and the note, or no note, in its place."""
-        patch = {"metadata": _changed_note(item, note), "spec": {"minReplicas": number}}
-        self._api.AutoscalingV2Api().patch_namespaced_horizontal_pod_autoscaler(
-            self.target.name, self.target.namespace, patch, **_LIMITS
+    def write(self, item: Any, number: int, annotation: RestoreAnnotation | None) -> None:
+        """Write the number, and write or remove the annotation."""
+        patch = {"metadata": _metadata(item, annotation), "spec": {"minReplicas": number}}
+        self._api().patch_namespaced_horizontal_pod_autoscaler(
+            self._target.name, self._target.namespace, patch, **_TIMEOUT
         )
 
-    def by_hand(self, number: int) -> str:
-        """Return the command that a person would put the number back with."""
-        patch = json.dumps({"metadata": {"annotations": {NOTE: None}}, "spec": {"minReplicas": number}})
-        return f"kubectl -n {self.target.namespace} patch hpa {self.target.name} --type merge -p '{patch}'"
+    def restore_command(self, number: int) -> str:
+        """Return a `kubectl` command that restores the number."""
+        patch = json.dumps({"metadata": {"annotations": {ANNOTATION: None}}, "spec": {"minReplicas": number}})
+        return f"kubectl -n {self._target.namespace} patch hpa {self._target.name} --type merge -p '{patch}'"
+
+    def _api(self) -> Any:
+        from kubernetes.client import AutoscalingV2Api
+
+        return AutoscalingV2Api(self._api_client)
 
 
 class Deployment(ReplicaTarget):
-    """The Deployment's own number, through its Scale; the note is on the Deployment."""
+    """The `replicas` of the Deployment, written through its scale subresource; the Deployment has the annotation."""
 
     kind = "Deployment"
 
     def read(self) -> Any:
-        """Read the object from the API server."""
-        return self._api.AppsV1Api().read_namespaced_deployment(self.target.name, self.target.namespace, **_LIMITS)
+        """Return the object from the API server."""
+        return self._api().read_namespaced_deployment(self._target.name, self._target.namespace, **_TIMEOUT)
 
     def number(self, item: Any) -> int:
         """Return the number in the object."""
         return int(item.spec.replicas if item.spec.replicas is not None else 1)
 
-    def write(self, item: Any, number: int, note: RestoreAnnotation | None) -> None:
-        """Write the number and the note, or no note, in its place."""
+    def write(self, item: Any, number: int, annotation: RestoreAnnotation | None) -> None:
+        """Write the number, and write or remove the annotation."""
         from kubernetes.client.exceptions import ApiException
 
-        api = self._api.AppsV1Api()
-        where = (self.target.name, self.target.namespace)
+        api = self._api()
+        where = (self._target.name, self._target.namespace)
         scale = {"spec": {"replicas": number}}
-        metadata = _changed_note(item, note)
-        if note is None:
-            # The note goes last: whoever is killed in between leaves it for the next run.
-            api.patch_namespaced_deployment_scale(*where, scale, **_LIMITS)
+        metadata = _metadata(item, annotation)
+        if annotation is None:
+            # The annotation is removed last: if the run is killed in between, the next run still finds it.
+            api.patch_namespaced_deployment_scale(*where, scale, **_TIMEOUT)
             del metadata["resourceVersion"]
         try:
-            api.patch_namespaced_deployment(*where, {"metadata": metadata}, **_LIMITS)
+            api.patch_namespaced_deployment(*where, {"metadata": metadata}, **_TIMEOUT)
         except ApiException as error:
-            if error.status != _FORBIDDEN:
+            if not kubernetes_api.is_refused(error):
                 raise
-            if note is not None:
+            if annotation is not None:
                 log.warning(
-                    "%s cannot hold a note of its %d replicas: %s",
-                    self.target,
-                    note.before,
+                    "%s cannot hold an annotation with its %d replicas: %s",
+                    self._target,
+                    annotation.before,
                     kubernetes_api.reason(error),
                 )
-        if note is not None:
-            api.patch_namespaced_deployment_scale(*where, scale, **_LIMITS)
+        if annotation is not None:
+            api.patch_namespaced_deployment_scale(*where, scale, **_TIMEOUT)
 
-    def by_hand(self, number: int) -> str:
-        """Return the command that a person would put the number back with."""
-        return f"kubectl -n {self.target.namespace} scale deployment {self.target.name} --replicas {number}"
+    def restore_command(self, number: int) -> str:
+        """Return a `kubectl` command that restores the number."""
+        return f"kubectl -n {self._target.namespace} scale deployment {self._target.name} --replicas {number}"
 
+    def _api(self) -> Any:
+        from kubernetes.client import AppsV1Api
 
-class Apis:
-    """The API classes, bound to one connection."""
-
-    def __init__(self, module: Any, api_client: Any) -> None:
-        self._module, self._client = module, api_client
-
-    def __getattr__(self, name: str) -> Callable[[], Any]:
-        return lambda: getattr(self._module, name)(self._client)
+        return AppsV1Api(self._api_client)
 
 
-def _changed_note(item: Any, note: RestoreAnnotation | None) -> dict[str, Any]:
-    # The version makes it a conflict if somebody else wrote meanwhile.
+def _metadata(item: Any, annotation: RestoreAnnotation | None) -> dict[str, Any]:
+    # With the version that was read, the write is a conflict if the object changed meanwhile.
     return {
         "resourceVersion": item.metadata.resource_version,
-        "annotations": {NOTE: None if note is None else str(note)},
+        "annotations": {ANNOTATION: None if annotation is None else str(annotation)},
     }

@@ -1,10 +1,10 @@
-"""The date of a run that a schedule started: the day of the scheduled time, whenever an attempt begins.
+"""The run date of a scheduled run: the day of the scheduled time, not of the attempt.
 
-A run at 23:50 that fails and is tried again at 00:05 is still the night of the day before. What Kubernetes lets a pod
-know of its schedule, and what all attempts share, is a name: a CronJob calls its Jobs `<name>-<minutes since 1970>`,
-and the Spark operator the applications of a schedule `<name>-<time since 1970>`, in nanoseconds or in what its
-`--timestamp-precision` says. (The annotation `batch.kubernetes.io/cronjob-scheduled-timestamp` is the Job's own;
-its pods do not have it.)
+If a run scheduled at 23:50 fails and is retried at 00:05, its run date is still the first day. A pod learns the
+scheduled time only from a name that all attempts share: a CronJob names its Jobs `<name>-<minutes since 1970>`, and the
+Spark operator names the applications of a schedule `<name>-<time since 1970>`, in nanoseconds or in the unit of its
+`--timestamp-precision`. (The annotation `batch.kubernetes.io/cronjob-scheduled-timestamp` is on the Job, not on its
+pods.)
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 _SUFFIX = re.compile(r"-([0-9]+)")
-# By the number of digits, which tells the units apart until the year 2160.
+# By number of digits, which distinguishes the units until the year 2160.
 _PER_SECOND = {8: 1 / 60, 10: 1, 13: 1e3, 16: 1e6, 19: 1e9}
-# A job that somebody named by hand may end in digits, too: 20261127 as minutes is a day in 2008.
+# A name that was not made by a schedule may end in digits, too: 20261127 as minutes is a day in 2008.
 _OLDEST, _NEWEST = timedelta(days=7), timedelta(hours=1)
 
 
 def scheduled_date(name: str, now: datetime) -> date | None:
-    """Return the UTC day of the scheduled time that a job's name ends in; `None` if it ends in none.
+    """Return the UTC day of the scheduled time at the end of a job's name; `None` if there is none.
 
     Parameters
     ----------
     name
-        Of the Job, or of the operator's application.
+        Name of the Job, or of the operator's application.
     now
-        With its time zone. A time that is more than a week before it, or an hour after it, is none of a schedule.
+        The current time, with time zone. A number that is a time more than a week before it, or more than an hour after
+        it, is no scheduled time.
+
+    Examples
+    --------
+    >>> scheduled_date("nightly-29409110", datetime(2025, 12, 2, 0, 5, tzinfo=UTC))
+    datetime.date(2025, 12, 1)
     """
     found = _SUFFIX.fullmatch(name[name.rfind("-") :]) if "-" in name else None
     if found is None or len(found[1]) not in _PER_SECOND:

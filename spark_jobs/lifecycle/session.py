@@ -18,22 +18,22 @@ from spark_jobs.lifecycle.environment import prepare_environment, submitted
 from spark_jobs.lifecycle.java import options_for
 from spark_jobs.spark_compat import java_is_running, java_property, load_submitted_configuration
 
-_ROWS_PER_TASK = 100_000
+_LEAST_ROWS_PER_TASK, _MOST_ROWS_PER_TASK = 1_000, 100_000
 _SHUFFLE_PARTITIONS = 64
 
 
 def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = False) -> SparkSession:
-    """Return the session that runs already, or the one that `spark-submit` asked for, or start Spark on this machine.
+    """Return the running session, or that of `spark-submit`, or start Spark on this machine.
 
-    Whoever submits the job decides; what is set here are the needs of the job itself, and, where Spark runs on this
-    machine alone, defaults that nobody has set otherwise.
+    Settings that the job needs are always set. If Spark runs on this machine alone, defaults are added for settings
+    that are not given.
 
     Parameters
     ----------
     inputs
         Paths of the input; Java is set up by their size.
     arrow_batch_rows
-        Rows that Spark hands to Python at a time.
+        Rows in a batch that Spark sends to Python.
     debug
         Whether Spark's own warnings are shown.
 
@@ -64,27 +64,40 @@ def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = 
     except PySparkRuntimeError as error:
         raise SetupError("Spark did not start: its Java process ended early, and wrote above why") from error
     if local:
-        # On a cluster the log is the operator's business; here it would bury the one sentence that a person needs.
+        # On a cluster the operator sets the log level. On this machine Spark's log would hide the sentence of an error.
         spark.sparkContext.setLogLevel("WARN" if debug else "OFF")
     return spark
 
 
 def scoring_partitions(spark: SparkSession, wanted: int | None, rows: int) -> int:
-    """Return the number of Spark partitions to score in: those that are `wanted`, or by the number of rows.
+    """Return the number of Spark partitions for scoring: `wanted`, or a number by the rows and the cores.
 
-    Enough for the last ones to finish together; and since a task is what a killed run may lose, none of more than
-    about `_ROWS_PER_TASK` rows.
+    Four for each core, so that the last tasks end at about the same time. More, if they would have more than about
+    `_MOST_ROWS_PER_TASK` rows, since a killed run loses its unfinished tasks. Fewer, if they would have less than
+    `_LEAST_ROWS_PER_TASK` rows: the first task of each Python worker costs 1.5 s of CPU before its first row.
     """
-    return wanted or max(4 * spark.sparkContext.defaultParallelism, -(-rows // _ROWS_PER_TASK))
+    return wanted or partitions_for(rows, spark.sparkContext.defaultParallelism)
+
+
+def partitions_for(rows: int, cores: int) -> int:
+    """Return the number of scoring partitions for `rows` rows on `cores` cores.
+
+    Examples
+    --------
+    >>> [partitions_for(rows, cores=2) for rows in (0, 549, 5_000, 50_000, 5_000_000)]
+    [1, 1, 5, 8, 50]
+    """
+    enough_rows = max(1, -(-rows // _LEAST_ROWS_PER_TASK))
+    return max(min(4 * cores, enough_rows), -(-rows // _MOST_ROWS_PER_TASK))
 
 
 def require_target(spark: SparkSession, target: str | None) -> None:
-    """Refuse to run on a cluster with servers of this machine's own.
+    """Make sure that a run on a cluster has a `--target`.
 
     Raises
     ------
     UsageError
-        If Spark's executors are elsewhere and there is no `--target`.
+        If the executors run on other machines and there is no `--target`.
     """
     master = spark.sparkContext.master or ""
     if target is None and not is_local(master):
@@ -95,12 +108,12 @@ def require_target(spark: SparkSession, target: str | None) -> None:
 
 
 def require_names(spark: SparkSession, names: Iterable[str]) -> None:
-    """Make sure that Java, which the locale tells how names are written, can say the names of local files.
+    """Make sure that Java can encode the names of local files in the locale that it was started with.
 
     Raises
     ------
     UsageError
-        If Spark was started where the locale has no such characters.
+        If Java's locale lacks a character of a name.
     """
     encoding = java_property(spark, "sun.jnu.encoding")
     for name in names:
@@ -109,50 +122,50 @@ def require_names(spark: SparkSession, names: Iterable[str]) -> None:
 
 
 def is_local(master: str) -> bool:
-    """Whether a master means this process alone; `local-cluster` has executors in processes of their own."""
+    """Return whether a master means this process alone; `local-cluster` has executors in processes of their own."""
     return master == "local" or master.startswith("local[")
 
 
 def job_settings(arrow_batch_rows: int) -> dict[str, str]:
-    """Return what the job itself needs of Spark, wherever it runs."""
+    """Return the Spark settings that the job needs everywhere."""
     return {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(arrow_batch_rows),
         "spark.sql.sources.partitionOverwriteMode": "dynamic",
-        # Pairs that were shuffled by title alone are joined by title and query as they lie.
+        # Lets rows that are partitioned by title be joined by title and query without another shuffle.
         "spark.sql.requireAllClusterKeysForCoPartition": "false",
-        # The default, INT96, is deprecated and has no time zone for other readers.
+        # The default, INT96, is deprecated, and other readers read it without a time zone.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        # Columns that pass through: times of day stay what they are; timestamps in nanoseconds, as pandas writes them,
-        # are read as numbers and made timestamps again (`spark_jobs.input.parquet_input`).
+        # For columns that pass through unchanged: times of day are supported, and timestamps in nanoseconds, as pandas
+        # writes them, are read as integers and converted back (`spark_jobs.input.parquet_input`).
         "spark.sql.timeType.enabled": "true",
         "spark.sql.legacy.parquet.nanosAsLong": "true",
-        # Any encoding that Java knows may be given for CSV and JSON.
+        # CSV and JSON may have any encoding that Java supports.
         "spark.sql.legacy.javaCharsets": "true",
         # A second copy of a slow task would double the load on the servers that made it slow.
         "spark.speculation": "false",
-        # gRPC writes its own log lines to stderr otherwise; what matters comes back as an exception.
+        # gRPC would write log lines to stderr; errors come back as exceptions.
         "spark.executorEnv.GRPC_VERBOSITY": "NONE",
-        # Spark starts its workers with -m, which would look for modules where the driver happens to run.
+        # Spark starts workers with -m, which would import modules from the working folder.
         "spark.executorEnv.PYTHONSAFEPATH": "1",
     }
 
 
 def machine_settings(inputs: Sequence[str]) -> dict[str, str]:
-    """Return defaults for Spark on this machine alone."""
+    """Return default Spark settings for a run on this machine alone."""
     cores = available_cpus()
     return {
-        # A second try for a task whose Python worker was killed; plain local[n] has none.
+        # Two attempts for each task, in case its Python worker is killed; plain local[n] has one.
         "spark.master": f"local[{cores},2]",
         "spark.driver.memory": "2g",
         "spark.driver.extraJavaOptions": options_for(inputs),
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
-        # The run shows its own progress, and asks the executors how far they are.
+        # The run shows its own progress, which it reads from executor heartbeats.
         "spark.ui.showConsoleProgress": "false",
         "spark.executor.heartbeatInterval": "1s",
-        # For tens of millions of rows; adaptive execution merges those of fewer until they have some 64 MiB each.
+        # For tens of millions of rows; with fewer, adaptive execution merges partitions up to about 64 MiB.
         "spark.sql.shuffle.partitions": str(_SHUFFLE_PARTITIONS),
         "spark.executorEnv.PYTHONPATH": module_path(),
     }

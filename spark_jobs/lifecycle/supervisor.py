@@ -1,8 +1,8 @@
-"""Ending a run early without leaving halves behind.
+"""Supervision of a run: it ends early, and without partial output, on a signal or a failure.
 
-Spark's calls cannot be broken off from Python: the Java side goes on by itself, and might publish after we have cleaned
-up. So the run works in a thread of its own, and the main thread waits for it, for signals and for dying servers. In
-trouble it cancels Spark's jobs and then *waits* until the run has come to its end; only then anything is deleted.
+A call into Spark cannot be aborted from Python: Java goes on, and might publish after the clean-up. So the run has its
+own thread, and the main thread checks for its end, for signals and for failures. After a failure it cancels Spark's
+jobs and *waits* for the end of the run before anything is deleted.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ _POLL_SECONDS = 0.1
 
 
 class Signals:
-    """SIGINT and SIGTERM, as an exception while nothing runs and as a note while something does."""
+    """Handles SIGINT and SIGTERM: raises an exception at once or, after `defer`, keeps it for `failure`."""
 
     def __init__(self) -> None:
         self._previous: dict[int, Any] = {}
-        self._noted: int | None = None
-        self._only_note = False
+        self._received: int | None = None
+        self._deferred = False
 
     def __enter__(self) -> Signals:
-        """Begin to listen; only a process's main thread can."""
+        """Install the handlers; only the main thread can."""
         self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Put back what was there."""
+        """Restore the previous handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Take the signals; again after the start of Spark, which takes SIGINT for itself."""
+        """Install the handlers; to be called again after the start of Spark, which installs its own for SIGINT."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 before = signal.signal(number, self._handle)
                 self._previous.setdefault(number, before)
 
-    def note_only(self) -> None:
-        """Raise nothing from here on: signals are looked up with `trouble`."""
-        self._only_note = True
+    def defer(self) -> None:
+        """Raise no exception from now on; `failure` returns it."""
+        self._deferred = True
 
-    def trouble(self) -> JobError | None:
-        """Return the interruption, if a signal has come."""
-        return None if self._noted is None else RunInterruptedError(self._noted)
+    def failure(self) -> JobError | None:
+        """Return the error of a received signal; `None` if there was none."""
+        return None if self._received is None else RunInterruptedError(self._received)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self._noted = self._noted or number
-        if not self._only_note:
+        self._received = self._received or number
+        if not self._deferred:
             raise RunInterruptedError(number)
 
 
@@ -69,47 +69,50 @@ class _Worker(threading.Thread, Generic[Result]):
     def run(self) -> None:
         try:
             self.result.append(self._work())
-        except BaseException as error:  # it is raised again in the main thread
+        except BaseException as error:  # raised again in the main thread
             self.error = error
 
 
 def supervised(
     work: Callable[[], Result],
-    troubles: list[Callable[[], JobError | None]],
+    failure_checks: list[Callable[[], JobError | None]],
     cancel: Callable[[], None],
-    too_late: Callable[[], bool] = lambda: False,
+    past_commit: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Run `work` in a thread until it ends, cancelling it as soon as there is trouble.
+    """Run `work` in a thread until it ends, and cancel it on the first failure.
 
     Parameters
     ----------
     work
-        Ends with an exception soon after `cancel` was called.
-    troubles
-        Looked at several times a second; the first that gives an error ends the run.
+        The run. It ends with an exception soon after `cancel` was called.
+    failure_checks
+        Called several times a second; the first that returns an error ends the run.
     cancel
-        Called again and again until `work` has ended: a job that starts just after one call meets the next. Must not
-        raise.
-    too_late
-        Whether `work` has done what cannot be undone: it is then left to end, and trouble is not heard any more.
+        Called repeatedly until `work` has ended, since a Spark job may start just after a call. Must not raise.
+    past_commit
+        Returns whether `work` has published: it then runs to its end, and failures are ignored.
 
     Returns
     -------
     Result
-        What `work` returned; also when the trouble came too late to stop it.
+        What `work` returned; also if a failure came after the commit.
     """
     worker = _Worker(work)
     worker.start()
-    trouble: JobError | None = None
+    failure: JobError | None = None
     while worker.is_alive():
         worker.join(_POLL_SECONDS)
-        trouble = trouble or next((found for look in troubles if (found := look()) is not None), None)
-        if trouble is not None and worker.is_alive() and not too_late():
+        failure = failure or _first(failure_checks)
+        if failure is not None and worker.is_alive() and not past_commit():
             cancel()
     if worker.error is None:
         return worker.result[0]
-    if too_late():
+    if past_commit():
         raise worker.error
-    # What the dying server made the run fail with says less than that it died.
-    trouble = trouble or next((found for look in troubles if (found := look()) is not None), None)
-    raise trouble or worker.error
+    # The cause, such as the death of a server, says more than the error that it caused in the run.
+    raise failure or _first(failure_checks) or worker.error
+
+
+def _first(checks: list[Callable[[], JobError | None]]) -> JobError | None:
+    """Return the error of the first check that has one."""
+    return next((found for check in checks if (found := check()) is not None), None)

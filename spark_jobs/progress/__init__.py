@@ -1,1 +1,1 @@
-"""How far a run is, and how fast it goes."""
+"""Progress and throughput of a run."""

@@ -1,4 +1,4 @@
-"""Where progress is shown: one live line on a terminal, a log event every few seconds otherwise."""
+"""Displays of progress: a live line on a terminal, otherwise a log event every few seconds."""
 
 from __future__ import annotations
 
@@ -21,26 +21,23 @@ from spark_jobs.progress.task_metrics import TaskTotals
 
 log = logging.getLogger("spark_jobs")
 
-_EVENT_EVERY_SECONDS = 5.0
+_LOG_INTERVAL_SECONDS = 5.0
 
 
 class Display(Protocol):
-    """Where progress is shown."""
+    """Shows the progress of a run."""
 
-    def show(self, step: str, tasks: Tasks, reading: RateSnapshot | None, work: TaskTotals) -> None:
-        """Show the state of a step; `reading` is there once its rows are counted."""
+    def show(self, step: str, tasks: Tasks, snapshot: RateSnapshot | None, totals: TaskTotals) -> None:
+        """Show the state of a step; `snapshot` is `None` if its rows are not counted."""
         ...
 
     def close(self) -> None:
-        """Show no more."""
+        """Stop showing progress."""
         ...
 
 
 class ProgressBar:
-    """One line at the bottom of a terminal.
-
-    Log lines that arrive meanwhile are written above it.
-    """
+    """A progress bar at the bottom of a terminal; log lines are written above it."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._bars = Bars(
@@ -56,65 +53,65 @@ class ProgressBar:
         self._task: TaskID | None = None
         terminal = sys.stdout
         self._closing.enter_context(self._bars)
-        logs.set_stream(sys.stdout)  # which is now one that keeps out of the line's way
+        logs.set_stream(sys.stdout)  # rich has replaced it by one that writes above the bar
         self._closing.callback(logs.set_stream, terminal)
 
-    def show(self, step: str, tasks: Tasks, reading: RateSnapshot | None, work: TaskTotals) -> None:
+    def show(self, step: str, tasks: Tasks, snapshot: RateSnapshot | None, totals: TaskTotals) -> None:
         """Show the state of a step."""
         done, total = tasks.done, tasks.total or None
-        if reading is not None and reading.total and reading.rows:
-            done, total = reading.rows, reading.total
-        facts = " · ".join(_facts(tasks, reading, work))
+        if snapshot is not None and snapshot.total and snapshot.rows:
+            done, total = snapshot.rows, snapshot.total
+        facts = " · ".join(_facts(tasks, snapshot, totals))
         if self._task is None:
             self._task = self._bars.add_task(step, total=total, facts=facts)
         self._bars.update(self._task, description=step, completed=done, total=total, facts=facts)
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the bar."""
         self._closing.close()
 
 
 class ProgressLog:
-    """A log event every few seconds, and one at the end of scoring."""
+    """A log event every five seconds, and one at the end of scoring."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last = clock()
         self._ended = False
 
-    def show(self, step: str, tasks: Tasks, reading: RateSnapshot | None, work: TaskTotals) -> None:
-        """Log the state of a step, unless the last event is too near."""
-        ended = reading is not None and reading.rows > 0 and reading.rows == reading.total
-        if (self._ended and ended) or (not ended and self._clock() - self._last < _EVENT_EVERY_SECONDS):
+    def show(self, step: str, tasks: Tasks, snapshot: RateSnapshot | None, totals: TaskTotals) -> None:
+        """Log the state of a step, unless the last event was less than five seconds ago."""
+        ended = snapshot is not None and snapshot.rows > 0 and snapshot.rows == snapshot.total
+        if (self._ended and ended) or (not ended and self._clock() - self._last < _LOG_INTERVAL_SECONDS):
             return
         self._ended = ended
         self._last = self._clock()
         event: dict[str, object] = {"step": step, "tasks_done": tasks.done, "tasks_total": tasks.total}
-        if reading is not None:
+        if snapshot is not None:
             event |= {
-                "rows_done": reading.rows,
-                "rows_total": reading.total,
-                "rows_per_seconds": round(reading.rows_per_seconds),
-                "eta_seconds": None if reading.eta_seconds is None else round(reading.eta_seconds, 1),
-                "in_flight": work.in_flight or None,
-                "retries": work.retries,
+                "rows_done": snapshot.rows,
+                "rows_total": snapshot.total,
+                "rows_per_second": round(snapshot.rows_per_second),
+                "eta_seconds": None if snapshot.eta_seconds is None else round(snapshot.eta_seconds, 1),
+                "in_flight": totals.in_flight or None,
+                "retries": totals.retries,
             }
         log.info("progress", extra=event)
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: there is nothing to remove."""
 
 
-def _facts(tasks: Tasks, reading: RateSnapshot | None, work: TaskTotals) -> Iterator[str]:
-    if reading is None or not reading.rows:
+def _facts(tasks: Tasks, snapshot: RateSnapshot | None, totals: TaskTotals) -> Iterator[str]:
+    if snapshot is None or not snapshot.rows:
         if tasks.total:
             yield f"{tasks.done} of {tasks.total} tasks"
         return
-    yield f"{reading.rows:,}" + (f" of {reading.total:,}" if reading.total else "") + " rows"
-    yield f"{reading.rows_per_seconds:,.0f}/s"
-    if reading.eta_seconds is not None:
-        yield f"{duration(reading.eta_seconds)} left"
-    if work.in_flight:
-        yield f"{work.in_flight} in flight"
-    if work.retries:
-        yield f"{work.retries:,} {'retry' if work.retries == 1 else 'retries'}"
+    yield f"{snapshot.rows:,}" + (f" of {snapshot.total:,}" if snapshot.total else "") + " rows"
+    yield f"{snapshot.rows_per_second:,.0f}/s"
+    if snapshot.eta_seconds is not None:
+        yield f"{duration(snapshot.eta_seconds)} left"
+    if totals.in_flight:
+        yield f"{totals.in_flight} in flight"
+    if totals.retries:
+        yield f"{totals.retries:,} {'retry' if totals.retries == 1 else 'retries'}"

@@ -1,4 +1,4 @@
-"""How fast rows are done, and when the last one will be: arithmetic over a clock that is handed in."""
+"""Rows per second and remaining time of the scoring step, computed from counts and clock readings."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ _STRETCH_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Point:
-    """Rows per second, and when: seconds since the first row was awaited."""
+    """Rows per second in the stretch of time that ended `seconds` after the step began."""
 
     seconds: float
-    rows_per_seconds: float
+    rows_per_second: float
 
 
 @dataclass(frozen=True)
 class RateSnapshot:
-    """What is known at one moment.
+    """Progress at one moment.
 
     Attributes
     ----------
     rows, total
-        Rows done, and in all; the total is an estimate unless everything is done, `None` before there is one.
-    rows_per_seconds
-        Over the last 20 seconds, less those before the first row.
+        Rows done, and all rows. The total is an estimate until everything is done, `None` before there is one.
+    rows_per_second
+        Mean over the last 20 seconds, without the time before the first row.
     eta_seconds
-        Seconds until the last row, `None` if that cannot be told.
+        Seconds until the last row, `None` if unknown.
     """
 
     rows: int
     total: int | None
-    rows_per_seconds: float
+    rows_per_second: float
     eta_seconds: float | None
 
 
 class RateEstimator:
-    """Turns counts into rates.
+    """Estimates the rate from counts of rows done.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ class RateEstimator:
         self._every = 1
 
     def read(self, now: float, rows: int, total: int | None) -> RateSnapshot:
-        """Take in that `rows` are done `now`; a count that seems to fall is taken for the last one."""
+        """Record that `rows` are done at `now`, and return the rate. A count never falls below the last one."""
         rows = max(rows, self._recent[-1][1])
         if not rows:
-            # What comes before the first row, such as deduplication, is no slow start of scoring.
+            # The time before the first row, such as deduplication, does not count as scoring.
             self._recent = deque([(now, 0)])
         elif now > self._recent[-1][0]:
             self._recent.append((now, rows))
@@ -69,7 +69,7 @@ class RateEstimator:
                     self._history.append(self._recent[0])
                 self._history.append((now, rows))
                 if len(self._history) > 2 * _POINTS:
-                    # Every second one is dropped, so that a long night has as many points as a short one.
+                    # Every second point is dropped, so that their number is bounded however long the run is.
                     self._history = [self._history[0], *self._history[2::2]]
         (then, before), (last, done) = self._recent[0], self._recent[-1]
         rate = (done - before) / (last - then) if last > then else 0.0
@@ -80,7 +80,7 @@ class RateEstimator:
     def history(self) -> tuple[Point, ...]:
         """Return the rows per second of each stretch of time so far.
 
-        A stretch ends when the count was seen to change, and is long enough for executors to have told several times.
+        A stretch ends when the count changed and it is long enough to span several executor heartbeats.
         """
         marks = self._history[:1]
         for mark in self._history[1:]:

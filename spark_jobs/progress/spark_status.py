@@ -1,7 +1,7 @@
-"""What Spark knows about the work under way: a view for people, never a count to rely on.
+"""Progress as Spark reports it, for display only; counts of a report come from the written rows.
 
-Spark's own status stores are asked, which exist with and without its web page. They have no Python interface, so a
-later Spark may answer differently: whatever goes wrong here means "not known".
+It comes from Spark's status stores, which exist with and without the web page. They have no Python interface and may
+change with Spark's version: any error here means "unknown".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WHOLE = re.compile(r"[\d,]+")
 
 
 class Tasks(NamedTuple):
-    """Tasks of the stages that run now."""
+    """Tasks of the running stages."""
 
     done: int = 0
     total: int = 0
@@ -42,7 +42,7 @@ class TaskTime:
 
 @dataclass(frozen=True)
 class Partitions:
-    """How long the scoring step's tasks took: the slowest, slowest first, and seconds of the median task."""
+    """Durations of the scoring step's tasks: the slowest ones, slowest first, and the median."""
 
     tasks: int
     median_seconds: float
@@ -50,7 +50,7 @@ class Partitions:
 
 
 class SparkStatus:
-    """Asks Spark about its work from here on; earlier runs of the same session do not count.
+    """Reads Spark's status; queries that began before this object was made do not count.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class SparkStatus:
         self._begun_before = {self._id(number) for number in self._newest()}
 
     def tasks(self) -> Tasks:
-        """Count the tasks of the stages that run now."""
+        """Return the numbers of done and of all tasks of the running stages."""
         with suppress(Py4JError, OSError, AttributeError):
             tracker = self._spark.sparkContext.statusTracker()
             stages = filter(None, map(tracker.getStageInfo, tracker.getActiveStageIds()))
@@ -74,14 +74,14 @@ class SparkStatus:
         return Tasks()
 
     def rows_scored(self, step: str) -> int:
-        """Count the rows that came out of Python in the running query of a step, those of unfinished tasks included.
+        """Return the rows that Python has returned in the running query of a step, those of unfinished tasks included.
 
-        Executors tell with every heartbeat, `spark.executor.heartbeatInterval`.
+        Executors report it with every heartbeat, `spark.executor.heartbeatInterval`.
         """
         with suppress(Py4JError, OSError, AttributeError, ValueError):
             for execution in self._queries(step):
                 metrics = self._executions.executionMetrics(execution.executionId())
-                # Adaptive execution plans anew on the way, and counts in another metric then.
+                # Adaptive execution may replace the plan while the query runs, and with it the metric.
                 if self._metric is None or not metrics.contains(self._metric):
                     self._metric = self._find_metric(execution.executionId())
                 if self._metric is not None and metrics.contains(self._metric):
@@ -90,7 +90,7 @@ class SparkStatus:
         return 0
 
     def partitions(self, step: str) -> Partitions | None:
-        """Look up the tasks of a step's last stage, after it has ended."""
+        """Return the durations of the tasks of a step's last stage, after it has ended."""
         with suppress(Py4JError, OSError, AttributeError, ValueError):
             for execution in self._queries(step):
                 stages = [int(stage) for stage in str(execution.stages().mkString(",")).split(",") if stage]

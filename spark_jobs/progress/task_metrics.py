@@ -1,4 +1,4 @@
-"""What the tasks of a run tell the driver when they end. For display only: Spark counts a repeated task twice."""
+"""Counters that tasks send to the driver when they end. For display only: a repeated task counts twice."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pyspark.accumulators import Accumulator, AccumulatorParam
 
 
 class TaskTotals(NamedTuple):
-    """What was done.
+    """Sums over ended tasks.
 
     Attributes
     ----------
     tasks, rows, retries
-        Of all tasks that have ended.
+        Number of ended tasks, their rows and their retried calls.
     in_flight
-        The limit on calls in flight of the task that ended last; 0 before there is one.
+        The concurrency limit of the task that ended last; 0 before there is one.
     """
 
     tasks: int = 0
@@ -42,16 +42,16 @@ class TaskCounters:
     Attributes
     ----------
     total
-        Grows on the driver as tasks end.
+        The sums, on the driver.
     """
 
     total: Accumulator[TaskTotals]
 
     @classmethod
     def of(cls, context: SparkContext) -> TaskCounters:
-        """Make one that starts at nothing."""
+        """Return counters that start at zero."""
         return cls(context.accumulator(TaskTotals(), _Sum()))
 
     def add(self, *, rows: int, retries: int, in_flight: int) -> None:
-        """Take in one task."""
+        """Add one task."""
         self.total.add(TaskTotals(1, rows, retries, in_flight))

@@ -1,8 +1,8 @@
-"""How far a run is, and what its steps took.
+"""Progress of a run and the time of its steps.
 
-A thread of its own looks at what Spark says about its tasks, and at what the tasks have told when they ended
-(`spark_jobs.progress.task_metrics`). The run never waits for it, and whatever goes wrong in it only leaves the line as it was. What it
-shows are impressions: a report counts in the data.
+A thread polls Spark's status and the counters of ended tasks (`spark_jobs.progress.task_metrics`). The run never waits
+for it, and an error in it only leaves the display as it was. The numbers are for display: a report counts the written
+rows.
 """
 
 from __future__ import annotations
@@ -26,104 +26,104 @@ _POLL_SECONDS = 0.5
 
 
 class Status(Protocol):
-    """Where the state of the work comes from; `spark_jobs.progress.spark_status.SparkStatus`."""
+    """Source of the progress: `spark_jobs.progress.spark_status.SparkStatus`."""
 
     def tasks(self) -> Tasks:
-        """Count the tasks of the stages that run now."""
+        """Return the numbers of done and of all tasks of the running stages."""
         ...
 
     def rows_scored(self, step: str) -> int:
-        """Count the rows of a step, those of unfinished tasks included."""
+        """Return the rows of a step that are done, those of unfinished tasks included."""
         ...
 
 
 class StepMonitor:
-    """Puts together what is known about the step under way, whenever it is asked to `look`.
+    """Reads the progress of the current step and shows it, on each call of `look`.
 
     Parameters
     ----------
-    status, work
-        Where it comes from.
+    status, totals
+        Sources of the progress: Spark, and the counters of ended tasks.
     display
-        Where it goes.
+        Shows it.
     clock
-        Seconds; for tests.
+        Monotonic time in seconds.
     """
 
     def __init__(
         self,
         status: Status,
-        work: Callable[[], TaskTotals],
+        totals: Callable[[], TaskTotals],
         display: Display,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._status = status
-        self._work = work
+        self._totals = totals
         self._display = display
         self._clock = clock
         self._lock = threading.Lock()
         self._step: str | None = None
-        self._pace: RateEstimator | None = None
+        self._rate: RateEstimator | None = None
         self._total: int | None = None
 
     def begin(self, step: str) -> None:
-        """Look at another step from now on."""
+        """Begin a step."""
         with self._lock:
             self._step = step
             if step == SCORE:
-                self._pace = RateEstimator(self._clock())
+                self._rate = RateEstimator(self._clock())
 
     def end(self) -> None:
-        """Look once more, at the end of a step."""
+        """End the step, after a last look."""
         self.look(ended=True)
         with self._lock:
             self._step = None
 
     def look(self, *, ended: bool = False) -> None:
-        """Read the state of things, and show it; at the end of a step, all its rows are done."""
+        """Read the progress and show it; `ended` means that all rows of the step are done."""
         step = self._step
         if step is None:
             return
-        # Asked without the lock: the run, which wants to go on to its next step, does not wait for Spark's answer.
-        tasks, work = self._status.tasks(), self._work()
-        rows = max(work.rows, self._status.rows_scored(step)) if step == SCORE else 0
+        # Read without the lock: the run can begin its next step without waiting for Spark's answer.
+        tasks, totals = self._status.tasks(), self._totals()
+        rows = max(totals.rows, self._status.rows_scored(step)) if step == SCORE else 0
         with self._lock:
             if step != self._step:
                 return
-            reading = None
-            if step == SCORE and self._pace is not None:
-                # Partitions are cut by a hash, so the tasks that have ended speak for the others.
-                if work.rows and tasks.total:
-                    self._total = round(work.rows / work.tasks * tasks.total)
-                reading = self._pace.read(self._clock(), rows, rows if ended else self._total)
-            self._display.show(step, tasks, reading, work)
+            snapshot = None
+            if step == SCORE and self._rate is not None:
+                # Partitions are cut by a hash, so ended tasks are representative of the others.
+                if totals.rows and tasks.total:
+                    self._total = round(totals.rows / totals.tasks * tasks.total)
+                snapshot = self._rate.read(self._clock(), rows, rows if ended else self._total)
+            self._display.show(step, tasks, snapshot, totals)
 
     def throughput(self) -> tuple[Point, ...]:
         """Return the rows per second of the scoring step over its time."""
         with self._lock:
-            return () if self._pace is None else self._pace.history()
+            return () if self._rate is None else self._rate.history()
 
 
 class Progress:
-    """The steps of one run: their names in Spark's web page, their seconds, and how far they are.
+    """The steps of one run: their names in Spark's web page, their durations and their progress.
 
     Parameters
     ----------
     spark
         The session.
     live
-        Whether to show a line on the terminal, rather than log events.
+        Whether to show a progress bar on the terminal; otherwise log events.
     begun
-        When the command was given, by `time.monotonic`; the step `start` has lasted since then. Now if absent.
+        Start of the command by `time.monotonic`; the step `start` lasts from then until now. By default, now.
 
     Attributes
     ----------
     seconds
-        Seconds of each step so far.
+        Duration of each step so far.
     counters
         For `spark_jobs.scoring.api.score_pairs`.
     partitions
-        The slowest tasks of the scoring step, once it has ended.
+        Durations of the tasks of the scoring step, once it has ended.
     """
 
     def __init__(self, spark: SparkSession, *, live: bool, begun: float | None = None) -> None:
@@ -137,59 +137,59 @@ class Progress:
         self._context = spark.sparkContext
         self._status = SparkStatus(spark)
         self._display: Display = ProgressBar() if live else ProgressLog()
-        self._watch = StepMonitor(self._status, lambda: self.counters.total.value, self._display)
+        self._monitor = StepMonitor(self._status, lambda: self.counters.total.value, self._display)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="progress", daemon=True)
 
     def __enter__(self) -> Progress:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, and leave the terminal as it was."""
+        """Stop the thread and restore the terminal."""
         self._over.set()
-        # A look that hangs because Spark's process hangs must not hold up the end.
+        # Not for ever: the thread may hang if Spark's process hangs.
         self._thread.join(timeout=5.0)
         self._display.close()
 
     @property
     def total_seconds(self) -> float:
-        """Seconds since the command was given."""
+        """Seconds since the command was started."""
         return time.monotonic() - self._begun
 
     @contextmanager
     def step(self, name: str, details: str = "") -> Iterator[None]:
-        """Name what follows, in this thread, and take its time.
+        """Run the body as the step `name`: measure its time, and name its Spark jobs.
 
         Parameters
         ----------
         name
             One word; the key in `seconds`.
         details
-            What Spark's web page shows after it.
+            Shown after the name in Spark's web page.
         """
         self._context.setJobDescription(f"{name}: {details}" if details else name)
-        self._watch.begin(name)
+        self._monitor.begin(name)
         begun = time.monotonic()
         try:
             yield
             with suppress(Exception):
-                self._watch.end()
+                self._monitor.end()
                 if name == SCORE:
                     self.partitions = self._status.partitions(SCORE)
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
-            with suppress(Exception):  # Spark's process may be gone
+            with suppress(Exception):  # Spark's process may have ended
                 self._context.setJobDescription("")
 
     def throughput(self) -> tuple[Point, ...]:
         """Return the rows per second of the scoring step over its time."""
-        return self._watch.throughput()
+        return self._monitor.throughput()
 
     def _look(self) -> None:
         while not self._over.wait(_POLL_SECONDS):
             with suppress(Exception):
-                self._watch.look()
+                self._monitor.look()

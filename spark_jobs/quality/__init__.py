@@ -1,1 +1,1 @@
-"""Whether a run is good enough to publish: counts, drift, gates."""
+"""Quality of a run's labels: counts, drift against the last published run, quality gates."""

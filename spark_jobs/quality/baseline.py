@@ -1,4 +1,4 @@
-"""The night that tonight is compared with: the last one of another date that was published."""
+"""The baseline of a run: the last published run of another date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from spark_jobs.storage.filesystem import HadoopFileSystem
 
 REPORT, KEPT = "report.json", "published.json"
-"""A date's newest report; and, if that one was held back, the report of what is published there."""
+"""The newest report of a run date; and, if that run was held back, the report of what is published."""
 
 _PREFIX = "run_date="
 _MOST_ROWS = 1 << 63
@@ -18,7 +18,7 @@ _MOST_ROWS = 1 << 63
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is kept of an earlier night.
+    """The counts of a published run.
 
     Attributes
     ----------
@@ -41,30 +41,30 @@ class Baseline:
 
 
 def last_published(storage: HadoopFileSystem, reports: str, run_date: date) -> Baseline | None:
-    """Find the newest earlier night that was published; if there is none, the nearest later one.
+    """Return the published run with the newest earlier run date; if there is none, with the nearest later one.
 
-    A date that is run again for a backfill is so compared with the night before it, not with tomorrow's.
+    A backfill is therefore compared with the date before it, not with the newest one.
 
     Parameters
     ----------
     reports
         Folder of the reports, which need not exist.
     run_date
-        Tonight, which is not compared with itself.
+        The run date; a run is not compared with its own date.
     """
     dates = sorted(day for name in storage.names(reports) if (day := _date_of(name)) is not None)
     earlier, later = ([day for day in dates if day < run_date], [day for day in dates if day > run_date])
     for day in (*reversed(earlier), *later):
         for name in (REPORT, KEPT):
             found = read_baseline(storage.read_text(f"{reports}/{_PREFIX}{day}/{name}"))
-            # One that was published without a label, on purpose, is nothing to measure the next ones by.
+            # A run that was deliberately published without labels is no baseline.
             if found is not None and any(found.labels.values()):
                 return found
     return None
 
 
 def read_baseline(text: str) -> Baseline | None:
-    """Read a report; `None` if it is of a night that was not published, or no report that can be compared."""
+    """Read a `report.json`; `None` if its run was not published, or the text is no valid report."""
     try:
         report: dict[str, Any] = json.loads(text)
         if report["published"] is not True:

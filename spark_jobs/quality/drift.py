@@ -1,15 +1,15 @@
-"""How far two nights differ: the population stability index (PSI) of their histograms and labels.
+"""Drift between two runs: the population stability index (PSI) of their score histograms and labels.
 
-`PSI = sum((a - b) * ln(a / b))` over the shares a and b of each bin, tonight's and the earlier night's: the Jeffreys
-divergence of the two. It is 0 for equal shares, never negative, and does not care which night comes first.
+`PSI = sum((a - b) * ln(a / b))` over the shares a and b of each bin in the two runs: the Jeffreys
+divergence. It is 0 for equal shares, never negative, and symmetric.
 
 **Empty bins.** A share below `LEAST_SHARE` counts as `LEAST_SHARE`, on both sides. Every term is then finite and still
-not negative, proportional counts still give exactly 0, and a bin that comes into being from nothing adds at most
+not negative, proportional counts still give exactly 0, and a bin that was empty before adds at most
 `ln(1 / LEAST_SHARE)`, 9.2.
 
-**Small nights.** Two samples of n and m rows from the same source have a PSI of about `(bins - 1) * (1/n + 1/m)`
-(B. Yurdakul, "Statistical Properties of Population Stability Index", Western Michigan University, 2018). `Drift` says
-how much that is, and gives no reading where it is more than `MOST_CHANCE` and could explain what is seen.
+**Small runs.** Two samples of n and m rows from the same source have a PSI of about `(bins - 1) * (1/n + 1/m)` (B.
+Yurdakul, "Statistical Properties of Population Stability Index", Western Michigan University, 2018). `Drift.by_chance`
+is that value. If it is above `MOST_CHANCE` and the PSI is at most `CERTAIN` times it, the reading is `too few rows`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Literal
 LEAST_SHARE = 1e-4
 MOST_CHANCE = 0.05
 CERTAIN = 4
-"""A PSI of so many times what chance gives is not chance, however few the rows are."""
+"""A PSI above `CERTAIN` times `by_chance` counts as drift, however few the rows are."""
 MODERATE, STRONG = 0.1, 0.25
 
-RateSnapshot = Literal["stable", "moderate", "strong", "too few rows"]
+DriftReading = Literal["stable", "moderate", "strong", "too few rows"]
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Drift:
     psi
         0 or more.
     by_chance
-        What to expect of two nights that do not differ, from their sizes alone.
+        The PSI to expect from two samples of these sizes from the same source.
     """
 
     psi: float
     by_chance: float
 
     @property
-    def reading(self) -> RateSnapshot:
-        """Put it in a word: below 0.1 stable, up to 0.25 moderate, above strong; the bounds that banks use."""
+    def reading(self) -> DriftReading:
+        """The PSI in words: below 0.1 stable, up to 0.25 moderate, above that strong (the usual bounds in banking)."""
         if self.by_chance > MOST_CHANCE and self.psi <= CERTAIN * self.by_chance:
             return "too few rows"
         if self.psi < MODERATE:

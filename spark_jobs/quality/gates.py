@@ -1,7 +1,7 @@
-"""Data-quality gates: what a night must look like to be published.
+"""Quality gates: checks of a run's labels before they are published.
 
-Each gate bounds one number. Broken, a gate of level `fail` holds the night back, one of level `warn` is told and
-lets it pass. Bounds and levels are set by `--gate NAME=BOUND`, `NAME=warn:BOUND`, `NAME=fail:BOUND` or
+Each gate bounds one number. If the bound is broken, a gate of level `fail` holds the run back and one of level `warn`
+is logged and reported. Bounds and levels are set by `--gate NAME=BOUND`, `NAME=warn:BOUND`, `NAME=fail:BOUND` or
 `NAME=off`; the table is in `docs/report.md`.
 """
 
@@ -16,21 +16,21 @@ Level = Literal["warn", "fail", "off"]
 State = Literal["passed", "warned", "failed", "skipped"]
 Unit = Literal["rows", "share", "PSI"]
 
-_A_FEW = 32
-"""Rows that may be bad whatever the ratio: one poison row must not hold back a night of fifty."""
+_TOLERATED_ROWS = 32
+"""So many bad rows are tolerated whatever their share: one poison row must not hold back a run of fifty rows."""
 
 
 class Measured(NamedTuple):
-    """The number that a gate looks at.
+    """The number that a gate judges.
 
     Attributes
     ----------
     value
-        `None` if there is nothing to measure.
+        The number; `None` if there is nothing to measure.
     note
-        Why it is not there, or how it came about; empty if it speaks for itself.
+        Why there is no number, or what it was computed from; may be empty.
     judged
-        Whether the bound applies: a number that chance explains is shown and not judged.
+        Whether the bound applies: a number that chance can explain is shown but not judged.
     """
 
     value: float | None
@@ -40,14 +40,14 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class QualityGate:
-    """One bound.
+    """One bound on one number.
 
     Attributes
     ----------
     name
         As in `--gate`.
     level
-        What happens when it is broken.
+        What happens if the bound is broken.
     at_most
         Whether the bound is an upper one.
     bound, unit
@@ -65,11 +65,11 @@ class QualityGate:
 
     @property
     def expected(self) -> str:
-        """Write the bound for a person."""
+        """The bound as text: `at most 25%`."""
         return f"{'at most' if self.at_most else 'at least'} {in_unit(self.bound, self.unit)}"
 
     def judge(self, measured: Measured) -> Outcome:
-        """Hold what was measured against the bound."""
+        """Return the outcome for what was measured."""
         value, note, judged = measured
         state: State = "passed"
         if self.level == "off" or value is None or not judged:
@@ -81,7 +81,7 @@ class QualityGate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a gate found."""
+    """The result of a gate."""
 
     gate: QualityGate
     value: float | None
@@ -90,21 +90,21 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """Say what was found, for a log or a terminal."""
+        """The result in one sentence, for a log or a terminal."""
         return f"{self.gate.name} is {self.shown}, expected {self.gate.expected}"
 
     @property
     def shown(self) -> str:
-        """Write what was measured for a person."""
+        """What was measured, as text."""
         return "not known" if self.value is None else in_unit(self.value, self.gate.unit)
 
 
 DEFAULTS = (
     QualityGate("rows_min", "fail", False, 1, "rows", "rows of the input"),
-    QualityGate("rows_change", "warn", True, 0.5, "share", "change of the input's rows against the last night"),
+    QualityGate("rows_change", "warn", True, 0.5, "share", "change of the input's rows against the last published run"),
     QualityGate("labelled_rows", "fail", False, 0.5, "share", "share of rows that have a label"),
     QualityGate(
-        "replaced_rows", "fail", False, 0.5, "share", "labelled rows, against those of the partition they replace"
+        "replaced_rows", "fail", False, 0.5, "share", "labelled rows relative to the partition that they replace"
     ),
     QualityGate("failed_rows", "fail", True, 0.01, "share", "share of rows on which the service failed"),
     QualityGate(
@@ -112,8 +112,8 @@ DEFAULTS = (
     ),
     QualityGate("duplicate_rows", "warn", True, 0.5, "share", "share of scorable rows that repeat another row's pair"),
     QualityGate("label_share", "warn", False, 0.01, "share", "share of the rarest of the model's labels"),
-    QualityGate("score_drift", "warn", True, 0.25, "PSI", "PSI of the scores against the last night"),
-    QualityGate("label_drift", "warn", True, 0.25, "PSI", "PSI of the labels against the last night"),
+    QualityGate("score_drift", "warn", True, 0.25, "PSI", "PSI of the scores against the last published run"),
+    QualityGate("label_drift", "warn", True, 0.25, "PSI", "PSI of the labels against the last published run"),
 )
 
 
@@ -123,7 +123,7 @@ def with_changes(changes: Iterable[str]) -> tuple[QualityGate, ...]:
     Raises
     ------
     ValueError
-        If one cannot be read; the text is a sentence for the user.
+        If a change has another form; the message is a sentence for the user.
     """
     gates = {gate.name: gate for gate in DEFAULTS}
     for change in changes:
@@ -144,22 +144,22 @@ def with_changes(changes: Iterable[str]) -> tuple[QualityGate, ...]:
 
 
 def failures_allowed(gates: Iterable[QualityGate], *, publish_anyway: bool) -> float:
-    """Return the share of failed rows at which there is no point in going on: 1 if failures do not hold a night back."""
+    """Return the share of failed rows at which a run can stop early: 1 if failed rows do not hold it back."""
     strict = (gate.bound for gate in gates if gate.name == "failed_rows" and gate.level == "fail")
     return 1.0 if publish_anyway else min(1.0, next(strict, 1.0))
 
 
 def share_of(count: int, rows: int, bound: float) -> Measured:
-    """Measure a share of bad rows; not judged while they are few, unless they are half of all or none are allowed."""
+    """Measure a share of bad rows: not judged up to `_TOLERATED_ROWS`, unless half of all are bad or the bound is 0."""
     if not rows:
         return Measured(None, "no rows")
-    few = bound > 0 and bound * rows < count <= min(_A_FEW, (rows - 1) // 2)
+    few = bound > 0 and bound * rows < count <= min(_TOLERATED_ROWS, (rows - 1) // 2)
     note = f"{count:,} of {rows:,} rows"
     return Measured(count / rows, f"{note}: too few to judge" if few else note, judged=not few)
 
 
 def share_of_replaced(labelled: int, replaced: int | None) -> Measured:
-    """Measure the labelled rows of a night against those that are published for its date.
+    """Measure the labelled rows of a run relative to those that are published for its date.
 
     Parameters
     ----------
@@ -170,24 +170,30 @@ def share_of_replaced(labelled: int, replaced: int | None) -> Measured:
     """
     if not replaced:
         return Measured(None, "nothing readable is published for the date" if replaced is None else "none before")
-    few = 0 < replaced - labelled <= _A_FEW and labelled * 10 > replaced
+    few = 0 < replaced - labelled <= _TOLERATED_ROWS and labelled * 10 > replaced
     note = f"{labelled:,} labelled rows for {replaced:,}"
     return Measured(labelled / replaced, f"{note}: too few to judge" if few else note, judged=not few)
 
 
 def judge(gates: Iterable[QualityGate], measures: Mapping[str, Measured]) -> tuple[Outcome, ...]:
-    """Hold every gate's number against its bound."""
+    """Return the outcome of every gate."""
     return tuple(gate.judge(measures[gate.name]) for gate in gates)
 
 
 def in_unit(value: float, unit: Unit) -> str:
-    """Write a number for a person: whole rows, a share in percent, PSI with three decimals."""
+    """Return a number as text: whole rows, a share in percent, PSI with three decimals.
+
+    Examples
+    --------
+    >>> in_unit(0.25, "share"), in_unit(0.000024, "share"), in_unit(1234, "rows"), in_unit(0.1, "PSI")
+    ('25%', '0.0024%', '1,234', '0.100')
+    """
     if unit == "rows":
         return f"{value:,.0f}"
     if unit == "PSI":
         return f"{value:.3f}"
     percent = 100 * value
-    # 0.0024% must not read as none at all.
+    # 0.0024% must not be shown as 0%.
     return (f"{percent:.1f}".removesuffix(".0") if percent >= 1 else f"{percent:.2g}") + "%"
 
 

@@ -1,4 +1,4 @@
-"""What labelled rows look like as a whole, counted from the rows themselves."""
+"""Counts and samples of labelled rows, taken from the written rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spark_jobs.columns import column
 from spark_jobs.scoring.schema import INVALID_ARGUMENT, OK
 
 BINS = 20
-"""Bins of equal width that scores, 0 to 1, are counted in; the last one holds 1."""
+"""Bins of equal width for scores from 0 to 1; the last one includes 1."""
 
 _SAMPLES = 6
 _SHOWN_CHARACTERS = 300
@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 
 
 class SampleRow(NamedTuple):
-    """One labelled row, to look at. Texts are other people's: escape them."""
+    """A labelled row to show. Its texts are untrusted: escape them."""
 
     query: str | None
     title: str | None
@@ -33,8 +33,8 @@ class SampleRow(NamedTuple):
     label: str | None
 
 
-class Problem(NamedTuple):
-    """Why rows have no label."""
+class RowError(NamedTuple):
+    """The status and reason of rows without a score."""
 
     status: str
     reason: str
@@ -50,24 +50,24 @@ class Summary:
     Attributes
     ----------
     labels
-        Label to number of rows; most frequent first, as are problems.
-    problems
-        Reason to number of rows without a label.
+        Label to number of rows, most frequent first.
+    row_errors
+        Row error to number of rows, most frequent first.
     histogram
         Rows with a score in each of `BINS` bins.
     picks
-        Hashes of rows to show: some of each label, from low scores and high ones, and of each problem.
+        Hashes of rows to show: some of each label, from low scores and high ones, and of each row error.
     """
 
     labels: dict[str, int]
-    problems: dict[Problem, int]
+    row_errors: dict[RowError, int]
     histogram: tuple[int, ...]
     picks: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
         """All rows."""
-        return self.labelled + sum(self.problems.values())
+        return self.labelled + sum(self.row_errors.values())
 
     @property
     def labelled(self) -> int:
@@ -76,13 +76,13 @@ class Summary:
 
     @property
     def rejected(self) -> int:
-        """Rows that cannot be scored, whoever is asked."""
-        return sum(count for problem, count in self.problems.items() if problem.status == INVALID_ARGUMENT)
+        """Rows that no server can score: null, empty or too long, for example."""
+        return sum(count for row_error, count in self.row_errors.items() if row_error.status == INVALID_ARGUMENT)
 
     @property
     def failed(self) -> int:
         """Rows on which the service failed."""
-        return sum(self.problems.values()) - self.rejected
+        return sum(self.row_errors.values()) - self.rejected
 
 
 def summarise(labelled: DataFrame, query_column: str, title_column: str) -> Summary:
@@ -103,33 +103,33 @@ def summarise(labelled: DataFrame, query_column: str, title_column: str) -> Summ
         .collect()
     )
     labels: Counter[str] = Counter()
-    problems: Counter[Problem] = Counter()
+    row_errors: Counter[RowError] = Counter()
     histogram = [0] * BINS
     for group in groups:
         if group["status"] == OK:
             labels[group["label"]] += group["rows"]
             histogram[group["bin"]] += group["rows"]
         else:
-            problems[Problem(group["status"], group["reason"] or "no reason given")] += group["rows"]
-    return Summary(dict(labels.most_common()), _first_reasons(problems), tuple(histogram), _picks(groups))
+            row_errors[RowError(group["status"], group["reason"] or "no reason given")] += group["rows"]
+    return Summary(dict(labels.most_common()), _first_reasons(row_errors), tuple(histogram), _picks(groups))
 
 
 def samples(labelled: DataFrame, query_column: str, title_column: str, summary: Summary) -> dict[str, list[SampleRow]]:
-    """Fetch a few rows for each label, spread over its scores, and for each problem, in one Spark job.
+    """Fetch a few rows for each label, spread over its scores, and for each row error, in one Spark job.
 
     Returns
     -------
     dict
-        Label, or problem as text, to rows.
+        Label, or row error as text, to rows.
     """
     rows = _rows(labelled, query_column, title_column).where(F.col("hash").isin(list(summary.picks)))
-    # One of each hash: texts can be made to have the same, and millions of such rows would fill the driver.
+    # One row for each hash: an attacker can make millions of texts with the same hash, which would fill the driver.
     groups = rows.groupBy("status", "label", "reason", "hash").agg(
         F.min(F.struct("query", "title", "score")).alias("row")
     )
     shown: dict[str, list[SampleRow]] = defaultdict(list)
     for row in groups.select("status", "label", "reason", "row.*").collect():
-        key = row["label"] if row["status"] == OK else str(Problem(row["status"], row["reason"] or "no reason given"))
+        key = row["label"] if row["status"] == OK else str(RowError(row["status"], row["reason"] or "no reason given"))
         shown[key].append(SampleRow(row["query"], row["title"], row["score"], row["label"]))
     ordered = (
         sorted(some, key=lambda row: (row.score or 0, row.query or "", row.title or "")) for some in shown.values()
@@ -146,7 +146,7 @@ def _rows(labelled: DataFrame, query_column: str, title_column: str) -> DataFram
         "score",
         "status",
         "label",
-        # Sizes differ from row to row; what a person wants to know is how many texts were too long.
+        # Sizes differ from row to row; without them, texts that are too long are one reason.
         F.regexp_replace("error", r"has \d+ bytes", "has too many bytes").alias("reason"),
         F.least(F.floor(F.col("score") * BINS), F.lit(BINS - 1)).cast("int").alias("bin"),
     )
@@ -157,7 +157,7 @@ def _shown(text: Column) -> Column:
 
 
 def _picks(groups: Sequence[Row]) -> tuple[int, ...]:
-    """Choose the hashes of rows to show: from the bins of each label evenly, and from every problem."""
+    """Return the hashes of rows to show: evenly from the bins of each label, and from every row error."""
     of: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for group in groups:
         of[group["status"], group["label"] or group["reason"] or ""].append(group)
@@ -169,15 +169,15 @@ def _picks(groups: Sequence[Row]) -> tuple[int, ...]:
 
 
 def _spread(items: list[Item], most: int) -> list[Item]:
-    """Take at most so many, evenly from first to last."""
+    """Return at most `most` items, evenly from first to last."""
     if len(items) <= most:
         return items
     return [items[round(number * (len(items) - 1) / (most - 1))] for number in range(most)]
 
 
-def _first_reasons(problems: Counter[Problem]) -> dict[Problem, int]:
-    first = dict(problems.most_common(_REASONS))
-    for problem, count in problems.most_common()[_REASONS:]:
-        other = Problem(problem.status, _OTHER)
+def _first_reasons(row_errors: Counter[RowError]) -> dict[RowError, int]:
+    first = dict(row_errors.most_common(_REASONS))
+    for row_error, count in row_errors.most_common()[_REASONS:]:
+        other = RowError(row_error.status, _OTHER)
         first[other] = first.get(other, 0) + count
     return first

@@ -1,4 +1,4 @@
-"""Charts of the report's page: shapes are inline SVG that stretches, words are HTML that does not."""
+"""Charts of the HTML report. Shapes are inline SVG, which stretches; words are HTML, which does not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ceiling(most: float) -> float:
 
 
 def stacked_bar(slices: Sequence[Slice], label: str) -> Markup:
-    """Draw shares of one whole; what colours mean is said beside it."""
+    """Draw shares of one whole; the legend is beside it."""
     shown = [part for part in slices if part.value > 0]
     whole = sum(part.value for part in shown)
     return tag(
@@ -71,11 +71,11 @@ def histogram(
     Parameters
     ----------
     counts, colours
-        Of each bin.
+        Rows and colour of each bin.
     label
-        What is seen, for those who do not see it.
+        Description of the chart for screen readers.
     threshold
-        Where to draw a line across.
+        Where to draw a vertical line.
     before
         Another histogram in the same unit, drawn as an outline on top.
     """
@@ -113,12 +113,12 @@ def histogram(
 def over_time(points: Sequence[Point], label: str) -> Markup:
     """Draw rows per second over seconds, with the mean as a line."""
     end = points[-1].seconds
-    top = ceiling(max(point.rows_per_seconds for point in points))
+    top = ceiling(max(point.rows_per_second for point in points))
     steps, then, rows = [], 0.0, 0.0
     for point in points:
-        rows += point.rows_per_seconds * (point.seconds - then)
+        rows += point.rows_per_second * (point.seconds - then)
         then = point.seconds
-        y = _HEIGHT - _HEIGHT * point.rows_per_seconds / top
+        y = _HEIGHT - _HEIGHT * point.rows_per_second / top
         steps.append(f"V{y:.2f} H{_WIDTH * point.seconds / end:.2f}")
     mean = rows / end
     line = " ".join(steps)
@@ -129,7 +129,7 @@ def over_time(points: Sequence[Point], label: str) -> Markup:
 
 
 def psi_scale(name: str, drift: Drift | None) -> Markup:
-    """Show a PSI on its scale, with what it means."""
+    """Draw a PSI on its scale, with its reading."""
     if drift is None:
         return tag("div", tag("h3", name), tag("p", "Nothing to compare.", class_="quiet"), class_="psi")
     zones = ((MODERATE, "stable"), (STRONG - MODERATE, "moderate"), (_PSI_SHOWN - STRONG, "strong"))

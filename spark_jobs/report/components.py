@@ -1,4 +1,4 @@
-"""What all cards of the report's page are made of."""
+"""The parts that all cards of the HTML report share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from spark_jobs.report.html import Markup, tag
 from spark_jobs.report.run_report import RunReport
 
 NOTHING = "\u2013"
-"""Stands where there is no number."""
+"""Shown where there is no number."""
 
 _COLOURS = 6
 _ICONS: dict[State, str] = {
@@ -19,7 +19,7 @@ _ICONS: dict[State, str] = {
 
 
 def card(title: str, note: str, *content: Markup | None, wide: bool = False, long: bool = False) -> Markup:
-    """Build one card: a heading, a line below it, and what it holds."""
+    """Build one card: a heading, a line below it, and its content."""
     anchor = title.lower().replace(" ", "-")
     kinds = " ".join(name for name, wanted in (("wide", wide), ("long", long)) if wanted)
     head = (tag("h2", title, id=anchor), tag("p", note, class_="note"))
@@ -27,7 +27,7 @@ def card(title: str, note: str, *content: Markup | None, wide: bool = False, lon
 
 
 def icon(state: State) -> Markup:
-    """Draw the mark of a state; the word beside it says the same."""
+    """Draw the icon of a state; the word beside it says the same."""
     path = tag("path", d=_ICONS[state], style="fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round")
     return tag("svg", path, viewBox="0 0 16 16", aria_hidden="true")
 
@@ -38,8 +38,8 @@ def num_head(name: str) -> Markup:
 
 
 def label_order(report: RunReport, label: str) -> int:
-    """Return a label's place among the model's."""
-    labels = report.judged.info.labels
+    """Return the position of a label among the labels of the model."""
+    labels = report.assessment.info.labels
     return labels.index(label) if label in labels else len(labels)
 
 

@@ -1,4 +1,4 @@
-"""HTML that is escaped unless it says that it is markup: titles are other people's texts."""
+"""Build HTML in which everything but `Markup` is escaped: queries and titles are untrusted texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qtr_runtime.terminal import escape_control
 
 
 class Markup(str):
-    """Text that is HTML already; only `tag` and `join` make it from other texts."""
+    """Text that is HTML already. Only `text`, `join` and `tag` make it."""
 
     __slots__ = ()
 
@@ -17,26 +17,34 @@ Child = str | int | float | None
 
 
 def text(value: object) -> Markup:
-    """Escape a text. What no reader should meet raw, such as control and direction characters, is spelled out."""
+    r"""Return a text escaped for HTML; control and direction characters are written as escape sequences.
+
+    Examples
+    --------
+    >>> text("a < b\x00")
+    'a &lt; b\\x00'
+    >>> text(tag("b", "a < b"))
+    '<b>a &lt; b</b>'
+    """
     if isinstance(value, Markup):
         return value
     return Markup(html.escape(escape_control(str(value)), quote=True))
 
 
 def join(*parts: Child) -> Markup:
-    """Put parts one after the other; those that are not `Markup` are escaped, `None` is left out."""
+    """Return parts one after the other; those that are not `Markup` are escaped, `None` is left out."""
     return Markup("".join(text(part) for part in parts if part is not None))
 
 
 def tag(name: str, *children: Child, **attributes: Child) -> Markup:
-    """Build an element.
+    """Return an element.
 
     Parameters
     ----------
     name
-        Of the element.
+        Name of the element.
     children
-        What is in it, as for `join`.
+        Its content, as for `join`.
     attributes
         `class_` stands for `class`, `_` for `-`; one that is `None` is left out.
     """

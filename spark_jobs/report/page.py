@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing but itself: no script, no request, no file beside it."""
+"""The report as one self-contained HTML page: no script, no request, no other file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from spark_jobs.quality.gates import State
 from spark_jobs.report import performance_sections, quality_sections, sample_sections
 from spark_jobs.report.charts import bar
 from spark_jobs.report.components import icon
-from spark_jobs.report.html import Markup, join, tag
+from spark_jobs.report.html import Markup, join, tag, text
 from spark_jobs.report.run_report import RunReport
 
 _TONES: dict[str, tuple[str, State, str]] = {
     "published": ("good", "passed", "Published"),
     "published with warnings": ("warn", "warned", "Published, with warnings"),
-    "published anyway": ("bad", "failed", "Published although a gate failed"),
-    "held back": ("bad", "failed", "QualityGate failed: held back"),
+    "published anyway": ("bad", "failed", "Published although a quality gate failed"),
+    "held back": ("bad", "failed", "A quality gate failed: held back"),
 }
 
 
@@ -26,9 +26,9 @@ def page(report: RunReport) -> str:
     template = Template(files("spark_jobs.report").joinpath("page", "report.html").read_text(encoding="utf-8"))
     style = files("spark_jobs.report").joinpath("page", "report.css").read_text(encoding="utf-8")
     body = join(_head(report), _numbers(report), tag("main", *_sections(report)), _foot(report))
-    tone = _TONES[report.judged.verdict][0]
-    title = tag("span", f"{report.run_date} {report.judged.verdict} · qtr label").removeprefix("<span>")
-    return template.substitute(title=title.removesuffix("</span>"), style=style, tone=tone, body=body)
+    tone = _TONES[report.assessment.verdict][0]
+    title = text(f"{report.run_date} {report.assessment.verdict} · qtr label")
+    return template.substitute(title=title, style=style, tone=tone, body=body)
 
 
 def _sections(report: RunReport) -> list[Markup | None]:
@@ -40,29 +40,31 @@ def _sections(report: RunReport) -> list[Markup | None]:
         performance_sections.throughput(report),
         performance_sections.seconds(report),
         performance_sections.partitions(report),
-        sample_sections.problems(report),
+        sample_sections.row_errors(report),
         sample_sections.label_samples(report),
-        sample_sections.name_values("Settings", "What the run was asked to do.", report.settings),
+        sample_sections.name_values("Settings", "The flags and variables of the run, with defaults.", report.settings),
         sample_sections.name_values(
-            "Versions", "What it ran with.", {**sample_sections.model(report), **report.versions}
+            "Versions", "The model and the programs that ran.", {**sample_sections.model(report), **report.versions}
         ),
     ]
 
 
 def _head(report: RunReport) -> Markup:
-    judged, pairs = report.judged, report.judged.pairs
-    _, state, words = _TONES[judged.verdict]
+    assessment, pairs = report.assessment, report.assessment.pairs
+    _, state, words = _TONES[assessment.verdict]
     spent = duration(report.seconds.get("total", 0.0))
-    told = [f"{judged.rows_in:,} rows labelled by {judged.info.ref} in {spent}."]
+    sentences = [f"{assessment.rows_in:,} rows labelled by {assessment.info.ref} in {spent}."]
     known = pairs.distinct - pairs.new
     if known:
-        told.append(f"{pairs.new:,} of {pairs.distinct:,} distinct pairs were new; the others were known from earlier.")
+        sentences.append(
+            f"{pairs.new:,} of {pairs.distinct:,} distinct pairs were new; the others had scores from earlier runs."
+        )
     if report.rows_per_second:
-        told.append(f"{report.rows_per_second:,.0f} rows per second while scoring.")
-    if judged.held:
-        told.append("Nothing was published. The scores are kept: another attempt need not pay for them again.")
-    broken = [*judged.failed, *judged.warned]
-    sentences = tag(
+        sentences.append(f"{report.rows_per_second:,.0f} rows per second while scoring.")
+    if assessment.held:
+        sentences.append("Nothing was published. The scores are kept, and another attempt uses them.")
+    broken = [*assessment.failed, *assessment.warned]
+    broken_gates = tag(
         "ul",
         *(
             tag(
@@ -83,22 +85,22 @@ def _head(report: RunReport) -> Markup:
             tag("p", icon(state), words, class_="verdict"),
             class_="head",
         ),
-        tag("p", " ".join(told), class_="lede"),
-        tag("div", sentences, class_="broken") if broken else None,
+        tag("p", " ".join(sentences), class_="lede"),
+        tag("div", broken_gates, class_="broken") if broken else None,
     )
 
 
 def _numbers(report: RunReport) -> Markup:
-    judged, summary, pairs = report.judged, report.judged.summary, report.judged.pairs
-    rows = max(1, judged.rows_in)
-    before = judged.before
-    change = "no earlier night"
+    assessment, summary, pairs = report.assessment, report.assessment.summary, report.assessment.pairs
+    rows = max(1, assessment.rows_in)
+    before = assessment.baseline
+    change = "no published run to compare with"
     if before is not None and before.rows:
-        change = f"{_change(judged.rows_in / before.rows - 1)} {before.run_date}"
-    alarming = any(outcome.gate.name == "failed_rows" for outcome in judged.failed)
+        change = f"{_change(assessment.rows_in / before.rows - 1)} {before.run_date}"
+    alarming = any(outcome.gate.name == "failed_rows" for outcome in assessment.failed)
     unlabelled = summary.rejected + summary.failed
     cells = [
-        ("Rows in", judged.rows_in, change, judged.rows_in, ""),
+        ("Rows in", assessment.rows_in, change, assessment.rows_in, ""),
         (
             "Rows out",
             summary.rows,

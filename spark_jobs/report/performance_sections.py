@@ -1,4 +1,4 @@
-"""The cards about the work: its pace, its time and its slowest parts."""
+"""The cards about performance: throughput, time of each step, slowest partitions."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from spark_jobs.report.run_report import RunReport
 
 
 def throughput(report: RunReport) -> Markup:
-    """Show the rows per second over the time of scoring."""
+    """Show pairs per second over the time of scoring."""
     points = report.throughput
     if not points or points[-1].seconds <= 0:
-        return card("Throughput", "The run scored too little, or too quickly, for a chart.")
+        return card("Throughput", "The scoring step was too short for a chart.")
     chart = over_time(points, f"Pairs per second over {points[-1].seconds:.0f} seconds of scoring")
-    return card("Throughput", "Pairs per second while scoring, as Spark told on the way.", chart)
+    return card("Throughput", "Pairs per second while scoring, as Spark reported them during the run.", chart)
 
 
 def seconds(report: RunReport) -> Markup:
-    """Show what the run spent its time on."""
+    """Show the time of each step."""
     steps = {name: seconds for name, seconds in report.seconds.items() if name != "total"}
     total = report.seconds.get("total", 0.0)
     rest = total - sum(steps.values())
@@ -37,11 +37,11 @@ def seconds(report: RunReport) -> Markup:
         for name, seconds in steps.items()
     )
     head = tag("tr", tag("th", "Step", scope="col"), tag("th", ""), num_head("Time"), num_head("Share"))
-    return card("Time", f"Where {duration(total)} went.", tag("table", tag("thead", head), tag("tbody", *rows)))
+    return card("Time", f"The run took {duration(total)}.", tag("table", tag("thead", head), tag("tbody", *rows)))
 
 
 def partitions(report: RunReport) -> Markup | None:
-    """Show the tasks that took longest."""
+    """Show the slowest tasks of the scoring step."""
     found = report.partitions
     if found is None or not found.slowest:
         return None

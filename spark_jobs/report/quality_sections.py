@@ -1,4 +1,4 @@
-"""The cards about the night: its labels, scores, drift and gates."""
+"""The cards about the labels: their shares, scores, drift and quality gates."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from spark_jobs.report.run_report import RunReport
 
 
 def labels(report: RunReport) -> Markup:
-    """Show how many rows have each label, tonight and the night before."""
-    summary, before = report.judged.summary, report.judged.before
+    """Show how many rows have each label, in this run and in the baseline."""
+    summary, before = report.assessment.summary, report.assessment.baseline
     shares = [
         Slice(name, count, f"{count / max(1, summary.labelled):.1%}", label_colour(report, name))
         for name, count in sorted(summary.labels.items(), key=lambda item: label_order(report, item[0]))
@@ -37,7 +37,7 @@ def labels(report: RunReport) -> Markup:
         heads.append(num_head(f"On {before.run_date}"))
     return card(
         "Labels",
-        f"{summary.labelled:,} rows have one." if summary.labels else "No row has one.",
+        f"{summary.labelled:,} rows have a label." if summary.labels else "No row has a label.",
         stacked_bar(shares, "Share of rows by label") if shares else None,
         None if before is None else tag("div", _before_bar(report, before), class_="before"),
         tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)) if shares else None,
@@ -54,8 +54,8 @@ def _before_bar(report: RunReport, before: Baseline) -> Markup:
 
 
 def scores(report: RunReport) -> Markup:
-    """Show the histogram of the scores, and the threshold."""
-    summary, info = report.judged.summary, report.judged.info
+    """Show the histogram of the scores and the threshold."""
+    summary, info = report.assessment.summary, report.assessment.info
     colours = [
         label_colour(report, info.labels[-1] if (number + 0.5) / BINS >= info.threshold else info.labels[0])
         if info.labels
@@ -72,19 +72,19 @@ def scores(report: RunReport) -> Markup:
 
 
 def drift(report: RunReport) -> Markup:
-    """Show how far the night is from the one before."""
-    judged, before = report.judged, report.judged.before
+    """Show how far scores and labels are from those of the baseline."""
+    assessment, before = report.assessment, report.assessment.baseline
     title = "Drift"
     if before is None:
-        return card(title, "This is the first published night, so there is nothing to compare with.", wide=True)
-    other = "" if before.model == str(judged.info.ref) else f", which model {before.model} labelled"
+        return card(title, "There is no published run to compare with.", wide=True)
+    other = "" if before.model == str(assessment.info.ref) else f", which model {before.model} labelled"
     chart = None
-    if judged.scores is not None:
-        # The two nights differ in size; shares are compared, so the earlier night is drawn as if it had as many rows.
-        factor = sum(judged.summary.histogram) / sum(before.histogram)
+    if assessment.scores is not None:
+        # Shares are compared, so the baseline is drawn as if it had as many rows.
+        factor = sum(assessment.summary.histogram) / sum(before.histogram)
         chart = join(
             histogram(
-                judged.summary.histogram,
+                assessment.summary.histogram,
                 ["var(--step-1)"] * BINS,
                 label=f"Histogram of scores of {report.run_date} and, as an outline, of {before.run_date}",
                 before=[count * factor for count in before.histogram],
@@ -101,7 +101,7 @@ def drift(report: RunReport) -> Markup:
         f"Population stability index against {before.run_date}{other}.",
         tag(
             "div",
-            tag("div", psi_scale("Scores", judged.scores), psi_scale("Labels", judged.labels), class_="scales"),
+            tag("div", psi_scale("Scores", assessment.scores), psi_scale("Labels", assessment.labels), class_="scales"),
             tag("div", chart),
             class_="drift",
         ),
@@ -110,9 +110,9 @@ def drift(report: RunReport) -> Markup:
 
 
 def gates(report: RunReport) -> Markup:
-    """Show what each gate found."""
+    """Show the result of each quality gate."""
     rows = []
-    for outcome in report.judged.outcomes:
+    for outcome in report.assessment.outcomes:
         gate = outcome.gate
         rows.append(
             tag(
@@ -129,13 +129,13 @@ def gates(report: RunReport) -> Markup:
                 tag("td", tag("span", outcome.note, class_="note"), class_="optional"),
             )
         )
-    heads = [tag("th", "State", scope="col"), tag("th", "QualityGate", scope="col"), num_head("Measured")]
+    heads = [tag("th", "State", scope="col"), tag("th", "Gate", scope="col"), num_head("Measured")]
     heads += [
         tag("th", "If broken", scope="col", class_="optional"),
-        tag("th", "RestoreAnnotation", scope="col", class_="optional"),
+        tag("th", "Note", scope="col", class_="optional"),
     ]
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows))
-    return card("Gates", "What a night must look like to be published.", table, wide=True)
+    return card("Quality gates", "What is checked before the labels are published.", table, wide=True)
 
 
 def _bins(counts: tuple[int, ...]) -> Markup:

@@ -1,10 +1,10 @@
-"""From labelled rows to a verdict, and from the verdict to the report of the run.
+"""Judge labelled rows before they are published, and write the report of the run.
 
-`Reporter` is what a run talks to: it judges the night before it is published, and writes the report afterwards::
+The files of a report::
 
-    OUTPUT/reports/run_date=2026-11-01/report.json       the newest attempt that came as far as its gates
-                                      /report.html       the same for a person
-                                      /published.json    only if that attempt was held back: what is published there
+    OUTPUT/reports/run_date=2026-11-01/report.json       the newest attempt that reached its gates
+                                      /report.html       the same as a page
+                                      /published.json    what is published, if that attempt was held back
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ log = logging.getLogger("spark_jobs")
 
 PAGE = "report.html"
 
-# Keys in the place of a user's name, as old s3a:// addresses have them.
+# Old s3a:// addresses hold access keys where a user name would be.
 _USER_INFO = re.compile(r"(?<=//)[^/@\s]+@")
 
 
 class Reporter:
-    """Judges one run, and writes down what it did.
+    """Judges one run and writes its report.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ class Reporter:
     settings, run_id
         The run.
     progress
-        Its steps.
+        The steps of the run.
     output
-        The partition that it publishes.
+        The partition that the run publishes.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Reporter:
     def judge(
         self, labelled: DataFrame, *, rows_in: int, pairs: PairCounts, info: ModelInfo, replaced: int | None
     ) -> Assessment:
-        """Count labelled rows, compare them with the last night's, and hold them against the gates.
+        """Count labelled rows, compare them with the last published run, and judge them by the gates.
 
         Parameters
         ----------
         labelled
-            The rows, written down already: they are read twice, and not after this call.
+            The rows, already written: they are read twice, and not after this call.
         rows_in
             Rows of the input.
         pairs
@@ -92,7 +92,7 @@ class Reporter:
         info
             The model that scored.
         replaced
-            Labelled rows of the partition that would be replaced; `None` if there is none.
+            Labelled rows of the partition that would be replaced; `None` if there is none or it cannot be read.
 
         Raises
         ------
@@ -110,10 +110,10 @@ class Reporter:
             labels = label_drift(summary.labels, before.labels)
         limits = gates.with_changes(settings.gate)
         bounds = {gate.name: gate.bound for gate in limits}
-        no_night = "no earlier night to compare with"
+        no_baseline = "no published run to compare with"
         measures = {
             "rows_min": Measured(rows_in),
-            "rows_change": Measured(None, no_night)
+            "rows_change": Measured(None, no_baseline)
             if before is None or not before.rows
             else Measured(abs(rows_in / before.rows - 1), f"{before.rows:,} rows on {before.run_date}"),
             "labelled_rows": Measured(summary.labelled / rows_in, f"{summary.labelled:,} of {rows_in:,} rows"),
@@ -123,48 +123,48 @@ class Reporter:
             "duplicate_rows": _duplicates(summary, pairs),
             "label_share": _rarest_label(summary, info, bounds["label_share"]),
             **{
-                name: Measured(None, no_night if before is None else "nothing to compare")
+                name: Measured(None, no_baseline if before is None else "nothing to compare")
                 if found is None
                 else Measured(found.psi, found.reading, judged=found.reading != "too few rows")
                 for name, found in (("score_drift", scores), ("label_drift", labels))
             },
         }
-        judged = Assessment(
+        assessment = Assessment(
             rows_in=rows_in,
             pairs=pairs,
             summary=summary,
             info=info,
-            before=before,
+            baseline=before,
             scores=scores,
             labels=labels,
             outcomes=gates.judge(limits, measures),
             samples=samples(labelled, settings.query_column, settings.title_column, summary),
             publish_anyway=settings.publish_anyway,
         )
-        for outcome in (*judged.failed, *judged.warned):
+        for outcome in (*assessment.failed, *assessment.warned):
             log.warning("gate broken", extra={"run_id": self._run_id, "gate": outcome.sentence, "state": outcome.state})
-        return judged
+        return assessment
 
-    def hold(self, judged: Assessment) -> GatesFailedError:
-        """Write the report of a night that is not published, and give the error that ends the run."""
-        # What is published for the date, if anything is, keeps its report under another name.
+    def hold(self, assessment: Assessment) -> GatesFailedError:
+        """Write the report of a run that is not published; return the error that ends it."""
+        # The report of what is published for the date, if anything is, is kept under another name.
         old = self._storage.read_text(f"{self._folder}/{REPORT}")
         if read_baseline(old) is not None:
             self._storage.replace_text(f"{self._folder}/{KEPT}", old)
-        report = self._write(judged)
-        broken = "; ".join(outcome.sentence for outcome in judged.failed)
-        return GatesFailedError(f"the night was held back, nothing was published: {broken} (see {report.page})")
+        report = self._write(assessment)
+        broken = "; ".join(outcome.sentence for outcome in assessment.failed)
+        return GatesFailedError(f"the run was held back, nothing was published: {broken} (see {report.page})")
 
-    def finish(self, judged: Assessment) -> RunReport:
-        """Write the report of a night that is published.
+    def finish(self, assessment: Assessment) -> RunReport:
+        """Write the report of a published run.
 
         Raises
         ------
         RunFailedError
-            If that fails; the labels are in their place nonetheless.
+            If that fails; the labels are published nonetheless.
         """
         try:
-            report = self._write(judged)
+            report = self._write(assessment)
             self._storage.delete(f"{self._folder}/{KEPT}", below=self._folder)
         except Exception as error:
             raise RunFailedError(
@@ -172,14 +172,14 @@ class Reporter:
             ) from error
         return report
 
-    def _write(self, judged: Assessment) -> RunReport:
+    def _write(self, assessment: Assessment) -> RunReport:
         report = RunReport(
             run_id=self._run_id,
             run_date=self._settings.run_date,
             output=self._output,
             started_at=datetime.fromtimestamp(self._progress.started, UTC),
             finished_at=datetime.now(UTC),
-            judged=judged,
+            assessment=assessment,
             seconds={**self._progress.seconds, "total": self._progress.total_seconds},
             settings=reported_settings(self._settings),
             versions=self._versions(),
@@ -204,7 +204,7 @@ class Reporter:
 
 
 def reported_settings(settings: LabelSettings) -> dict[str, Any]:
-    """Return the settings as a report may show them: the names of secret files, never what they hold."""
+    """Return the settings as a report may show them: the names of secret files, never their content."""
     return {name: _without_keys(value) for name, value in settings.model_dump(mode="json").items()}
 
 
@@ -218,7 +218,7 @@ def _duplicates(summary: Summary, pairs: PairCounts) -> Measured:
     scorable = summary.rows - summary.rejected
     if not scorable:
         return Measured(None, "no scorable rows")
-    # The server refuses some of the distinct pairs, so the two are not counted over the very same rows.
+    # The server rejects some of the distinct pairs, so the two counts may be of slightly different rows.
     return Measured(max(0.0, 1 - pairs.distinct / scorable), f"{pairs.distinct:,} pairs for {scorable:,} rows")
 
 
@@ -227,7 +227,7 @@ def _rarest_label(summary: Summary, info: ModelInfo, bound: float) -> Measured:
     if not counts or not summary.labelled:
         return Measured(None, "no labelled rows")
     name = min(counts, key=lambda label: counts[label])
-    # Of so few rows one would not expect to see a label that is as rare as the bound.
+    # With fewer rows, even a label exactly at the bound may not occur.
     enough = bound * summary.labelled >= 10
     return Measured(
         counts[name] / summary.labelled, name if enough else f"{name}: too few rows to judge", judged=enough

@@ -1,4 +1,4 @@
-"""What a run tells at its end: counts taken from the rows themselves, never from counters on the way."""
+"""The result of a run as JSON, as a log event and on a terminal. Its counts come from the written rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Verdict = Literal["published", "published with warnings", "published anyway", "h
 
 
 class PairCounts(NamedTuple):
-    """Distinct pairs of a night: all, those that this run scored, and those of them on which the service failed."""
+    """Numbers of distinct pairs: all, those that this run scored, and those of them on which the service failed."""
 
     distinct: int
     new: int
@@ -36,25 +36,25 @@ class PairCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Assessment:
-    """A night before it is published.
+    """The judgement of labelled rows before they are published.
 
     Attributes
     ----------
     rows_in
-        Rows of the input, and of the labelled rows: they are the same.
-    before
-        The last published night of another date, if there is one.
+        Rows of the input; there are as many labelled rows.
+    baseline
+        The last published run of another date, if there is one.
     scores, labels
-        How far the night is from it.
+        Drift against the baseline; `None` if there is nothing to compare.
     samples
-        Label or problem to rows; shown by the page and the terminal, never logged and not in the JSON.
+        Label, or row error as text, to rows. Shown on the page and the terminal, never in logs or JSON.
     """
 
     rows_in: int
     pairs: PairCounts
     summary: Summary
     info: ModelInfo
-    before: Baseline | None
+    baseline: Baseline | None
     scores: Drift | None
     labels: Drift | None
     outcomes: tuple[Outcome, ...]
@@ -63,22 +63,22 @@ class Assessment:
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
-        """The gates that want the night held back."""
+        """Broken gates of level `fail`."""
         return tuple(outcome for outcome in self.outcomes if outcome.state == "failed")
 
     @property
     def warned(self) -> tuple[Outcome, ...]:
-        """The gates that were broken, and only warn."""
+        """Broken gates of level `warn`."""
         return tuple(outcome for outcome in self.outcomes if outcome.state == "warned")
 
     @property
     def held(self) -> bool:
-        """Whether the night must not be published."""
+        """Whether the labels must not be published."""
         return bool(self.failed) and not self.publish_anyway
 
     @property
     def verdict(self) -> Verdict:
-        """What becomes of the night."""
+        """What happens to the labels."""
         if self.failed:
             return "published anyway" if self.publish_anyway else "held back"
         return "published with warnings" if self.warned else "published"
@@ -86,20 +86,20 @@ class Assessment:
 
 @dataclass(frozen=True)
 class RunReport:
-    """The outcome of one run.
+    """The result of one run.
 
     Attributes
     ----------
     output
-        The partition; of a night that was held back, where it would have been.
+        The partition; if the run was held back, where it would have been.
     started_at, finished_at
         With time zone.
     seconds
-        Of each step, and `total`.
+        Duration of each step, and `total`.
     settings, versions
-        Name to value; nothing secret among them.
+        Name to value; no secrets.
     page
-        Where the page is.
+        Path of the HTML page.
     """
 
     run_id: str
@@ -107,7 +107,7 @@ class RunReport:
     output: str
     started_at: datetime
     finished_at: datetime
-    judged: Assessment
+    assessment: Assessment
     seconds: Mapping[str, float]
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -117,46 +117,46 @@ class RunReport:
 
     @property
     def published(self) -> bool:
-        """Whether the labels are in their place."""
-        return not self.judged.held
+        """Whether the labels are published."""
+        return not self.assessment.held
 
     @property
     def rows_per_second(self) -> float | None:
-        """Rows of the night for each second of the scoring step."""
-        return _rate(self.judged.rows_in, self.seconds.get("score"))
+        """Rows of the input per second of the scoring step."""
+        return _rate(self.assessment.rows_in, self.seconds.get("score"))
 
     @property
     def pairs_per_second(self) -> float | None:
-        """Pairs that were scored for each second of the scoring step."""
-        return _rate(self.judged.pairs.new, self.seconds.get("score"))
+        """Scored pairs per second of the scoring step."""
+        return _rate(self.assessment.pairs.new, self.seconds.get("score"))
 
     def event(self) -> dict[str, Any]:
-        """Return the report as the fields of a log event: a part of `as_dict`, and no query and no title in it."""
+        """Return the fields of the log event `run finished`: a part of `as_dict`, without queries and titles."""
         whole = self.as_dict()
         names = "run_id run_date verdict output rows pairs labels errors seconds rows_per_second pairs_per_second model"
-        broken = [outcome.sentence for outcome in (*self.judged.failed, *self.judged.warned)]
+        broken = [outcome.sentence for outcome in (*self.assessment.failed, *self.assessment.warned)]
         return {name: whole[name] for name in names.split()} | {"gates_broken": broken, "report": self.page}
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `report.json` holds; `docs/report.md` explains every key."""
-        judged, summary, info = self.judged, self.judged.summary, self.judged.info
+        assessment, summary, info = self.assessment, self.assessment.summary, self.assessment.info
         return {
             "schema_version": SCHEMA_VERSION,
             "run_id": self.run_id,
             "run_date": self.run_date.isoformat(),
-            "verdict": judged.verdict,
+            "verdict": assessment.verdict,
             "published": self.published,
             "output": self.output,
             "started_at": self.started_at.isoformat(timespec="seconds"),
             "finished_at": self.finished_at.isoformat(timespec="seconds"),
             "rows": {
-                "in": judged.rows_in,
+                "in": assessment.rows_in,
                 "out": summary.rows,
                 "labelled": summary.labelled,
                 "rejected": summary.rejected,
                 "failed": summary.failed,
             },
-            "pairs": judged.pairs._asdict(),
+            "pairs": assessment.pairs._asdict(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "rows_per_second": self.rows_per_second,
             "pairs_per_second": self.pairs_per_second,
@@ -168,7 +168,7 @@ class RunReport:
                 "labels": list(info.labels),
             },
             "labels": {name: summary.labels.get(name, 0) for name in (*info.labels, *summary.labels)},
-            "errors": {str(problem): count for problem, count in summary.problems.items()},
+            "errors": {str(row_error): count for row_error, count in summary.row_errors.items()},
             "scores": {"edges": [round(edge / BINS, 4) for edge in range(BINS + 1)], "rows": list(summary.histogram)},
             "drift": self._drift(),
             "gates": [
@@ -181,7 +181,7 @@ class RunReport:
                     "bound": outcome.gate.bound,
                     "note": outcome.note,
                 }
-                for outcome in judged.outcomes
+                for outcome in assessment.outcomes
             ],
             "throughput": [point.__dict__ for point in self.throughput],
             "partitions": None
@@ -196,7 +196,7 @@ class RunReport:
         }
 
     def _drift(self) -> dict[str, Any] | None:
-        judged, before = self.judged, self.judged.before
+        assessment, before = self.assessment, self.assessment.baseline
         if before is None:
             return None
         return {
@@ -205,37 +205,39 @@ class RunReport:
                 name: None
                 if drift is None
                 else {"psi": round(drift.psi, 6), "by_chance": round(drift.by_chance, 6), "reading": drift.reading}
-                for name, drift in (("scores", judged.scores), ("labels", judged.labels))
+                for name, drift in (("scores", assessment.scores), ("labels", assessment.labels))
             },
         }
 
     def print(self, console: Console | None = None) -> None:
-        """Show the report to a person."""
+        """Print the report: the result and, on a terminal, sample rows."""
         console = console or Console()
         console.print(_headline(self))
         console.print(_facts(self))
         if not console.is_terminal:
-            return  # into a log, which shall hold no texts
-        samples = (row for rows in self.judged.samples.values() for row in rows)
+            return  # logs hold no texts
+        samples = (row for rows in self.assessment.samples.values() for row in rows)
         shown = [row for row in samples if row.score is not None and row.query and row.title]
         if shown:
             console.print(_sample_table(sorted(shown, key=lambda row: row.score or 0.0)))
 
 
 def _headline(report: RunReport) -> Text:
-    judged = report.judged
-    mark, style = ("✗", "bold red") if judged.failed else ("!", "bold yellow") if judged.warned else ("✓", "bold green")
-    return Text.assemble((f"{mark} ", style), (f"{report.run_date} {judged.verdict}", "bold"))
+    assessment = report.assessment
+    mark, style = (
+        ("✗", "bold red") if assessment.failed else ("!", "bold yellow") if assessment.warned else ("✓", "bold green")
+    )
+    return Text.assemble((f"{mark} ", style), (f"{report.run_date} {assessment.verdict}", "bold"))
 
 
 def _facts(report: RunReport) -> Table:
-    judged, summary, pairs = report.judged, report.judged.summary, report.judged.pairs
+    assessment, summary, pairs = report.assessment, report.assessment.summary, report.assessment.pairs
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
     verb = "published" if report.published else "labelled"
     unlabelled = summary.rejected + summary.failed
-    rows = f"{summary.rows:,} of {judged.rows_in:,} {verb}"
+    rows = f"{summary.rows:,} of {assessment.rows_in:,} {verb}"
     facts.add_row("rows", rows + (f", {unlabelled:,} of them without a label" if unlabelled else ""))
     known = pairs.distinct - pairs.new
     facts.add_row(
@@ -243,18 +245,25 @@ def _facts(report: RunReport) -> Table:
     )
     shares = (f"{name} {count:,} ({count / summary.labelled:.1%})" for name, count in summary.labels.items())
     facts.add_row("labels", Text(", ".join(shares) or "none"))
-    for problem, count in list(summary.problems.items())[:5]:
-        facts.add_row("no label", Text(f"{count:,} {'row' if count == 1 else 'rows'}: {escape_control(str(problem))}"))
-    if len(summary.problems) > 5:
-        facts.add_row("", f"and {len(summary.problems) - 5} more reasons")
-    for outcome in (*judged.failed, *judged.warned):
+    for row_error, count in list(summary.row_errors.items())[:5]:
+        facts.add_row(
+            "no label", Text(f"{count:,} {'row' if count == 1 else 'rows'}: {escape_control(str(row_error))}")
+        )
+    if len(summary.row_errors) > 5:
+        facts.add_row("", f"and {len(summary.row_errors) - 5} more reasons")
+    for outcome in (*assessment.failed, *assessment.warned):
         colour = "red" if outcome.state == "failed" else "yellow"
         facts.add_row(Text(outcome.state, style=colour), Text(outcome.sentence))
-    if judged.before is not None and judged.scores is not None and judged.scores.reading != "too few rows":
+    if (
+        assessment.baseline is not None
+        and assessment.scores is not None
+        and assessment.scores.reading != "too few rows"
+    ):
         facts.add_row(
-            "drift", f"PSI {judged.scores.psi:.3f}, {judged.scores.reading}, against {judged.before.run_date}"
+            "drift",
+            f"PSI {assessment.scores.psi:.3f}, {assessment.scores.reading}, against {assessment.baseline.run_date}",
         )
-    facts.add_row("model", Text(str(judged.info.ref)))
+    facts.add_row("model", Text(str(assessment.info.ref)))
     total = report.seconds.get("total", 0.0)
     speed = f", {report.rows_per_second:,.0f} rows/s while scoring" if report.rows_per_second else ""
     facts.add_row("time", f"{duration(total)}{speed}")
@@ -264,7 +273,7 @@ def _facts(report: RunReport) -> Table:
 
 
 def _sample_table(rows: list[SampleRow]) -> Table:
-    table = Table(title="a few of the labelled rows", title_justify="left", title_style="dim", expand=True)
+    table = Table(title="sample rows", title_justify="left", title_style="dim", expand=True)
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("label", no_wrap=True)
     table.add_column("query", overflow="ellipsis", no_wrap=True, ratio=1)

@@ -1,4 +1,4 @@
-"""The cards that show rows to look at, and names with their values."""
+"""The cards that show sample rows, and names with their values."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from spark_jobs.report.html import Markup, tag
 from spark_jobs.report.run_report import RunReport
 
 
-def problems(report: RunReport) -> Markup:
-    """Show why rows have no label, each with examples."""
-    judged = report.judged
-    problems = judged.summary.problems
-    if not problems:
-        return card("Rows without a label", "There are none.", wide=True)
+def row_errors(report: RunReport) -> Markup:
+    """Show each row error with its number of rows and examples."""
+    assessment = report.assessment
+    row_errors = assessment.summary.row_errors
+    if not row_errors:
+        return card("Rows without a label", "Every row has a label.", wide=True)
     groups = []
-    for problem, count in problems.items():
-        shown = judged.samples.get(str(problem), [])
-        head = tag("h3", problem.reason)
-        note = tag("p", f"{count:,} {'row' if count == 1 else 'rows'} · {problem.status}", class_="note")
-        groups.append(tag("div", head, note, tag("ul", *map(_sample, shown)), class_="problem"))
-    share = sum(problems.values()) / max(1, judged.rows_in)
+    for row_error, count in row_errors.items():
+        shown = assessment.samples.get(str(row_error), [])
+        head = tag("h3", row_error.reason)
+        note = tag("p", f"{count:,} {'row' if count == 1 else 'rows'} · {row_error.status}", class_="note")
+        groups.append(tag("div", head, note, tag("ul", *map(_sample, shown)), class_="row-error"))
+    share = sum(row_errors.values()) / max(1, assessment.rows_in)
     return card(
         "Rows without a label",
-        f"{sum(problems.values()):,} rows, {share:.2%} of the input. They are published with the reason in their "
+        f"{sum(row_errors.values()):,} rows, {share:.2%} of the input. They are published too, with the reason in the "
         "column error.",
         tag("div", *groups, class_="samples"),
         wide=True,
@@ -35,20 +35,20 @@ def problems(report: RunReport) -> Markup:
 
 
 def label_samples(report: RunReport) -> Markup | None:
-    """Show a few rows of each label."""
-    judged = report.judged
-    names = sorted(judged.summary.labels, key=lambda name: label_order(report, name))
+    """Show sample rows of each label."""
+    assessment = report.assessment
+    names = sorted(assessment.summary.labels, key=lambda name: label_order(report, name))
     groups = [
         tag(
             "div",
             tag("h3", tag("i", class_="key", style=f"background:{label_colour(report, name)}"), name),
-            tag("ul", *(_sample(row, label_colour(report, name)) for row in judged.samples.get(name, []))),
+            tag("ul", *(_sample(row, label_colour(report, name)) for row in assessment.samples.get(name, []))),
         )
         for name in names
     ]
     if not groups:
         return None
-    note = "From the lowest scores of each label to the highest."
+    note = "From the lowest score of each label to the highest."
     return card("Sample rows", note, tag("div", *groups, class_="samples"), wide=True, long=True)
 
 
@@ -85,8 +85,8 @@ def _value(value: object) -> str:
 
 
 def model(report: RunReport) -> dict[str, object]:
-    """Name the model as the server does."""
-    info = report.judged.info
+    """Return the properties of the model, as the server names them."""
+    info = report.assessment.info
     return {
         "model": str(info.ref),
         "model sha256": info.sha256[:16],

@@ -185,7 +185,7 @@ def test_short_and_long_runs_start_java_differently(tmp_path: Path) -> None:
     # Together they are large, though neither is; and nothing is known of a table or a bucket.
     assert options_for([str(small), str(small)]) == long
     assert (
-        options_for(["shop.pairs"]) == options_for(["s3a://bucket/night"]) == options_for([str(small), "x\0"]) == long
+        options_for(["shop.pairs"]) == options_for(["s3a://bucket/pairs"]) == options_for([str(small), "x\0"]) == long
     )
 
 

@@ -25,14 +25,14 @@ from tests.support.stuck_pipe import StuckPipe
 
 
 @pytest.fixture
-def night(tmp_path: Path) -> Path:
+def pairs_file(tmp_path: Path) -> Path:
     """Enough distinct pairs to be still scoring when the first results are written."""
     words = [f"word{number}" for number in range(97)]
     pairs = [
         (f"{words[row % 97]} {words[row % 89]}", f"{words[row % 83]} {words[row % 79]} number {row} of many")
         for row in range(60_000)
     ]
-    return write_pairs(tmp_path / "night.parquet", pairs)
+    return write_pairs(tmp_path / "pairs.parquet", pairs)
 
 
 @pytest.mark.parametrize("launcher", ["module", "spark-submit"])
@@ -58,14 +58,14 @@ def test_a_run_with_embedded_servers_and_a_clean_terminal(
     assert (status, err) == (0, "")
     events = [json.loads(line) for line in out.splitlines()]
     said = [event["msg"] for event in events if event["msg"] != "progress"]
-    assert said == ["scoring", "publishing", "run finished"]
+    assert said == ["starting Spark and embedded servers", "reading", "scoring", "publishing", "run finished"]
     table = pq.ParquetDataset(output / "labels").read()
     assert sorted(table.column("status").to_pylist()) == ["INVALID_ARGUMENT", "OK", "OK"]
     assert {path.name for path in output.iterdir()} <= {"labels", "scores", "reports"}
 
 
 @pytest.mark.parametrize("reader", ["stuck", "gone", "closed"])
-def test_a_night_is_published_whoever_reads_its_log(tmp_path: Path, reader: str) -> None:
+def test_a_run_is_published_whatever_happens_to_the_reader_of_its_log(tmp_path: Path, reader: str) -> None:
     file, output = write_pairs(tmp_path / "a.parquet", [("kettle", "electric kettle")]), tmp_path / "out"
     flags = ["--input", str(file), "--output", str(output), "--servers", "1", "--run-date", "2026-11-01"]
     log_format = "text" if reader == "gone" else "json"
@@ -85,20 +85,20 @@ def _which(tool: str) -> Path:
     return Path(found)
 
 
-@pytest.mark.parametrize("trouble", ["SIGKILL to a server", "SIGKILL to Spark", "SIGINT", "standard input closes"])
-def test_trouble_in_the_middle_of_scoring_publishes_nothing(
-    start: Callable[..., Job], tmp_path: Path, night: Path, trouble: str
+@pytest.mark.parametrize("failure", ["SIGKILL to a server", "SIGKILL to Spark", "SIGINT", "standard input closes"])
+def test_a_failure_while_scoring_publishes_nothing(
+    start: Callable[..., Job], tmp_path: Path, pairs_file: Path, failure: str
 ) -> None:
     output = tmp_path / "out"
-    flags = ["--exit-on-stdin-close"] if trouble == "standard input closes" else []
-    job = start(["--input", str(night), "--output", str(output), "--servers", "1", "--rows-per-rpc", "16", *flags])
+    flags = ["--exit-on-stdin-close"] if failure == "standard input closes" else []
+    job = start(["--input", str(pairs_file), "--output", str(output), "--servers", "1", "--rows-per-rpc", "16", *flags])
     job.wait_for("scoring")
     (server,) = job.servers()
     until(lambda: list(output.glob("scores/**/_temporary/**/part-*")))
-    if trouble == "SIGKILL to a server":
+    if failure == "SIGKILL to a server":
         server.kill()
         expected = (1, f"qtr label: embedded server {server.pid} was killed by signal 9 (SIGKILL)\n")
-    elif trouble == "SIGKILL to Spark":
+    elif failure == "SIGKILL to Spark":
         next(child for child in job.process.children() if child.name() == "java").kill()
         expected = (
             1,
@@ -106,7 +106,7 @@ def test_trouble_in_the_middle_of_scoring_publishes_nothing(
         )
     else:
         # finish() is what closes standard input.
-        number = signal.SIGTERM if flags else signal.Signals[trouble]
+        number = signal.SIGTERM if flags else signal.Signals[failure]
         if not flags:
             job.process.send_signal(number)
         expected = (128 + number, "qtr label: the run was interrupted; nothing was published\n")

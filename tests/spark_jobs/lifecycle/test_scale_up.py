@@ -19,7 +19,7 @@ from grpc_client import ConfigError
 from spark_jobs.errors import RunFailedError, UsageError
 from spark_jobs.label_pairs import main
 from spark_jobs.lifecycle.java import java_home
-from spark_jobs.lifecycle.scale_targets import NOTE, ScaleTarget
+from spark_jobs.lifecycle.scale_targets import ANNOTATION, ScaleTarget
 from spark_jobs.lifecycle.scale_up import ScaleUp
 from spark_jobs.settings import LabelSettings
 from tests.spark_jobs.conftest import write_pairs
@@ -37,31 +37,31 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesA
         yield server
 
 
-def raised(replicas: int = 6, run_id: str = "tonight", patience_seconds: float = 20.0) -> ScaleUp:
-    return ScaleUp(TARGET, replicas, run_id, patience_seconds=patience_seconds)
+def raised(replicas: int = 6, run_id: str = "this-run", retry_seconds: float = 20.0) -> ScaleUp:
+    return ScaleUp(TARGET, replicas, run_id, retry_seconds=retry_seconds)
 
 
-def floor(api: KubernetesApi) -> int:
+def number(api: KubernetesApi) -> int:
     assert api.hpa is not None
     return int(api.hpa["spec"]["minReplicas"])
 
 
-def note(item: dict[str, Any] | None) -> dict[str, Any] | None:
+def annotation(item: dict[str, Any] | None) -> dict[str, Any] | None:
     assert item is not None
-    text = item["metadata"].get("annotations", {}).get(NOTE)
+    text = item["metadata"].get("annotations", {}).get(ANNOTATION)
     return None if text is None else json.loads(text)
 
 
 def test_the_autoscalers_floor_is_raised_and_put_back(api: KubernetesApi) -> None:
     with raised() as replicas:
         replicas.wait_until_ready(30)
-        assert floor(api) == 6
+        assert number(api) == 6
         assert api.deployment["status"]["readyReplicas"] == 6
-        found = note(api.hpa)
+        found = annotation(api.hpa)
         assert found is not None
-        assert (found["before"], found["run_id"]) == (2, "tonight")
-    assert floor(api) == 2
-    assert note(api.hpa) is None
+        assert (found["before"], found["run_id"]) == (2, "this-run")
+    assert number(api) == 2
+    assert annotation(api.hpa) is None
     # No more than this is asked for: the rights that k8s/spark gives.
     assert {(method, path.rsplit("/", 2)[-2]) for method, path, _ in api.requests} == {
         ("GET", "deployments"),
@@ -73,9 +73,9 @@ def test_the_autoscalers_floor_is_raised_and_put_back(api: KubernetesApi) -> Non
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_it_is_put_back_whatever_ends_the_run(api: KubernetesApi, error: type[BaseException]) -> None:
     with pytest.raises(error), raised():
-        assert floor(api) == 6
+        assert number(api) == 6
         raise error
-    assert (floor(api), note(api.hpa)) == (2, None)
+    assert (number(api), annotation(api.hpa)) == (2, None)
 
 
 def test_without_an_autoscaler_the_deployment_is_scaled(api: KubernetesApi) -> None:
@@ -83,18 +83,18 @@ def test_without_an_autoscaler_the_deployment_is_scaled(api: KubernetesApi) -> N
     with raised() as replicas:
         replicas.wait_until_ready(30)
         assert api.deployment["spec"]["replicas"] == 6
-        assert note(api.deployment) is not None
+        assert annotation(api.deployment) is not None
     assert api.deployment["spec"]["replicas"] == 2
-    assert note(api.deployment) is None
+    assert annotation(api.deployment) is None
 
 
-def test_the_note_may_be_refused(api: KubernetesApi, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_annotation_may_be_refused(api: KubernetesApi, caplog: pytest.LogCaptureFixture) -> None:
     api.hpa = None
     api.denied.add(("PATCH", "/relevance"))
     with raised():
         assert api.deployment["spec"]["replicas"] == 6
     assert api.deployment["spec"]["replicas"] == 2
-    assert "cannot hold a note of its 2 replicas" in caplog.text
+    assert "cannot hold an annotation with its 2 replicas" in caplog.text
 
 
 @pytest.mark.parametrize("hpa", [True, False])
@@ -103,10 +103,10 @@ def test_what_a_killed_run_left_is_put_back_by_the_next(api: KubernetesApi, hpa:
         api.hpa = None
     raised(run_id="killed").__enter__()
     with raised(8, run_id="next"):
-        found = note(api.hpa if hpa else api.deployment)
+        found = annotation(api.hpa if hpa else api.deployment)
         assert found is not None
         assert (found["before"], found["run_id"]) == (2, "next")
-    assert (floor(api) if hpa else api.deployment["spec"]["replicas"]) == 2
+    assert (number(api) if hpa else api.deployment["spec"]["replicas"]) == 2
 
 
 def test_of_two_runs_the_one_that_began_last_puts_back(api: KubernetesApi, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,10 +114,10 @@ def test_of_two_runs_the_one_that_began_last_puts_back(api: KubernetesApi, caplo
     first.__enter__()
     second.__enter__()
     first.restore()
-    assert floor(api) == 6
-    assert "left to run second" in caplog.text
+    assert number(api) == 6
+    assert "is not restored: run second" in caplog.text
     second.restore()
-    assert (floor(api), note(api.hpa)) == (2, None)
+    assert (number(api), annotation(api.hpa)) == (2, None)
 
 
 def test_enough_replicas_are_left_alone(api: KubernetesApi) -> None:
@@ -126,28 +126,30 @@ def test_enough_replicas_are_left_alone(api: KubernetesApi) -> None:
     assert api.count("PATCH", "") == 0
 
 
-def test_what_somebody_else_set_meanwhile_is_left(api: KubernetesApi, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_number_that_was_changed_meanwhile_is_not_restored(
+    api: KubernetesApi, caplog: pytest.LogCaptureFixture
+) -> None:
     with raised():
         assert api.hpa is not None
         api.hpa["spec"]["minReplicas"] = 4
-    assert (floor(api), note(api.hpa)) == (4, None)
-    assert "somebody set 4 where this run had set 6" in caplog.text
+    assert (number(api), annotation(api.hpa)) == (4, None)
+    assert "was changed to 4 after this run had set 6" in caplog.text
 
 
 def test_conflicts_are_read_again(api: KubernetesApi) -> None:
     others = iter([3, 4])
 
-    def somebody_writes(path: str) -> None:
+    def another_writes(path: str) -> None:
         assert api.hpa is not None
         number = next(others, None)
         if number is not None:
             api.hpa["spec"]["minReplicas"] = number
             api.touch(api.hpa)
 
-    api.before_patch = somebody_writes
+    api.before_patch = another_writes
     with raised():
-        assert floor(api) == 6
-    assert floor(api) == 4  # what stood there when it was raised
+        assert number(api) == 6
+    assert number(api) == 4  # what stood there when it was raised
 
 
 @pytest.mark.parametrize("refusal", [(503, "ServiceUnavailable", "starting"), (429, "TooManyRequests", "slow down")])
@@ -156,9 +158,9 @@ def test_a_busy_api_server_is_asked_again(
 ) -> None:
     api.refusals["PATCH", "/relevance"] = [refusal]
     with raised():
-        assert floor(api) == 6
+        assert number(api) == 6
         api.refusals["PATCH", "/relevance"] = [refusal]
-    assert floor(api) == 2
+    assert number(api) == 2
     assert refusal[2] in caplog.text
 
 
@@ -166,23 +168,23 @@ def test_an_api_server_that_restarts_at_the_end_is_waited_for(api: KubernetesApi
     with raised():
         api.stop()
         threading.Timer(1.0, api.start).start()
-    assert (floor(api), note(api.hpa)) == (2, None)
+    assert (number(api), annotation(api.hpa)) == (2, None)
 
 
 def test_an_api_server_that_stays_away_is_told_with_what_to_do(
     api: KubernetesApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with raised(patience_seconds=0.5) as replicas:
+    with raised(retry_seconds=0.5) as replicas:
         api.stop()
         replicas.wait_until_ready(0.1)
     assert "the run goes on although after 0.1 s no API server answers" in caplog.text
-    assert "could not be put back to 2" in caplog.text
+    assert "could not be restored to 2" in caplog.text
     assert """kubectl -n search patch hpa relevance --type merge -p '{"metadata":""" in caplog.text
     with pytest.raises(RunFailedError, match="deployment/search/relevance cannot be scaled: no API server answers"):
-        raised(patience_seconds=0.1).__enter__()
+        raised(retry_seconds=0.1).__enter__()
     api.start()
-    assert floor(api) == 6
+    assert number(api) == 6
 
 
 def test_replicas_that_do_not_get_ready_do_not_stop_the_run(
@@ -197,8 +199,8 @@ def test_replicas_that_do_not_get_ready_do_not_stop_the_run(
 def test_waiting_ends_when_the_run_is_interrupted(api: KubernetesApi) -> None:
     api.room = 1
     with raised() as replicas:
-        replicas.wait_until_ready(600, given_up=lambda: True)
-    assert floor(api) == 2
+        replicas.wait_until_ready(600, cancelled=lambda: True)
+    assert number(api) == 2
 
 
 def test_what_cannot_be_is_one_sentence(api: KubernetesApi) -> None:
@@ -214,7 +216,7 @@ def test_what_cannot_be_is_one_sentence(api: KubernetesApi) -> None:
     api.hpa["spec"]["scaleTargetRef"]["name"] = "relevance"
     with pytest.raises(UsageError, match=r"Kubernetes refuses: .*forbidden"):
         raised().__enter__()
-    assert floor(api) == 2
+    assert number(api) == 2
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_a_run_raises_them_and_puts_them_back_when_the_last_pair_is_scored(
     assert main([*words, "--scale", "deployment/search/relevance", "--replicas", "5"]) == 0
     raised_to = [body["spec"]["minReplicas"] for method, _, body in api.requests if method == "PATCH" and body]
     assert raised_to == [5, 2]
-    assert (floor(api), note(api.hpa)) == (2, None)
+    assert (number(api), annotation(api.hpa)) == (2, None)
 
 
 def test_a_driver_pod_that_is_ended_lowers_them_before_it_goes(api: KubernetesApi, tmp_path: Path) -> None:
@@ -263,14 +265,14 @@ def test_a_driver_pod_that_is_ended_lowers_them_before_it_goes(api: KubernetesAp
         job = Job([*flags, "--target", server.address], command, **env)
         try:
             server.next_call()
-            assert floor(api) == 5
+            assert number(api) == 5
             # As a node that is drained does: to the first process alone.
             job.process.send_signal(signal.SIGTERM)
             status, *_ = job.finish()
         finally:
             job.clean_up()
     assert status == 128 + signal.SIGTERM
-    assert (floor(api), note(api.hpa)) == (2, None)
+    assert (number(api), annotation(api.hpa)) == (2, None)
     assert not list(output.glob("_*"))
     assert not list(output.glob("labels/*"))
 

@@ -20,12 +20,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneClus
         yield running
 
 
-def test_a_night_on_two_workers_and_the_next_one(
+def test_a_run_on_two_workers_and_the_next_one(
     cluster: StandaloneCluster, start: Callable[..., Job], tmp_path: Path, scripted: ScriptedServer
 ) -> None:
     command, env = cluster.submit()
     pairs = [(f"query {row % 50}", f"title {row % 700}") for row in range(1000)]
-    file = write_pairs(tmp_path / "night.parquet", pairs)
+    file = write_pairs(tmp_path / "pairs.parquet", pairs)
     flags = ["--input", str(file), "--output", str(tmp_path / "out"), "--target", scripted.address]
     assert start(flags, command, **env).finish()[::2] == (0, "")
     table = pq.read_table(tmp_path / "out" / "labels" / "run_date=2026-11-01")
@@ -40,7 +40,7 @@ def test_servers_of_its_own_are_refused_on_a_cluster(
     cluster: StandaloneCluster, start: Callable[..., Job], tmp_path: Path
 ) -> None:
     command, env = cluster.submit()
-    file = write_pairs(tmp_path / "night.parquet", [("a", "b")])
+    file = write_pairs(tmp_path / "pairs.parquet", [("a", "b")])
     # spark-submit gives both streams as one.
     status, out, _ = start(["--input", str(file), "--output", str(tmp_path / "out")], command, **env).finish()
     assert status == 2

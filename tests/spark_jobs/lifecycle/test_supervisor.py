@@ -1,4 +1,4 @@
-"""A run in trouble is cancelled, waited for, and reported by the trouble rather than by what it broke."""
+"""After a failure a run is cancelled and awaited, and the error names the cause, not its consequence."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from spark_jobs.errors import JobError, RunFailedError, RunInterruptedError, Ser
 from spark_jobs.lifecycle.supervisor import Signals, supervised
 
 
-def no_trouble() -> JobError | None:
+def no_failure() -> JobError | None:
     return None
 
 
-def test_work_without_trouble_gives_its_result() -> None:
-    assert supervised(lambda: 7, [no_trouble], lambda: None) == 7
+def test_work_without_failure_returns_its_result() -> None:
+    assert supervised(lambda: 7, [no_failure], lambda: None) == 7
 
 
-def test_the_works_own_failure_is_raised_here() -> None:
+def test_an_error_of_the_work_is_raised_in_the_main_thread() -> None:
     def work() -> int:
         raise RunFailedError("because")
 
     with pytest.raises(RunFailedError, match="because"):
-        supervised(work, [no_trouble], lambda: None)
+        supervised(work, [no_failure], lambda: None)
 
 
-def test_trouble_cancels_again_and_again_until_the_work_has_ended() -> None:
+def test_a_failure_cancels_repeatedly_until_the_work_has_ended() -> None:
     cancels = threading.Semaphore(0)
     ended = threading.Event()
 
@@ -39,11 +39,11 @@ def test_trouble_cancels_again_and_again_until_the_work_has_ended() -> None:
         raise RuntimeError("job was cancelled")
 
     with pytest.raises(ServerLostError, match="it died"):
-        supervised(work, [no_trouble, lambda: ServerLostError("it died")], cancels.release)
+        supervised(work, [no_failure, lambda: ServerLostError("it died")], cancels.release)
     assert ended.is_set()
 
 
-def test_a_result_that_trouble_came_too_late_for_stands() -> None:
+def test_a_failure_after_the_work_ended_does_not_change_its_result() -> None:
     cancelled = threading.Event()
 
     def work() -> str:
@@ -53,10 +53,10 @@ def test_a_result_that_trouble_came_too_late_for_stands() -> None:
     assert supervised(work, [lambda: ServerLostError("it died")], cancelled.set) == "published"
 
 
-def test_what_cannot_be_undone_is_not_broken_off() -> None:
+def test_a_run_past_its_commit_is_not_cancelled() -> None:
     published, heard = threading.Event(), threading.Event()
 
-    def trouble() -> JobError:
+    def failure() -> JobError:
         heard.set()
         return ServerLostError("it died")
 
@@ -67,10 +67,10 @@ def test_what_cannot_be_undone_is_not_broken_off() -> None:
 
     published.set()
     with pytest.raises(RunFailedError, match="the partition is there"):
-        supervised(work, [trouble], lambda: pytest.fail("cancelled"), published.is_set)
+        supervised(work, [failure], lambda: pytest.fail("cancelled"), published.is_set)
 
 
-def test_a_death_that_the_work_noticed_first_is_the_reason() -> None:
+def test_the_death_of_a_server_is_the_error_even_if_the_work_failed_first() -> None:
     dead = threading.Event()
 
     def work() -> int:
@@ -82,7 +82,7 @@ def test_a_death_that_the_work_noticed_first_is_the_reason() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_an_exception_before_the_run_and_a_note_within(number: signal.Signals) -> None:
+def test_a_signal_raises_at_once_and_after_defer_it_is_kept(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with Signals() as signals:
         with pytest.raises(RunInterruptedError) as caught:
@@ -90,10 +90,10 @@ def test_a_signal_is_an_exception_before_the_run_and_a_note_within(number: signa
             signal.sigtimedwait([], 5)  # the handler runs between two instructions, at the latest here
         assert caught.value.exit_code == 128 + number
     with Signals() as signals:
-        signals.note_only()
-        assert signals.trouble() is None
+        signals.defer()
+        assert signals.failure() is None
         os.kill(os.getpid(), number)
-        noted = signals.trouble()
-        assert isinstance(noted, RunInterruptedError)
-        assert noted.exit_code == 128 + number
+        received = signals.failure()
+        assert isinstance(received, RunInterruptedError)
+        assert received.exit_code == 128 + number
     assert signal.getsignal(number) is before

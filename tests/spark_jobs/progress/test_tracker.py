@@ -32,9 +32,9 @@ class Scripted:
         self.now = 0.0
         self.done = Tasks()
         self.rows = 0
-        self.work = TaskTotals()
+        self.totals = TaskTotals()
         self.shown: list[tuple[str, Tasks, RateSnapshot | None, TaskTotals]] = []
-        self.watch = StepMonitor(self, lambda: self.work, self, lambda: self.now)
+        self.watch = StepMonitor(self, lambda: self.totals, self, lambda: self.now)
 
     def tasks(self) -> Tasks:
         return self.done
@@ -43,8 +43,8 @@ class Scripted:
         assert step == "score"
         return self.rows
 
-    def show(self, step: str, tasks: Tasks, reading: RateSnapshot | None, work: TaskTotals) -> None:
-        self.shown.append((step, tasks, reading, work))
+    def show(self, step: str, tasks: Tasks, snapshot: RateSnapshot | None, totals: TaskTotals) -> None:
+        self.shown.append((step, tasks, snapshot, totals))
 
     def close(self) -> None:
         raise AssertionError
@@ -56,7 +56,7 @@ def test_nothing_is_shown_between_steps() -> None:
     state.watch.begin("read")
     state.watch.end()
     state.watch.look()
-    assert [(step, reading) for step, _, reading, _ in state.shown] == [("read", None)]
+    assert [(step, snapshot) for step, _, snapshot, _ in state.shown] == [("read", None)]
 
 
 def test_the_total_is_what_the_ended_tasks_say() -> None:
@@ -64,13 +64,13 @@ def test_the_total_is_what_the_ended_tasks_say() -> None:
     state.watch.begin("score")
     state.now, state.done, state.rows = 2.0, Tasks(0, 8), 300
     state.watch.look()
-    state.now, state.done, state.rows, state.work = 4.0, Tasks(2, 8), 700, TaskTotals(2, 500, 1, 3)
+    state.now, state.done, state.rows, state.totals = 4.0, Tasks(2, 8), 700, TaskTotals(2, 500, 1, 3)
     state.watch.look()
     state.now, state.done, state.rows = 6.0, Tasks(0, 0), 1500
     state.watch.look()
-    state.now, state.work = 10.0, TaskTotals(8, 2010, 1, 3)
+    state.now, state.totals = 10.0, TaskTotals(8, 2010, 1, 3)
     state.watch.end()
-    first, second, third, last = (reading for _, _, reading, _ in state.shown)
+    first, second, third, last = (snapshot for _, _, snapshot, _ in state.shown)
     assert third is not None
     assert (third.rows, third.total) == (1500, 2000)
     assert first == RateSnapshot(300, None, 150.0, None)
@@ -101,7 +101,7 @@ def test_events_are_seconds_apart_and_the_last_one_always_comes(event_log: io.St
     assert event_log.getvalue().count("\n") == 2
     events.show("score", Tasks(4, 4), RateSnapshot(99, 99, 33.3, 0.0), TaskTotals(4, 99, 1, 2))
     line = event_log.getvalue().splitlines()[-1]
-    for part in ('"step": "score"', '"rows_done": 99', '"rows_per_seconds": 33', '"in_flight": 2', '"retries": 1'):
+    for part in ('"step": "score"', '"rows_done": 99', '"rows_per_second": 33', '"in_flight": 2', '"retries": 1'):
         assert part in line
 
 
@@ -155,14 +155,14 @@ def test_tasks_report_rows_and_the_limit(spark: SparkSession, config: ClientConf
             score_pairs(pairs.repartition(3), config, counters=progress.counters).write.parquet(
                 str(tmp_path / "scored")
             )
-        work, found = progress.counters.total.value, progress.partitions
-    assert (work.tasks, work.rows) == (3, 100)
-    assert work.in_flight >= 1
+        totals, found = progress.counters.total.value, progress.partitions
+    assert (totals.tasks, totals.rows) == (3, 100)
+    assert totals.in_flight >= 1
     assert found is not None
     assert found.tasks == 3
     assert sum(task.rows for task in found.slowest) == 100
     assert [task.seconds for task in found.slowest] == sorted((task.seconds for task in found.slowest), reverse=True)
-    assert sum(point.rows_per_seconds for point in progress.throughput()) > 0
+    assert sum(point.rows_per_second for point in progress.throughput()) > 0
 
 
 def test_sparks_own_count_of_rows(spark: SparkSession, tmp_path: Path) -> None:

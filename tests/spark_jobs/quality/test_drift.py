@@ -62,7 +62,7 @@ def test_readings(value: float, by_chance: float, reading: str) -> None:
     assert Drift(value, by_chance).reading == reading
 
 
-def test_small_nights_are_not_read() -> None:
+def test_small_runs_have_no_reading() -> None:
     few, many = drift([10] * 20, [12] * 20), drift([1000] * 20, [1200] * 20)
     assert few is not None
     assert many is not None

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_jobs.quality.summary import BINS, Problem, SampleRow, Summary, samples, summarise
+from spark_jobs.quality.summary import BINS, RowError, SampleRow, Summary, samples, summarise
 from tests.spark_jobs.conftest import Text, text_column
 
 Labelled = tuple[Text, Text, float | None, str | None, str, str | None]
@@ -55,11 +55,11 @@ def test_rows_are_counted_by_label_reason_and_score(spark: SparkSession, tmp_pat
     summary, shown = looked_at(labelled(spark, tmp_path, rows))
     assert summary.labels == {"no": 3, "yes": 2}
     assert list(summary.labels) == ["no", "yes"]
-    assert summary.problems == {
-        Problem("INVALID_ARGUMENT", "query is null"): 2,
-        Problem("INVALID_ARGUMENT", "query has too many bytes, the limit is 800"): 2,
-        Problem("INVALID_ARGUMENT", "query is not valid UTF-8"): 1,
-        Problem("INTERNAL", "no reason given"): 1,
+    assert summary.row_errors == {
+        RowError("INVALID_ARGUMENT", "query is null"): 2,
+        RowError("INVALID_ARGUMENT", "query has too many bytes, the limit is 800"): 2,
+        RowError("INVALID_ARGUMENT", "query is not valid UTF-8"): 1,
+        RowError("INTERNAL", "no reason given"): 1,
     }
     assert (summary.rows, summary.labelled, summary.rejected, summary.failed) == (11, 5, 5, 1)
     assert (len(summary.histogram), summary.histogram[0], summary.histogram[1], summary.histogram[-1]) == (
@@ -68,7 +68,7 @@ def test_rows_are_counted_by_label_reason_and_score(spark: SparkSession, tmp_pat
         1,
         2,
     )
-    assert set(shown) == {"no", "yes", *map(str, summary.problems)}
+    assert set(shown) == {"no", "yes", *map(str, summary.row_errors)}
     assert [row.title for row in shown["yes"]] == ["kettle", "the kettle"]
     assert shown["INTERNAL: no reason given"] == [SampleRow("kettle", "poison", None, None)]
     assert {row.query for row in shown["INVALID_ARGUMENT: query is null"]} == {None}
@@ -94,7 +94,7 @@ def test_samples_stay_few_and_span_the_scores(spark: SparkSession, tmp_path: Pat
         assert most - 0.1 < max(scores) <= most
         assert scores == sorted(scores)
     assert shown["INVALID_ARGUMENT: query is null; title is null"] == [SampleRow(None, None, None, None)]
-    assert sum(summary.problems.values()) == copies
+    assert sum(summary.row_errors.values()) == copies
 
 
 def test_rows_that_were_made_to_look_like_one_are_one_sample(spark: SparkSession, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_reasons_beyond_the_fiftieth_are_one(spark: SparkSession, tmp_path: Path
     reasons = [f"reason {number}" for number in range(60) for _ in range(60 - number)]
     rows: list[Labelled] = [("q", "t", None, None, "INTERNAL", reason) for reason in reasons]
     summary, _ = looked_at(labelled(spark, tmp_path, rows))
-    assert len(summary.problems) == 51
-    assert summary.problems[Problem("INTERNAL", "other reasons")] == sum(range(1, 11))
+    assert len(summary.row_errors) == 51
+    assert summary.row_errors[RowError("INTERNAL", "other reasons")] == sum(range(1, 11))
     assert summary.failed == len(rows)
     assert summary.labels == {}

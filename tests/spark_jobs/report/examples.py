@@ -1,4 +1,4 @@
-"""Reports to look at, without a run."""
+"""Reports made without a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spark_jobs.quality import gates
 from spark_jobs.quality.baseline import Baseline
 from spark_jobs.quality.drift import drift, label_drift
 from spark_jobs.quality.gates import Measured
-from spark_jobs.quality.summary import BINS, Problem, SampleRow, Summary
+from spark_jobs.quality.summary import BINS, RowError, SampleRow, Summary
 from spark_jobs.report.run_report import Assessment, PairCounts, RunReport
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u202e\x1b[31m"
@@ -32,27 +32,27 @@ INFO = ModelInfo(
 )
 
 
-def report(*, failed: int = 3, first_night: bool = False, publish_anyway: bool = False) -> RunReport:
-    """Make the report of a night of 10,000 rows and the failed ones; more than 101 of these break a gate."""
+def report(*, failed: int = 3, first_run: bool = False, publish_anyway: bool = False) -> RunReport:
+    """Return the report of a run of 10,000 rows and the failed ones; more than 101 of these break a gate."""
     histogram = tuple(20 + 50 * number for number in range(BINS))
     rows = sum(histogram) + 100 + failed
     labels = {"irrelevant": sum(histogram[:12]), "relevant": sum(histogram[12:])}
     before = None
-    if not first_night:
+    if not first_run:
         old = tuple(reversed(histogram))
         before = Baseline(
             date(2026, 10, 31), "earlier", "student 0.9.0", 9_000, {"irrelevant": 3000, "relevant": 6000}, old
         )
-    problems = {Problem("INVALID_ARGUMENT", "query is null"): 100, Problem("INTERNAL", f"broken {HOSTILE}"): failed}
+    row_errors = {RowError("INVALID_ARGUMENT", "query is null"): 100, RowError("INTERNAL", f"broken {HOSTILE}"): failed}
     outcomes = [gate.judge(Measured(None, "…")) for gate in gates.DEFAULTS]
     failures = [gate.name for gate in gates.DEFAULTS].index("failed_rows")
     outcomes[failures] = gates.DEFAULTS[failures].judge(gates.share_of(failed, rows, 0.01))
-    judged = Assessment(
+    assessment = Assessment(
         rows_in=rows,
         pairs=PairCounts(9_000, 4_000, failed),
-        summary=Summary(labels, problems, histogram),
+        summary=Summary(labels, row_errors, histogram),
         info=INFO,
-        before=before,
+        baseline=before,
         scores=None if before is None else drift(histogram, before.histogram),
         labels=None if before is None else label_drift(labels, before.labels),
         outcomes=tuple(outcomes),
@@ -70,7 +70,7 @@ def report(*, failed: int = 3, first_night: bool = False, publish_anyway: bool =
         output="/out/labels/run_date=2026-11-01",
         started_at=started,
         finished_at=started + timedelta(seconds=90),
-        judged=judged,
+        assessment=assessment,
         seconds={"read": 1.0, "score": 4.0, "publish": 2.0, "total": 8.0},
         settings={"input": [HOSTILE], "target": None, "debug": False},
         versions={"qtr": "0.1.0"},
@@ -82,5 +82,5 @@ def report(*, failed: int = 3, first_night: bool = False, publish_anyway: bool =
 
 def without_extras(whole: RunReport) -> RunReport:
     """Take away what a run may lack."""
-    judged = replace(whole.judged, summary=Summary({}, {}, (0,) * BINS), scores=None, labels=None, samples={})
-    return replace(whole, judged=judged, throughput=(), partitions=None, seconds={"total": 0.0})
+    assessment = replace(whole.assessment, summary=Summary({}, {}, (0,) * BINS), scores=None, labels=None, samples={})
+    return replace(whole, assessment=assessment, throughput=(), partitions=None, seconds={"total": 0.0})

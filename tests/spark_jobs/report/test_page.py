@@ -1,4 +1,4 @@
-"""The page needs nothing but itself, obeys no text, and says what the night was."""
+"""The page is self-contained, shows texts without obeying them, and says how the run ended."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.spark_jobs.report.examples import HOSTILE, report, without_extras
 from tests.spark_jobs.report.test_html import Seen
 
 PAGES = {
-    "first night": report(first_night=True),
+    "first run": report(first_run=True),
     "warned": report(),
     "held": report(failed=2000),
     "anyway": report(failed=2000, publish_anyway=True),
     "bare": without_extras(report()),
-    "bare first": without_extras(report(first_night=True)),
+    "bare first": without_extras(report(first_run=True)),
 }
 
 
@@ -60,8 +60,8 @@ def test_hostile_texts_are_shown_and_not_obeyed() -> None:
 @pytest.mark.parametrize(
     ("name", "tone", "verdict"),
     [
-        ("first night", "good", "Published"),
-        ("held", "bad", "QualityGate failed: held back"),
+        ("first run", "good", "Published"),
+        ("held", "bad", "A quality gate failed: held back"),
         ("anyway", "bad", "Published although a gate failed"),
     ],
 )
@@ -72,7 +72,7 @@ def test_the_verdict_is_at_the_top(name: str, tone: str, verdict: str) -> None:
     assert ("Nothing was published" in seen.text) == (name == "held")
 
 
-def test_what_the_night_was_is_on_the_page() -> None:
+def test_the_result_of_the_run_is_on_the_page() -> None:
     text = Seen(page(report(failed=2000))).text
     for words in (
         "Sunday, 1 November 2026",

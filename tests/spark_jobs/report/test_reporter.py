@@ -1,4 +1,4 @@
-"""Reports and gates of whole runs: what is published, what is held back, and what is told of it."""
+"""Reports and gates of whole runs: what is published, what is held back, and what the user sees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOOD: list[tuple[Text, Text]] = [(f"query {row % 40}", f"title {row}") for row i
 BAD: list[tuple[Text, Text]] = [*GOOD[:60], *[(None, f"title {row}") for row in range(50)]]
 
 
-class Nights:
+class Runs:
     """An output folder, and runs into it."""
 
     def __init__(self, folder: Path, target: str) -> None:
@@ -46,24 +46,24 @@ class Nights:
 
 
 @pytest.fixture
-def nights(tmp_path: Path, scripted: ScriptedServer) -> Nights:
-    return Nights(tmp_path, scripted.address)
+def runs(tmp_path: Path, scripted: ScriptedServer) -> Runs:
+    return Runs(tmp_path, scripted.address)
 
 
-def test_a_published_night_and_the_one_after_it(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
-    assert nights.run("01", GOOD) == 0
-    first = nights.report("01")
-    assert nights.names("01") == ["report.html", "report.json"]
+def test_a_published_run_and_the_next_one(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert runs.run("01", GOOD) == 0
+    first = runs.report("01")
+    assert runs.names("01") == ["report.html", "report.json"]
     assert (first["verdict"], first["drift"]) == ("published", None)
     assert first["rows"] == {"in": 120, "out": 120, "labelled": 120, "rejected": 0, "failed": 0}
     assert first["pairs"] == {"distinct": 120, "new": 120, "failed": 0}
-    assert nights.run_ids("01") == {first["run_id"]}
+    assert runs.run_ids("01") == {first["run_id"]}
     assert {"read", "score", "publish", "report", "total"} <= set(first["seconds"])
     assert sum(task["rows"] for task in first["partitions"]["slowest"]) == 120
     assert first["throughput"]
 
-    assert nights.run("02", [*GOOD[:100], (None, "title")]) == 0
-    second = nights.report("02")
+    assert runs.run("02", [*GOOD[:100], (None, "title")]) == 0
+    second = runs.report("02")
     assert second["pairs"] == {"distinct": 100, "new": 0, "failed": 0}
     assert second["errors"] == {"INVALID_ARGUMENT: query is null": 1}
     assert second["drift"]["against"]["run_id"] == first["run_id"]
@@ -75,44 +75,44 @@ def test_a_published_night_and_the_one_after_it(nights: Nights, capsys: pytest.C
     assert [event["rows"] for event in finished] == [first["rows"], second["rows"]]
     [last] = [event for event in events if event["msg"] == "progress" and event.get("rows_done") == 120]
     assert (last["step"], last["rows_total"], last["retries"]) == ("score", 120, 0)
-    page = (nights.folder / "out" / "reports" / "run_date=2026-11-02" / "report.html").read_text(encoding="utf-8")
+    page = (runs.folder / "out" / "reports" / "run_date=2026-11-02" / "report.html").read_text(encoding="utf-8")
     assert "query is null" in Seen(page).text
 
 
-def test_a_held_night_is_told_and_not_published(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_held_run_is_reported_and_not_published(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ("--gate", "rejected_rows=fail:0.05")
-    assert nights.run("01", BAD, *flags) == 3
+    assert runs.run("01", BAD, *flags) == 3
     sentence = capsys.readouterr().err
-    assert sentence.startswith("qtr label: the night was held back, nothing was published: rejected_rows is 45.5%, ")
+    assert sentence.startswith("qtr label: the run was held back, nothing was published: rejected_rows is 45.5%, ")
     assert "report.html" in sentence
     assert sentence.count("\n") == 1
-    held = nights.report("01")
+    held = runs.report("01")
     assert (held["verdict"], held["published"]) == ("held back", False)
-    assert nights.run_ids("01") == set()
+    assert runs.run_ids("01") == set()
 
-    assert nights.run("01", BAD, *flags, "--publish-anyway") == 0
-    anyway = nights.report("01")
+    assert runs.run("01", BAD, *flags, "--publish-anyway") == 0
+    anyway = runs.report("01")
     assert (anyway["verdict"], anyway["pairs"]["new"]) == ("published anyway", 0)
-    assert nights.run_ids("01") == {anyway["run_id"]}
+    assert runs.run_ids("01") == {anyway["run_id"]}
 
 
-def test_a_held_attempt_leaves_what_was_published_and_its_report(nights: Nights) -> None:
-    assert nights.run("01", GOOD) == 0
-    published = nights.report("01")
+def test_a_held_attempt_leaves_what_was_published_and_its_report(runs: Runs) -> None:
+    assert runs.run("01", GOOD) == 0
+    published = runs.report("01")
     for _ in range(2):
-        assert nights.run("01", BAD, "--gate", "rejected_rows=fail:0.05") == 3
-        assert nights.names("01") == ["published.json", "report.html", "report.json"]
-        assert nights.report("01", "published.json") == published
-        assert nights.run_ids("01") == {published["run_id"]}
-    assert nights.run("02", GOOD) == 0
-    assert nights.report("02")["drift"]["against"]["run_id"] == published["run_id"]
-    assert nights.run("01", GOOD) == 0
-    assert nights.names("01") == ["report.html", "report.json"]
+        assert runs.run("01", BAD, "--gate", "rejected_rows=fail:0.05") == 3
+        assert runs.names("01") == ["published.json", "report.html", "report.json"]
+        assert runs.report("01", "published.json") == published
+        assert runs.run_ids("01") == {published["run_id"]}
+    assert runs.run("02", GOOD) == 0
+    assert runs.report("02")["drift"]["against"]["run_id"] == published["run_id"]
+    assert runs.run("01", GOOD) == 0
+    assert runs.names("01") == ["report.html", "report.json"]
 
 
-def test_a_gate_that_only_warns_lets_the_night_pass(nights: Nights) -> None:
-    assert nights.run("01", BAD) == 0
-    report = nights.report("01")
+def test_a_gate_that_only_warns_lets_the_run_pass(runs: Runs) -> None:
+    assert runs.run("01", BAD) == 0
+    report = runs.report("01")
     assert report["verdict"] == "published with warnings"
     assert [gate["name"] for gate in report["gates"] if gate["state"] == "warned"] == ["rejected_rows"]
 
@@ -121,28 +121,28 @@ NULLS: list[tuple[Text, Text]] = [("query", None)] * 120
 MOSTLY_NULLS: list[tuple[Text, Text]] = [*GOOD[:50], *NULLS[:70]]
 
 
-def test_a_night_without_labels_does_not_replace_a_good_one(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
-    assert nights.run("01", GOOD) == 0
-    published = nights.run_ids("01")
+def test_a_run_without_labels_does_not_replace_a_good_one(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert runs.run("01", GOOD) == 0
+    published = runs.run_ids("01")
     for pairs, sentences in {
         tuple(NULLS): ("labelled_rows is 0%, expected at least 50%", "replaced_rows is 0%, expected at least 50%"),
         tuple(MOSTLY_NULLS): ("labelled_rows is 41.7%", "replaced_rows is 41.7%"),
         tuple(GOOD[:12]): ("replaced_rows is 10%",),
     }.items():
         capsys.readouterr()
-        assert nights.run("01", list(pairs)) == 3
-        told = capsys.readouterr().err
-        assert all(sentence in told for sentence in sentences)
-        assert nights.run_ids("01") == published
-    # Where nothing is published yet, a tenth of last night is told, and nothing at all held back.
-    assert nights.run("02", GOOD[:10]) == 0
-    assert [gate["name"] for gate in nights.report("02")["gates"] if gate["state"] == "warned"] == ["rows_change"]
-    assert nights.run("03", NULLS[:1]) == 3
-    assert nights.run_ids("03") == set()
+        assert runs.run("01", list(pairs)) == 3
+        printed = capsys.readouterr().err
+        assert all(sentence in printed for sentence in sentences)
+        assert runs.run_ids("01") == published
+    # Where nothing is published yet, a tenth of the rows only warns, and no labels at all hold the run back.
+    assert runs.run("02", GOOD[:10]) == 0
+    assert [gate["name"] for gate in runs.report("02")["gates"] if gate["state"] == "warned"] == ["rows_change"]
+    assert runs.run("03", NULLS[:1]) == 3
+    assert runs.run_ids("03") == set()
 
 
-def test_a_wrong_gate_is_one_sentence(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_gate_is_one_sentence(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        nights.run("01", GOOD, "--gate", "speed=1")
+        runs.run("01", GOOD, "--gate", "speed=1")
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("qtr label: --gate: there is no gate 'speed'; the gates are ")

@@ -40,7 +40,7 @@ def documented() -> set[str]:
     return {key for cell in cells for key in re.findall(r"`([\w.*]+)`", cell)}
 
 
-@pytest.mark.parametrize("one", [report(), report(first_night=True), without_extras(report())])
+@pytest.mark.parametrize("one", [report(), report(first_run=True), without_extras(report())])
 def test_every_key_is_documented_and_every_documented_key_is_there(one: Any) -> None:
     assert keys_of(json.loads(json.dumps(one.as_dict()))) == documented()
 
@@ -90,7 +90,7 @@ def test_the_summary_for_a_person_is_short_and_obeys_no_text() -> None:
     assert HOSTILE not in text
 
 
-def test_what_is_no_terminal_is_told_no_texts() -> None:
+def test_no_texts_are_printed_where_there_is_no_terminal() -> None:
     shown, logged = io.StringIO(), io.StringIO()
     report().print(Console(file=shown, width=110, force_terminal=True, color_system=None))
     report().print(Console(file=logged, width=110, force_terminal=False))
@@ -105,7 +105,7 @@ def test_only_a_published_report_can_be_compared_with() -> None:
     found = read_baseline(text)
     assert found is not None
     assert (found.run_date, found.rows, found.model) == (date(2026, 11, 1), 10_003, "student 1.0.0")
-    assert found.histogram == report().judged.summary.histogram
+    assert found.histogram == report().assessment.summary.histogram
     for other in (json.dumps(report(failed=2000).as_dict()), "", "[1]", "null", '{"published": true}', text[:100]):
         assert read_baseline(other) is None
 
@@ -131,7 +131,7 @@ def test_a_report_that_makes_no_sense_is_no_baseline(change: dict[str, Any]) -> 
     assert read_baseline(f'{{"published": {"[" * 100_000}') is None
 
 
-def test_the_last_published_night_is_the_newest_earlier_one(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_baseline_is_the_newest_earlier_published_run(spark: SparkSession, tmp_path: Path) -> None:
     storage = HadoopFileSystem(spark)
     folder = f"{tmp_path}/re ports#1"
 
@@ -153,7 +153,7 @@ def test_the_last_published_night_is_the_newest_earlier_one(spark: SparkSession,
     assert found("2026-11-04") == "2026-11-01"
     write("2026-11-03", "published.json")
     assert found("2026-11-04") == "2026-11-03"
-    # What was published without a label, on purpose, is nothing to measure later nights by.
+    # A run that was deliberately published without labels is no baseline.
     write("2026-11-03", "published.json", labels={"irrelevant": 0})
     assert found("2026-11-04") == "2026-11-01"
 
