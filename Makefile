@@ -25,7 +25,7 @@ check-python:
 
 # The lock already holds everything that the project depends on, so nothing is resolved at install time.
 $(VENV)/runtime: requirements/runtime.lock pyproject.toml | $(VENV)/python
-	@echo "installing what the demo needs"
+	@echo "installing what the demo needs into $(VENV), once: Spark, Java, gRPC, ONNX Runtime (1 GB, a few minutes)"
 	@$(PIP) --no-deps -r requirements/runtime.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@
@@ -49,8 +49,7 @@ $(VENV)/release: requirements/release.lock $(VENV)/dev
 	@touch $@
 
 demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled student, Spark in local mode
-	@JAVA_HOME="$$($(BIN)/python -m spark_jobs.lifecycle.java)" SPARK_CONF_DIR=spark_jobs/lifecycle/conf PATH="$(CURDIR)/$(BIN):$$PATH" \
-	  spark-submit spark_jobs/label_pairs.py --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT) --log-format text
+	@$(BIN)/qtr label --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT) --log-format text
 
 # Two files at a time: the tests mostly wait for the processes that they start.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
