@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Build both images: make images
 #
-#   IMAGE_TOOL    "docker", "podman" or "buildah", with global flags if need be; the first that works if absent
-#   BUILD_FLAGS   further flags of its build, such as --build-arg PYTHON_IMAGE=… or --secret id=pip_conf,src=…
-#   IMAGE_PREFIX  what comes before the names; docker.io/library/ is how all tools read a name without a registry
+#   IMAGE_TOOL    "docker", "podman" or "buildah", with global flags if needed; by default the first that works
+#   BUILD_FLAGS   further flags of the build, such as --build-arg PYTHON_IMAGE=… or --secret id=pip_conf,src=…
+#   IMAGE_PREFIX  prefix of the names; docker.io/library/ is what all tools add to a name without a registry
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

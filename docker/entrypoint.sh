@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What Spark on Kubernetes expects of an image: it starts the container with one of two words and says the rest by
-# variables. Anything else is a command of one's own.
+# The entry point that Spark on Kubernetes expects of an image: it starts the container with one of two words, and sets
+# variables. Anything else is run as a command.
 #
 #   driver ARGUMENTS…   spark-submit in client mode with these, listening on $SPARK_DRIVER_BIND_ADDRESS; it ends when
 #                       all that it started has ended
@@ -8,23 +8,23 @@
 #   COMMAND…            that command
 set -euo pipefail
 
-# Puts the state and the process group of a process, given by its number, into `state` and `group`.
-look_at() {
+# Sets `state` and `group` to the state and the process group of the process with the given id.
+read_process() {
   local line fields
   { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
-  # The program's name, in brackets, may hold anything.
+  # The name of the program, in brackets, may contain any character.
   read -r -a fields <<<"${line##*) }"
   state=${fields[0]} group=${fields[2]}
 }
 
-# Whether a process that was started from here still runs.
+# Succeeds if another process of this process group is running.
 others_run() {
   local folder state group ours
-  look_at $$
+  read_process $$
   ours=$group
   for folder in /proc/[0-9]*; do
     [[ ${folder#/proc/} != "$$" ]] || continue
-    look_at "${folder#/proc/}" || continue
+    read_process "${folder#/proc/}" || continue
     [[ $group != "$ours" || $state == Z ]] || return 0
   done
   return 1
@@ -36,8 +36,8 @@ driver)
   "$SPARK_HOME/bin/spark-submit" --deploy-mode client \
     --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" "$@" &
   submitted=$!
-  # Kubernetes signals the first process alone, and the container ends with it. Java would end at once and take the Python
-  # beside it along, which has a lock to give back and replicas to lower: both are told, and both are waited for.
+  # Kubernetes signals only the first process, and the container ends with it. Java would end at once and take its Python
+  # process along, which has to release a lock and restore replicas. So both get the signal, and both are awaited.
   trap 'trap "" TERM INT; kill -TERM 0' TERM INT
   status=0
   wait "$submitted" || status=$?
@@ -51,7 +51,7 @@ driver)
   exit "$status"
   ;;
 executor)
-  # Numbered, and free to hold blanks; Spark's own come last and win.
+  # Numbered, and may contain blanks; Spark's own come last and take precedence.
   options=()
   for ((number = 0; ; number++)); do
     name=SPARK_JAVA_OPT_$number

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Stand-ins for the two base images, for a machine that reaches Debian's packages but no image registry.
+# Substitutes for the two base images, for a machine that can reach Debian's packages but no image registry.
 #
 #   docker/local-bases.sh        as root, on Debian with buildah and debootstrap
 #
-# Tags images made of Debian bookworm's packages with the names that the Dockerfiles ask for: a Python 3.11 with pip, and
-# a Java 17 in /opt/java/openjdk. They are for trying the Dockerfiles out. Where a registry can be reached, use the real
-# ones.
+# Builds images from Debian bookworm's packages under the names that the Dockerfiles use: Python 3.11 with pip, and Java 17
+# in /opt/java/openjdk. They are for testing the Dockerfiles. If a registry can be reached, use the real images.
 set -euo pipefail
 
 PYTHON_IMAGE=${PYTHON_IMAGE:-docker.io/library/python:3.11-slim-bookworm}
@@ -29,7 +28,7 @@ commit() { # FOLDER IMAGE
   buildah add --quiet "$container" "$1" / >/dev/null
   buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --env LANG=C.UTF-8 "$container"
   buildah commit --quiet --rm "$container" "$2" >/dev/null
-  echo "made $2"
+  echo "built $2"
 }
 
 missing() { ! buildah inspect --type image "$1" >/dev/null 2>&1; }

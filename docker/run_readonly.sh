@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Run a command in an image as user 10001, on a root that cannot be written to, without any capability: as the pods do.
+# Run a command in an image as user 10001, with a read-only root and without capabilities, like the pods.
 #
 #   docker/run_readonly.sh IMAGE [--bind FROM:TO[:rw]]… [--env NAME=VALUE]… [--] [COMMAND…]
 #
-# With docker or podman by IMAGE_TOOL (see build.sh). With buildah, which runs no containers of its own, by a mount
-# namespace and chroot (as root): the file system, the user and the capabilities are those of a container, the
-# network and the processes are the machine's.
+# With docker or podman as IMAGE_TOOL (see build.sh). buildah cannot run containers; with it, the command runs in a mount
+# namespace and chroot (as root): file system, user and capabilities are those of a container, network and processes are
+# those of the machine.
 set -euo pipefail
 
 image=$1
@@ -37,13 +37,13 @@ mapfile -t entrypoint < <($IMAGE_TOOL inspect --format '{{range .OCIv1.Config.En
 folder=$($IMAGE_TOOL inspect --format '{{.OCIv1.Config.WorkingDir}}' "$container")
 [[ $# -gt 0 ]] || mapfile -t arguments < <($IMAGE_TOOL inspect --format '{{range .OCIv1.Config.Cmd}}{{println .}}{{end}}' "$container" | grep .)
 mkdir -p "$root"/{proc,dev,sys,etc}
-# A container runtime gives every container these.
+# A container runtime provides these files.
 for file in /etc/hosts /etc/resolv.conf; do
   touch "$root$file"
   binds+=("$file:$file")
 done
 
-# The mounts are made in a namespace of their own and go with it.
+# The mounts are made in a new namespace and end with it.
 inside='
   set -euo pipefail
   root=$1; folder=$2; binds=$3; shift 3
@@ -64,7 +64,7 @@ inside='
 unshare --mount --propagation private -- bash -c "$inside" bash "$root" "${folder:-/}" "$(printf '%s\n' "${binds[@]}")" \
   env -i "${environment[@]}" "${variables[@]}" "${entrypoint[@]}" "${arguments[@]:-$@}" &
 child=$!
-# What ends this script ends the command as well. A signal ends the first wait, and not yet the command.
+# A signal to this script is passed to the command. It ends the first wait, but not yet the command.
 trap 'kill -TERM "$child" 2>/dev/null' TERM INT
 status=0
 wait "$child" || status=$?

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Build both images and see them work as the pods run them: the server answers, and the Spark image labels the sample by
-# calling it, each as user 10001, without capabilities, on a root that cannot be written to.
+# Build both images and test them as the pods run them: the server answers, and the Spark image labels the sample with it,
+# each as user 10001, without capabilities and with a read-only root.
 #
 #   docker/try.sh                                     with docker or podman
 #   IMAGE_TOOL="buildah --storage-driver vfs" BUILD_FLAGS="--isolation chroot" docker/try.sh
 #
-# Where no image registry can be reached: first docker/local-bases.sh. Needs grpcurl (it comes with the test packages).
+# If no image registry can be reached, run docker/local-bases.sh first. Needs grpcurl (part of the test packages).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" IMAGE_TOOL=${IMAGE_TOOL:-docker}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Make each `prometheus-rule.yaml` of the `alerts.yaml` beside it: `make manifests`.
+"""Generate each `prometheus-rule.yaml` from the `alerts.yaml` beside it: `make manifests`.
 
-Kustomize cannot put a file into a resource as structure, so the Prometheus operator's form of the rules is generated.
-The text is taken over as it is, two steps further to the right.
+Kustomize cannot embed a file in a resource as YAML, so the resource of the Prometheus operator is generated. The text
+of the rules is copied and indented.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-PLACES = {
+FOLDERS = {
     Path("components/monitoring"): ("qtr-server", "qtr", "server"),
     Path("spark/components/monitoring"): ("qtr-nightly", "qtr-jobs", "nightly"),
 }
 HEAD = """\
-# Made of alerts.yaml by `make manifests`; change that.
+# Generated from alerts.yaml by `make manifests`; edit that file.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -29,13 +29,13 @@ spec:
 
 
 def rule_of(folder: Path) -> str:
-    """Return the resource of the alerts in a folder, as text."""
-    name, namespace, component = PLACES[folder]
+    """Return the `PrometheusRule` of the alerts in a folder, as YAML."""
+    name, namespace, component = FOLDERS[folder]
     text = (Path(__file__).parent / folder / "alerts.yaml").read_text()
     groups = text[text.index("groups:") :]
     return HEAD.format(name=name, namespace=namespace, component=component) + textwrap.indent(groups, "  ")
 
 
 if __name__ == "__main__":
-    for place in PLACES:
-        (Path(__file__).parent / place / "prometheus-rule.yaml").write_text(rule_of(place))
+    for folder in FOLDERS:
+        (Path(__file__).parent / folder / "prometheus-rule.yaml").write_text(rule_of(folder))

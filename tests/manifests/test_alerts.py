@@ -1,4 +1,4 @@
-"""The Prometheus operator's rules are the plain ones, and "did last night run?" fires when it should."""
+"""The Prometheus operator's rules are the plain ones, and the alerts on nightly runs fire when they should."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs" / "operating.md").read_text()
 
 def test_the_operators_rules_are_made_of_the_alerts() -> None:
     script = runpy.run_path(str(K8S / "make_rules.py"))
-    for folder in script["PLACES"]:
+    for folder in script["FOLDERS"]:
         made = (K8S / folder / "prometheus-rule.yaml").read_text()
         assert made == script["rule_of"](folder), "run `make manifests`"
         assert yaml.safe_load(made)["spec"] == yaml.safe_load((K8S / folder / "alerts.yaml").read_text())
