@@ -70,7 +70,7 @@ class StandaloneCluster:
         command = [str(Path(sys.executable).with_name("spark-submit")), "--master", self.master]
         for key, value in conf.items():
             command += ["--conf", f"{key}={value}"]
-        env = _environment() | {"SPARK_CONF_DIR": str(ROOT / "spark_jobs" / "conf")}
+        env = _environment() | {"SPARK_CONF_DIR": str(ROOT / "spark_jobs" / "lifecycle" / "conf")}
         return [*command, str(ROOT / "spark_jobs" / "label_pairs.py")], env
 
     def _start(self, name: str, *flags: str) -> _Daemon:

@@ -52,7 +52,7 @@ def test_a_run_with_embedded_servers_and_a_clean_terminal(
     else:
         submit = [str(Path(sys.executable).with_name("spark-submit")), str(ROOT / "spark_jobs" / "label_pairs.py")]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        conf = str(ROOT / "spark_jobs" / "conf")
+        conf = str(ROOT / "spark_jobs" / "lifecycle" / "conf")
         job = start(flags, submit, JAVA_HOME=str(java_home()), SPARK_CONF_DIR=conf, PATH=path)
     status, out, err = job.finish()
     assert (status, err) == (0, "")

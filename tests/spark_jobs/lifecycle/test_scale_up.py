@@ -255,7 +255,7 @@ def test_a_driver_pod_that_is_ended_lowers_them_before_it_goes(api: KubernetesAp
     flags += ["--scale", "deployment/search/relevance", "--replicas", "5"]
     env = {
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
-        "SPARK_CONF_DIR": str(ROOT / "spark_jobs" / "conf"),
+        "SPARK_CONF_DIR": str(ROOT / "spark_jobs" / "lifecycle" / "conf"),
         "SPARK_DRIVER_BIND_ADDRESS": "127.0.0.1",
         "JAVA_HOME": str(java_home()),
         "PYSPARK_PYTHON": sys.executable,
