@@ -32,8 +32,8 @@ def scheduled_date(name: str, now: datetime) -> date | None:
 
     Examples
     --------
-    >>> scheduled_date("nightly-29409110", datetime(2025, 12, 2, 0, 5, tzinfo=UTC))
-    datetime.date(2025, 12, 1)
+    >>> scheduled_date("nightly-29409110", datetime(2025, 12, 1, 0, 5, tzinfo=UTC))  # scheduled at 23:50
+    datetime.date(2025, 11, 30)
     """
     found = _SUFFIX.fullmatch(name[name.rfind("-") :]) if "-" in name else None
     if found is None or len(found[1]) not in _PER_SECOND:

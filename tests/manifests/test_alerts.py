@@ -24,7 +24,7 @@ def test_the_operators_rules_are_made_of_the_alerts() -> None:
 
 
 def test_both_are_applied_with_their_component() -> None:
-    for manifests, count in ((service("local", ("monitoring",)), 8), (spark("cronjob", ("monitoring",)), 3)):
+    for manifests, count in ((service("local", ("monitoring",)), 10), (spark("cronjob", ("monitoring",)), 3)):
         [rules] = manifests.of("PrometheusRule")
         assert len(rules["spec"]["groups"][0]["rules"]) == count
     [dashboard] = [

@@ -62,7 +62,7 @@ def test_hostile_texts_are_shown_and_not_obeyed() -> None:
     [
         ("first run", "good", "Published"),
         ("held", "bad", "A quality gate failed: held back"),
-        ("anyway", "bad", "Published although a gate failed"),
+        ("anyway", "bad", "Published although a quality gate failed"),
     ],
 )
 def test_the_verdict_is_at_the_top(name: str, tone: str, verdict: str) -> None:
