@@ -31,11 +31,11 @@ LONG = {
     "tests/grpc_server/transport/test_hostile.py": "hostile peers for 12 s",
     "tests/grpc_server/transport/test_memory.py::test_hostile_peers": "fills a server's memory",
     "tests/spark_jobs/lifecycle/test_environment.py::test_a_run_takes_nothing": "a Spark of its own",
-    "tests/spark_jobs/lifecycle/test_processes.py::test_a_night_is_published": "a Spark of its own each",
+    "tests/spark_jobs/lifecycle/test_processes.py::test_a_run_is_published": "a Spark of its own each",
     "tests/spark_jobs/lifecycle/test_processes.py::test_a_run_with_embedded_servers_and_a_clean_terminal[spark": (
         "a second Spark of its own; the run of the module stays"
     ),
-    "tests/spark_jobs/lifecycle/test_processes.py::test_trouble_in_the_middle": "a Spark of its own each",
+    "tests/spark_jobs/lifecycle/test_processes.py::test_a_failure_while_scoring": "a Spark of its own each",
     "tests/spark_jobs/lifecycle/test_standalone.py": "a Spark cluster of four processes",
     "tests/test_packaging.py": "builds and installs the wheel",
     "tests/test_readme.py::test_a_block_runs": "runs every command of the pages, Spark among them",

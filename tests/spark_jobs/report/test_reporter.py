@@ -73,7 +73,7 @@ def test_a_published_run_and_the_next_one(runs: Runs, capsys: pytest.CaptureFixt
     assert "title " not in json.dumps(events)
     finished = [event for event in events if event["msg"] == "run finished"]
     assert [event["rows"] for event in finished] == [first["rows"], second["rows"]]
-    [last] = [event for event in events if event["msg"] == "progress" and event.get("rows_done") == 120]
+    last = [event for event in events if event["msg"] == "progress" and event.get("rows_done") == 120][-1]
     assert (last["step"], last["rows_total"], last["retries"]) == ("score", 120, 0)
     page = (runs.folder / "out" / "reports" / "run_date=2026-11-02" / "report.html").read_text(encoding="utf-8")
     assert "query is null" in Seen(page).text
