@@ -115,8 +115,8 @@ class LabelSettings(ClientSettings):
     partitions: int | None = Field(
         default=None,
         ge=1,
-        description="Spark partitions to score in; if absent four per core, or one "
-        "for each 100,000 rows if those are more.",
+        description="Spark partitions to score in; by default four per core, but none of less "
+        "than 1,000 or more than 100,000 rows.",
     )
     deadline_seconds: float = Field(default=30.0, gt=0, description="Seconds that one attempt of a call may take.")
     retry_budget_seconds: float = Field(

@@ -13,8 +13,8 @@ from qtr_runtime.resources import available_memory
 from qtr_runtime.server_process import ServerEndedError, ServerProcess
 from spark_jobs.errors import JobError, ServerLostError, SetupError
 
-# Pairs come sorted by title, so the cache of titles may be small, while queries recur. Measured with 20 million rows and
-# 740,000 queries: a cache for 11,000 queries hits 14 % (80 us a pair), for 183,000 56 % (53 us), for 366,000 77 %
+# Pairs come sorted by title, so the cache of titles may be small, while queries recur. Measured with 20 million rows
+# and 740,000 queries: a cache for 11,000 queries hits 14 % (80 us a pair), for 183,000 56 % (53 us), for 366,000 77 %
 # (43 us), for all of them 37 us a pair.
 TITLE_CACHE_SHARE = 0.1
 _SHARE_OF_MEMORY = 1 / 8

@@ -124,7 +124,7 @@ def test_the_name_that_others_could_guess_is_not_used(monkeypatch: pytest.Monkey
 def test_without_a_folder_of_ones_own_nothing_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(JavaMissingError, match="nobody else may write to; set XDG_CACHE_HOME to one"):
+    with pytest.raises(JavaMissingError, match="only this user can write to; set XDG_CACHE_HOME to one"):
         java_home()
 
 

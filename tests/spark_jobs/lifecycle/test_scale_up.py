@@ -15,7 +15,6 @@ import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
-from grpc_client import ConfigError
 from spark_jobs.errors import RunFailedError, UsageError
 from spark_jobs.label_pairs import main
 from spark_jobs.lifecycle.java import java_home
@@ -284,5 +283,5 @@ def test_no_way_to_kubernetes_ends_the_command(
     words = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--target", "127.0.0.1:1"]
     assert main([*words, "--scale", "deployment/a/b", "--replicas", "3"]) == 2
     assert "no way to a Kubernetes API server" in capsys.readouterr().err
-    with pytest.raises(ConfigError):
+    with pytest.raises(UsageError):
         raised().__enter__()
