@@ -23,7 +23,7 @@ def test_another_process_with_the_same_number_is_not_it() -> None:
     assert is_alive(f"{process_identity(os.getpid())}0") is False
 
 
-@pytest.mark.parametrize("identity", [None, 7, "", "x", "1 2", f"{os.getpid()} of another machine"])
+@pytest.mark.parametrize("identity", [None, 7, "", "x", "1 2", f"{os.getpid()} of another machine"], ids=range(6))
 def test_of_anything_else_it_is_unknown(identity: object) -> None:
     assert is_alive(identity) is None
 
