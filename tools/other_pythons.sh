@@ -29,6 +29,7 @@ for version in 3.11 3.12 3.13; do
     rm -rf "$folder"
     "$found" -m venv "$folder"
     "$folder/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps -r requirements/dev.lock
+    "$folder/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --editable .
     cp requirements/dev.lock "$folder/dev.lock"
   fi
   echo "Python $version ($found)"
