@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -62,11 +63,14 @@ def test_a_run_takes_nothing_from_the_shell_that_is_not_meant_for_it(
     ]
 
 
-@pytest.mark.parametrize("words", [["-m", "qtr", "label"], ["-m", "spark_jobs.label_pairs"]])
-def test_a_module_in_the_working_folder_is_not_taken_for_another(littered: Path, words: list[str]) -> None:
-    result = subprocess.run(
-        [sys.executable, *words, "--help"], cwd=littered, capture_output=True, text=True, check=False
-    )
+# Without -P, `python -m` reads such a module before any code of ours runs.
+@pytest.mark.parametrize(
+    "words",
+    [[sys.executable, "-P", "-m", "spark_jobs.label_pairs"], [Path(sys.executable).with_name("qtr"), "label"]],
+    ids=["module", "command"],
+)
+def test_a_module_in_the_working_folder_is_not_taken_for_another(littered: Path, words: list[Any]) -> None:
+    result = subprocess.run([*words, "--help"], cwd=littered, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 
 
