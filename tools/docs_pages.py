@@ -227,12 +227,16 @@ def _definition(name: str, about: str, meaning: str) -> list[str]:
     return [head, f": {' '.join(meaning.split()).replace('<', '&lt;') or '—'}", ""]
 
 
-def write_all(docs: Path) -> None:
-    """Write every page below the folder `docs`; a page that has not changed keeps its time."""
+def all_pages() -> dict[str, str]:
+    """Return the text of every page by its path below `docs/`."""
     pages = {"reference/commands.md": commands(), "reference/recipe.md": recipe(), "reference/contract.md": contract()}
     pages |= {f"reference/{package}.md": api(package, title) for package, title in PUBLIC.items()}
-    pages |= {f"project/{page}": project(name) for name, page in PROJECT.items()}
-    for name, text in pages.items():
+    return pages | {f"project/{page}": project(name) for name, page in PROJECT.items()}
+
+
+def write_all(docs: Path) -> None:
+    """Write every page below the folder `docs`; a page that has not changed keeps its time."""
+    for name, text in all_pages().items():
         path = docs / name
         path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
