@@ -51,8 +51,8 @@ $(VENV)/release: requirements/release.lock $(VENV)/dev
 demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled student, Spark in local mode
 	@$(BIN)/qtr label --input examples/sample/pairs.jsonl --output $(DEMO_OUTPUT) --log-format text
 
-# Two files at a time: the tests mostly wait for the processes that they start.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three files at a time, also on two cores: the tests mostly wait for the processes that they start.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-all test-long doctest pythons coverage types drift
 test: $(VENV)/dev ## Run the fast tests, about five minutes on two cores

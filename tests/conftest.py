@@ -38,14 +38,17 @@ LONG = {
         "a second Spark of its own; the run of the module stays"
     ),
     "tests/spark_jobs/lifecycle/test_processes.py::test_a_failure_while_scoring": "a Spark of its own each",
+    "tests/spark_jobs/lifecycle/test_scale_up.py::test_a_driver_pod": "a Spark of its own",
     "tests/spark_jobs/lifecycle/test_standalone.py": "a Spark cluster of four processes",
+    "tests/spark_jobs/test_run.py::test_tables_and_other_formats[orc]": "five runs; those with tables stay",
     "tests/test_packaging.py": "builds and installs the wheel",
     "tests/test_readme.py::test_a_block_runs": "runs every command of the pages, Spark among them",
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the long tests."""
+    """Mark the long tests, and put the files that need Spark first: they take longest, and the rest fills the gaps."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/spark_jobs/"))
     for item in items:
         if item.nodeid.startswith(tuple(LONG)):
             item.add_marker(pytest.mark.long)
