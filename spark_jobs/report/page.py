@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from string import Template
-
+from qtr_runtime.html.charts import bar
+from qtr_runtime.html.components import icon
+from qtr_runtime.html.markup import Markup, join, tag
+from qtr_runtime.html.page import page as framed
 from qtr_runtime.terminal import duration
 from spark_jobs.quality.gates import State
 from spark_jobs.report import performance_sections, quality_sections, sample_sections
-from spark_jobs.report.charts import bar
-from spark_jobs.report.components import icon
-from spark_jobs.report.html import Markup, join, tag, text
 from spark_jobs.report.run_report import RunReport
 
 _TONES: dict[str, tuple[str, State, str]] = {
@@ -23,12 +21,9 @@ _TONES: dict[str, tuple[str, State, str]] = {
 
 def page(report: RunReport) -> str:
     """Render the report."""
-    template = Template(files("spark_jobs.report").joinpath("page", "report.html").read_text(encoding="utf-8"))
-    style = files("spark_jobs.report").joinpath("page", "report.css").read_text(encoding="utf-8")
     body = join(_head(report), _numbers(report), tag("main", *_sections(report)), _foot(report))
     tone = _TONES[report.assessment.verdict][0]
-    title = text(f"{report.run_date} {report.assessment.verdict} · qtr label")
-    return template.substitute(title=title, style=style, tone=tone, body=body)
+    return framed(f"{report.run_date} {report.assessment.verdict} · qtr label", body, tone=tone)
 
 
 def _sections(report: RunReport) -> list[Markup | None]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from qtr_runtime.html.charts import bar
+from qtr_runtime.html.components import card, num_head
+from qtr_runtime.html.markup import Markup, tag
 from qtr_runtime.terminal import duration
-from spark_jobs.report.charts import bar, over_time
-from spark_jobs.report.components import card, num_head
-from spark_jobs.report.html import Markup, tag
+from spark_jobs.report.charts import over_time
 from spark_jobs.report.run_report import RunReport
 
 

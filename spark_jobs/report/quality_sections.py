@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from qtr_runtime.html.charts import Slice, histogram, stacked_bar
+from qtr_runtime.html.components import NOTHING, card, icon, num_head
+from qtr_runtime.html.markup import Markup, join, tag
 from spark_jobs.quality.baseline import Baseline
 from spark_jobs.quality.summary import BINS
-from spark_jobs.report.charts import Slice, histogram, psi_scale, stacked_bar
-from spark_jobs.report.components import NOTHING, card, icon, label_colour, label_order, num_head
-from spark_jobs.report.html import Markup, join, tag
+from spark_jobs.report.charts import psi_scale
+from spark_jobs.report.label_colours import label_colour, label_order
 from spark_jobs.report.run_report import RunReport
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from qtr_runtime.html.charts import bar
+from qtr_runtime.html.components import card
+from qtr_runtime.html.markup import Markup, tag
 from spark_jobs.quality.summary import SampleRow
-from spark_jobs.report.charts import bar
-from spark_jobs.report.components import card, label_colour, label_order
-from spark_jobs.report.html import Markup, tag
+from spark_jobs.report.label_colours import label_colour, label_order
 from spark_jobs.report.run_report import RunReport
 
 

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
+from qtr_runtime.html.charts import ceiling, compact
 from qtr_runtime.terminal import escape_control
-from spark_jobs.report.charts import ceiling, compact
 from spark_jobs.report.page import page
+from tests.qtr_runtime.test_html import Seen
 from tests.spark_jobs.report.examples import HOSTILE, report, without_extras
-from tests.spark_jobs.report.test_html import Seen
 
 PAGES = {
     "first run": report(first_run=True),

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from spark_jobs.label_pairs import main
+from tests.qtr_runtime.test_html import Seen
 from tests.spark_jobs.conftest import Text, write_pairs
-from tests.spark_jobs.report.test_html import Seen
 from tests.support.scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.usefixtures("spark")

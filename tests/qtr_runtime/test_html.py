@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtr_runtime.html.markup import Markup, join, tag, text
 from qtr_runtime.terminal import escape_control
-from spark_jobs.report.html import Markup, join, tag, text
 
 
 class Seen(HTMLParser):

@@ -1,16 +1,16 @@
-"""The parts that all cards of the HTML report share."""
+"""The parts that all pages share."""
 
 from __future__ import annotations
 
-from spark_jobs.quality.gates import State
-from spark_jobs.report.html import Markup, tag
-from spark_jobs.report.run_report import RunReport
+from typing import Literal
+
+from qtr_runtime.html.markup import Markup, tag
 
 NOTHING = "\u2013"
 """Shown where there is no number."""
 
-_COLOURS = 6
-_ICONS: dict[State, str] = {
+Icon = Literal["passed", "warned", "failed", "skipped"]
+_ICONS: dict[Icon, str] = {
     "passed": "M3 8.5l3.2 3.2L13 4.8",
     "warned": "M8 3v6M8 12.2v.6",
     "failed": "M4 4l8 8M12 4l-8 8",
@@ -26,7 +26,7 @@ def card(title: str, note: str, *content: Markup | None, wide: bool = False, lon
     return tag("section", *head, *content, class_=kinds or None, aria_labelledby=anchor)
 
 
-def icon(state: State) -> Markup:
+def icon(state: Icon) -> Markup:
     """Draw the icon of a state; the word beside it says the same."""
     path = tag("path", d=_ICONS[state], style="fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round")
     return tag("svg", path, viewBox="0 0 16 16", aria_hidden="true")
@@ -35,14 +35,3 @@ def icon(state: State) -> Markup:
 def num_head(name: str) -> Markup:
     """Build the head of a column of numbers."""
     return tag("th", name, scope="col", class_="num")
-
-
-def label_order(report: RunReport, label: str) -> int:
-    """Return the position of a label among the labels of the model."""
-    labels = report.assessment.info.labels
-    return labels.index(label) if label in labels else len(labels)
-
-
-def label_colour(report: RunReport, label: str) -> str:
-    """Return the colour that stands for a label on the whole page."""
-    return f"var(--label-{label_order(report, label) % _COLOURS})"
