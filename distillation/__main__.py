@@ -11,6 +11,7 @@ from distillation.errors import DistillationError
 from distillation.recipe.files import load_recipe, recipe_path
 from distillation.recipe.recipe import Recipe
 from distillation.steps.graph import STEPS
+from evaluation.errors import EvaluationError
 
 RUN = "run"
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         path = recipe_path(options.recipe)
         return _run(options, load_recipe(path), path)
-    except DistillationError as error:
+    except (DistillationError, EvaluationError) as error:
         print(f"qtr distill: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,14 +1,13 @@
-"""Errors of `distillation`.
+"""Errors of `distillation`. Faults of data and calibration are those of `evaluation.errors`.
 
 ::
 
     DistillationError          anything this package raises on purpose
     ├── RecipeError            the recipe cannot be read or is invalid
-    ├── DataError              a data file is missing or malformed
     ├── StepError              a step's work folder or an earlier step is not as required
     ├── TeacherError           the base encoder is missing or unsuitable
     ├── LabellingError         the Spark job that labels with the teacher failed
-    ├── TrainingError          there is nothing to train on, or no calibration fits the student
+    ├── TrainingError          there is nothing to train on
     └── ParityError            an exported graph does not compute what the trained network computes
 """
 
@@ -21,10 +20,6 @@ class DistillationError(Exception):
 
 class RecipeError(DistillationError):
     """The recipe cannot be read, or has an unknown field or an invalid value."""
-
-
-class DataError(DistillationError):
-    """A data file is missing, lacks a column, or has invalid values."""
 
 
 class StepError(DistillationError):
@@ -40,7 +35,7 @@ class LabellingError(DistillationError):
 
 
 class TrainingError(DistillationError):
-    """There is nothing to train on, or the student ranks judged pairs backwards, so that no calibration fits it."""
+    """There is nothing to train on."""
 
 
 class ParityError(DistillationError):

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 8 << 20
 PACKAGES = (
     "distillation",
+    "evaluation",
     "grpc_client",
     "grpc_server",
     "qtr",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from distillation.data.judgements import RELEVANT_FROM
 from distillation.recipe.files import recipe_toml
 from distillation.recipe.recipe import Recipe
+from evaluation.judgements import RELEVANT_FROM
 
 _MEANINGS = """\
 - *token overlap*, *BM25*, *encoder cosine*: the share of the query's words that the title has; Okapi BM25 over all

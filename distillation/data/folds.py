@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from distillation.data.leakage import query_groups
 from distillation.pipeline.workspace import Context, read_columns
+from evaluation.query_text import query_groups
 
 FINAL: Final = "final"
 Mask = npt.NDArray[np.bool_]

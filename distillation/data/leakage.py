@@ -7,43 +7,14 @@ guard also ignores plurals and the order of words. Queries overlap if one has al
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers.normalizers import BertNormalizer
 
-_NORMALIZER: Final = BertNormalizer(lowercase=True)
-_WORD: Final = re.compile(r"[^\W_]+")
-_NO_PLURAL: Final = 3
-
-
-def plain(text: str) -> str:
-    """Return a text's words without case, accents and punctuation; its symbols if it has no words; else "".
-
-    Apart from punctuation, encoder and student normalise texts in the same way.
-
-    Examples
-    --------
-    >>> plain("Café-Table, 90 cm"), plain("★"), plain(" ")
-    ('cafe table 90 cm', '★', '')
-    """
-    normal = _NORMALIZER.normalize_str(text)
-    return " ".join(_WORD.findall(normal)) or " ".join(normal.split())
-
-
-def query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return a number per query, int64 [N], equal for queries that differ only in writing (see `plain`)."""
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(plain(query), len(known)) for query in queries], dtype=np.int64)
-
-
-def words_of(text: str) -> list[str]:
-    """Return a text's words in lower case, without the plural s."""
-    return [_singular(word) for word in _WORD.findall(text.lower())]
+from evaluation.query_text import normalized_words, plain, singular
 
 
 def overlapping_query_groups(queries: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -134,12 +105,8 @@ class _Index:
 
 
 def _words(query: str) -> frozenset[str]:
-    return frozenset(_singular(word) for word in _WORD.findall(_NORMALIZER.normalize_str(query)))
+    return frozenset(singular(word) for word in normalized_words(query))
 
 
 def _joined(query: str) -> str:
-    return _singular(plain(query).replace(" ", ""))
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > _NO_PLURAL and word.endswith("s") else word
+    return singular(plain(query).replace(" ", ""))

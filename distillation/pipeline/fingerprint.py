@@ -11,9 +11,17 @@ from typing import Any
 from qtr_runtime.own_process import PACKAGES
 from relevance_model.bundle import file_sha256
 
-_PACKAGE = "distillation"
+# What decides a result: the steps, and the measures that they share with `qtr evaluate`.
+_PACKAGES = ("distillation.", "evaluation.")
 # Not part of a code digest: the recipe's values have a digest of their own, the others change no result.
-_EXCLUDED = ("distillation.recipe", "distillation.errors", "distillation.pipeline.progress", "distillation.steps.graph")
+_EXCLUDED = (
+    "distillation.recipe",
+    "distillation.errors",
+    "evaluation.judgement_sources",
+    "evaluation.errors",
+    "distillation.pipeline.progress",
+    "distillation.steps.graph",
+)
 
 
 def tree_digests(folder: Path) -> dict[str, str]:
@@ -28,7 +36,7 @@ def value_digest(value: Any) -> str:
 
 
 def code_digest(module: str) -> str:
-    """Return a digest of a module of `distillation` (dotted name) and of all modules of it that it imports.
+    """Return a digest of a module of `distillation` (dotted name) and of all modules of these packages that it imports.
 
     Comments, layout and docstrings are ignored: they cannot change a result.
     """
@@ -49,10 +57,10 @@ def _source(module: str) -> Path:
 
 
 def _imported(tree: ast.Module) -> list[str]:
-    """Return the modules of the package that `tree` imports; an imported name may itself be a module."""
+    """Return the modules of these packages that `tree` imports; an imported name may itself be a module."""
     names: list[str] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and f"{node.module}.".startswith(f"{_PACKAGE}."):
+        if isinstance(node, ast.ImportFrom) and node.module and f"{node.module}.".startswith(_PACKAGES):
             names.append(node.module)
             names += [name for alias in node.names if _source(name := f"{node.module}.{alias.name}").exists()]
     return names

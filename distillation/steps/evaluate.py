@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distillation.bundle import plots
-from distillation.bundle.parity import BATCH_INVARIANCE_TOLERANCE, bundle_logits, check_parity
+from distillation.bundle.parity import BATCH_INVARIANCE_TOLERANCE, check_parity
 from distillation.bundle.precision import Precision
 from distillation.bundle.student_bundle import (
     TOLERANCES,
@@ -25,21 +25,7 @@ from distillation.bundle.student_bundle import (
     write_student,
 )
 from distillation.data.folds import FINAL, JudgedRows, folds_of, read_judged
-from distillation.data.lexical_features import Bm25, token_overlap
 from distillation.errors import StepError
-from distillation.metrics import (
-    Interval,
-    Ranking,
-    agreement,
-    best_threshold,
-    bootstrap,
-    calibrate,
-    calibration_error,
-    cross_fitted,
-    f1,
-    probability,
-    query_ndcg,
-)
 from distillation.pipeline.workspace import Context, read_columns, read_json, write_json
 from distillation.steps.shared_stage import FOLDER as SHARED_STAGE
 from distillation.steps.sweep import size_name, timed_pairs
@@ -49,6 +35,10 @@ from distillation.student.text_table import TextTable
 from distillation.student.training import load_student, student_logits
 from distillation.student.training_data import TOKENIZER
 from distillation.teacher.ensemble import CROSS_ENCODER, TEACHER, TREES, sentence_embeddings
+from evaluation.baselines import Bm25, token_overlap
+from evaluation.bundle_logits import bundle_logits
+from evaluation.calibration import best_threshold, calibrate, cross_fitted, probability
+from evaluation.metrics import Interval, Ranking, agreement, bootstrap, calibration_error, f1, query_ndcg
 
 FOLDER: Final = "evaluate"
 SHIPPED: Final = "student as shipped"

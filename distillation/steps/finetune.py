@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from distillation.data.folds import Fold, JudgedRows, folds_of, read_judged
 from distillation.encoder.base_encoder import load_tokenizer
-from distillation.metrics import auc
 from distillation.pipeline.workspace import Context, write_columns, write_json
 from distillation.recipe.recipe import Trees
 from distillation.teacher.cross_encoder import pair_ids, predict
@@ -33,6 +32,7 @@ from distillation.teacher.ensemble import (
     read_history,
     warm_up,
 )
+from evaluation.metrics import auc
 
 FOLDER: Final = "finetune"
 Floats = npt.NDArray[np.float32]

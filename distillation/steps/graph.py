@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from distillation.errors import DataError, StepError
+from distillation.errors import StepError
 from distillation.pipeline.fingerprint import code_digest, value_digest
 from distillation.pipeline.workspace import (
     Context,
@@ -19,6 +19,7 @@ from distillation.pipeline.workspace import (
     is_whole,
     read_record,
 )
+from evaluation.errors import DataError
 from qtr_runtime.terminal import duration
 
 

@@ -15,7 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import GroupKFold
 
-from distillation.data.judgements import (
+from distillation.data.leakage import overlapping_query_groups
+from distillation.pipeline.workspace import Context, write_columns, write_json
+from distillation.recipe.data_sources import TextSource, WeakSource
+from distillation.recipe.recipe import Recipe
+from evaluation.calibration import check_cross_fits
+from evaluation.errors import DataError
+from evaluation.judgements import (
     RELEVANT_FROM,
     TEST,
     Judged,
@@ -24,13 +30,8 @@ from distillation.data.judgements import (
     read_judgements,
     without_test_queries,
 )
-from distillation.data.leakage import overlapping_query_groups, query_groups
-from distillation.data.readers import parquet_files, read_lines, read_table
-from distillation.errors import DataError
-from distillation.metrics import check_cross_fits
-from distillation.pipeline.workspace import Context, write_columns, write_json
-from distillation.recipe.data_sources import TextSource, WeakSource
-from distillation.recipe.recipe import Recipe
+from evaluation.query_text import query_groups
+from evaluation.tables import parquet_files, read_lines, read_table
 from relevance_model.bundle import file_sha256
 
 FOLDER: Final = "prepare"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from distillation.data.folds import folds_of
-from distillation.metrics import auc
 from distillation.pipeline.workspace import Context, write_columns, write_json
 from distillation.steps.shared_stage import shared_student, student_training_data
 from distillation.student.cross_validation import fit_folds
+from evaluation.metrics import auc
 
 FOLDER: Final = "student"
 

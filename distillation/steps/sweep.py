@@ -13,12 +13,12 @@ import numpy as np
 
 from distillation.bundle.student_bundle import draft_manifest, microseconds_per_pair, write_student
 from distillation.data.folds import folds_of
-from distillation.metrics import auc
 from distillation.pipeline.workspace import Context, read_columns, read_json, write_json
 from distillation.recipe.recipe import Sizes
 from distillation.student.cross_validation import fit_folds
 from distillation.student.training import fit_shared
 from distillation.student.training_data import TOKENIZER, TrainingData
+from evaluation.metrics import auc
 
 FOLDER: Final = "sweep"
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from distillation.data.folds import JudgedRows, Mask
 from distillation.data.leakage import QueryGuard
-from distillation.data.lexical_features import Bm25
 from distillation.data.synthetic_queries import crops
 from distillation.encoder.base_encoder import encoder_folder, load_tokenizer
 from distillation.encoder.embeddings import SentenceEmbeddings
@@ -21,6 +20,7 @@ from distillation.pipeline.workspace import CHECKPOINT, Context, read_columns, r
 from distillation.recipe.recipe import Trees
 from distillation.teacher.cross_encoder import PairReader, fit, load_reader, pair_ids, save_reader
 from distillation.teacher.trees import PairFeatures, TreesMember
+from evaluation.baselines import Bm25
 
 Floats = npt.NDArray[np.float32]
 HISTORY: Final = "history.json"

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 
-from distillation.data.lexical_features import Bm25, overlap_features, vector_features
+from distillation.data.lexical_features import overlap_features, vector_features
 from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.recipe.recipe import Trees
+from evaluation.baselines import Bm25
 
 Floats = npt.NDArray[np.float32]
 _LOGIT_BOUND = 8.0

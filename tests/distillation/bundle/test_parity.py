@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distillation.bundle.parity import bundle_logits, check_parity
+from distillation.bundle.parity import check_parity
 from distillation.bundle.student_bundle import TOLERANCES
 from distillation.errors import ParityError
+from evaluation.bundle_logits import bundle_logits
 from tests.support.exported_student import QUERIES, TITLES, ExportedStudent
 
 

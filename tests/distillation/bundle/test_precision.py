@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distillation.bundle.parity import bundle_logits
 from distillation.bundle.precision import Precision
+from evaluation.bundle_logits import bundle_logits
 from tests.support.exported_student import QUERIES, TITLES, ExportedStudent
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillation.data.leakage import QueryGuard, overlapping_query_groups, plain, query_groups
+from distillation.data.leakage import QueryGuard, overlapping_query_groups
+from evaluation.query_text import plain, query_groups
 
 WORDS = st.lists(st.sampled_from(["red", "blue", "shoe", "boot", "phone", "case"]), min_size=1, max_size=3)
 QUERIES = st.lists(WORDS.map(" ".join), min_size=1, max_size=8)

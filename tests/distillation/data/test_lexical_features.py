@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from distillation.data.lexical_features import Bm25, overlap_features, token_overlap
-from distillation.metrics import auc
+from distillation.data.lexical_features import overlap_features
+from evaluation.baselines import Bm25, token_overlap
+from evaluation.metrics import auc
 
 
 def test_token_overlap_counts_distinct_query_words_plurals_aside() -> None:

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from transformers import DistilBertConfig, DistilBertModel
 
 from distillation.__main__ import main
-from distillation.bundle.parity import bundle_logits
 from distillation.encoder.base_encoder import check_encoder, encoder_digest, load_encoder, load_tokenizer
 from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.errors import TeacherError
@@ -22,6 +21,7 @@ from distillation.pipeline.workspace import Context
 from distillation.recipe.recipe import Recipe
 from distillation.steps.estimate import step_seconds
 from distillation.teacher.cross_encoder import load_reader, pair_ids, predict, save_reader, write_teacher_bundle
+from evaluation.bundle_logits import bundle_logits
 from tests.support.small_shop import small_shop, write_encoder
 
 LIMITS = {"max_query_tokens": 6, "max_title_tokens": 9}

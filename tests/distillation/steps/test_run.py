@@ -11,11 +11,11 @@ import torch
 
 from distillation.__main__ import main
 from distillation.data.leakage import QueryGuard
-from distillation.metrics import auc
 from distillation.pipeline.workspace import Context, read_columns, read_json, read_record
 from distillation.recipe.files import load_recipe, recipe_path
 from distillation.recipe.recipe import Augment
 from distillation.steps.graph import STEPS, out_of_date
+from evaluation.metrics import auc
 from relevance_model import Bundle, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
 from tests.support.learning import learnt

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distillation.bundle.parity import bundle_logits
 from distillation.encoder.base_encoder import common_words, load_tokenizer
 from distillation.recipe.recipe import Encoder
 from distillation.teacher.cross_encoder import (
@@ -20,6 +19,7 @@ from distillation.teacher.cross_encoder import (
     save_reader,
     write_teacher_bundle,
 )
+from evaluation.bundle_logits import bundle_logits
 from relevance_model import Bundle
 from tests.support.small_shop import BRANDS, KINDS, small_shop, write_encoder
 

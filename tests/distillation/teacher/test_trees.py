@@ -8,10 +8,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from distillation.data.lexical_features import Bm25
-from distillation.metrics import auc
 from distillation.recipe.recipe import Trees
 from distillation.teacher.trees import PairFeatures, TreesMember
+from evaluation.baselines import Bm25
+from evaluation.metrics import auc
 
 KINDS = ("lamp", "desk", "shoes", "laptop")
 RECIPE = Trees(components=2, iterations=20, seeds=2, forest=10)

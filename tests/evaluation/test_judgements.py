@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from distillation.data.folds import FINAL, folds_of, read_judged
-from distillation.data.judgements import Judged, check_split, is_readable, without_test_queries
-from distillation.errors import DataError
 from distillation.pipeline.workspace import Context, read_columns, read_json
 from distillation.recipe.recipe import Recipe
 from distillation.steps.prepare import run, sources
+from evaluation.errors import DataError
+from evaluation.judgements import Judged, check_split, is_readable, without_test_queries
 from tests.support.prepared_data import ROWS, TABLE, judged_table, prepared
 from tests.support.small_shop import Shop, small_shop, write_esci, write_wands
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
-from distillation.errors import DataError
+from evaluation.errors import DataError
 
 Columns = dict[str, list[str]]
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".txt": "\t"}

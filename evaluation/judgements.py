@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from distillation.data.leakage import plain
-from distillation.data.readers import Columns, read_table
-from distillation.errors import DataError
-from distillation.recipe.data_sources import EsciJudgements, Judgements, Labels, TableJudgements, WandsJudgements
+from evaluation.errors import DataError
+from evaluation.judgement_sources import EsciJudgements, Judgements, Labels, TableJudgements, WandsJudgements
+from evaluation.query_text import plain
+from evaluation.tables import Columns, read_table
 from relevance_model.tokenizer import DEFAULT_MAX_TEXT_BYTES
 
 TRAIN: Final = "train"
@@ -128,7 +128,7 @@ def check_split(judged: Judged) -> None:
     >>> check_split(Judged(["mug", "Mug "], ["red mug", "blue mug"], ones, ones, ["train", "test"]))
     Traceback (most recent call last):
         ...
-    distillation.errors.DataError: query 'Mug ' is in both train and test; a query must be on one side of the split
+    evaluation.errors.DataError: query 'Mug ' is in both train and test; a query must be on one side of the split
     """
     sides = set(judged.split)
     if sides == {""}:

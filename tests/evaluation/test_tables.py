@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distillation.data.readers import read_lines, read_table
-from distillation.errors import DataError
+from evaluation.errors import DataError
+from evaluation.tables import read_lines, read_table
 
 
 @pytest.mark.parametrize(

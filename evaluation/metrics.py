@@ -1,28 +1,25 @@
-"""Metrics of a ranking of judged pairs, with bootstrap intervals, and calibration.
+"""Metrics of a ranking of judged pairs, with bootstrap intervals.
 
 Rows of one query are not independent, so the bootstrap draws queries with replacement, not rows (the cluster bootstrap;
 Efron & Tibshirani, 1993); intervals are percentile intervals. A resample is a weight per row: the number of times that
 its query was drawn. Every metric takes such weights, so that scores are sorted only once.
+
+The rows of a sample carry weights of their own, the inverse of their inclusion probability. Metrics are then ratios of
+weighted sums (Hájek, 1971), and estimate what the whole table would give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
-
-from distillation.errors import DataError, TrainingError
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
-CalibrationKind = Literal["platt", "temperature"]
 _ECE_BINS: Final = 10
-_CROSS_FITS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,7 @@ class Ranking:
         self._order = np.argsort(-scores, kind="stable")
         ranked = scores[self._order]
         self._starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+        self._scores = ranked[self._starts]
         self._labels = labels[self._order].astype(np.float64)
 
     def auc(self, weights: Floats | None = None) -> float:
@@ -83,12 +81,19 @@ class Ranking:
         precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
         return float((precision * positive).sum() / positive.sum())
 
-    def curve(self) -> tuple[Floats, Floats]:
+    def curve(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
         """Return false and true positive rates, one point per distinct score, starting at (0, 0)."""
-        positive, negative = self._groups(None)
-        false = np.concatenate([[0.0], np.cumsum(negative) / max(negative.sum(), 1.0)])
-        true = np.concatenate([[0.0], np.cumsum(positive) / max(positive.sum(), 1.0)])
+        positive, negative = self._groups(weights)
+        false = np.concatenate([[0.0], np.cumsum(negative) / (negative.sum() or 1.0)])
+        true = np.concatenate([[0.0], np.cumsum(positive) / (positive.sum() or 1.0)])
         return false, true
+
+    def cuts(self, weights: Floats | None = None) -> tuple[Floats, Floats, Floats]:
+        """Return the distinct scores, highest first, and precision and recall of the rows that have at least each."""
+        positive, negative = self._groups(weights)
+        hits, seen = np.cumsum(positive), np.cumsum(positive + negative)
+        precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
+        return self._scores, precision, hits / (positive.sum() or 1.0)
 
     def _groups(self, weights: Floats | None) -> tuple[Floats, Floats]:
         weight = np.ones(len(self._labels)) if weights is None else weights[self._order]
@@ -101,6 +106,22 @@ class Ranking:
 def auc(labels: Ints, scores: Floats) -> float:
     """Return the area under the ROC curve."""
     return Ranking(labels, scores).auc()
+
+
+def precision(labels: Ints, predicted: Ints, weights: Floats | None = None) -> float:
+    """Return the share of relevant rows among those that `predicted` calls relevant; NaN if it calls none so."""
+    return _share(labels, predicted, weights)
+
+
+def recall(labels: Ints, predicted: Ints, weights: Floats | None = None) -> float:
+    """Return the share of the relevant rows that `predicted` calls relevant; NaN without a relevant row."""
+    return _share(predicted, labels, weights)
+
+
+def _share(counted: Ints, among: Ints, weights: Floats | None) -> float:
+    weight = among if weights is None else weights * among
+    total = weight.sum()
+    return float((weight * counted).sum() / total) if total > 0 else float("nan")
 
 
 def f1(labels: Ints, predicted: Ints, weights: Floats | None = None) -> float:
@@ -117,6 +138,12 @@ def calibration_error(labels: Ints, scores: Floats, weights: Floats | None = Non
     bins = np.minimum((scores * _ECE_BINS).astype(np.int64), _ECE_BINS - 1)
     gap = np.bincount(bins, weights=weight * (labels - scores), minlength=_ECE_BINS)
     return float(np.abs(gap).sum() / weight.sum())
+
+
+def log_loss(labels: Ints, scores: Floats, weights: Floats | None = None) -> float:
+    """Return the mean negative logarithm of the probability that the scores give to the labels."""
+    given = np.clip(np.where(labels == 1, scores, 1.0 - scores), 1e-12, 1.0)
+    return float(np.average(-np.log(given), weights=weights))
 
 
 def agreement(predicted: Ints, teacher: Ints, weights: Floats | None = None) -> float:
@@ -149,102 +176,25 @@ def bootstrap(
     resamples: int,
     confidence: float,
     seed: int,
+    weights: Floats | None = None,
 ) -> Interval:
-    """Return `metric(None)` with the percentile interval of `metric(weights)` over resampled groups [N]."""
+    """Return `metric(weights)` with the percentile interval of the metric over resampled groups [N].
+
+    The difference of two metrics on the same rows is a metric, too: its interval is that of the paired bootstrap. The
+    interval is NaN if no resample has a value.
+    """
+    draws = resampled(groups, resamples=resamples, seed=seed)
+    values = [metric(times if weights is None else times * weights) for times in draws]
+    tail = (1.0 - confidence) / 2.0
+    known = [value for value in values if not np.isnan(value)] or [np.nan]
+    low, high = np.quantile(known, [tail, 1.0 - tail])
+    return Interval(metric(weights), float(low), float(high))
+
+
+def resampled(groups: Ints, *, resamples: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield how often each row is in a resample of whole groups, float64 [N]."""
     rng = np.random.default_rng(seed)
     _, number = np.unique(groups, return_inverse=True)
     count = int(number.max()) + 1
-    values: list[float] = []
     for _ in range(resamples):
-        drawn = np.bincount(rng.integers(0, count, size=count), minlength=count)
-        values.append(metric(drawn[number].astype(np.float64)))
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.nanquantile(values, [tail, 1.0 - tail])
-    return Interval(metric(None), float(low), float(high))
-
-
-def calibrate(labels: Ints, logits: Floats, kind: CalibrationKind) -> tuple[float, float]:
-    """Fit `P(relevant) = sigmoid(slope * logit + intercept)`; return slope and intercept.
-
-    `platt` fits both (Platt, 1999); `temperature` fixes the intercept at 0 (Guo et al., 2017).
-
-    Raises
-    ------
-    TrainingError
-        If the slope that fits is not above 0: the logits rank the labels backwards.
-    """
-    slope, intercept = _fit(labels, logits, kind)
-    if slope <= 0.0:
-        raise TrainingError(
-            f"the judged pairs are ranked backwards (calibration slope {slope:.3f}, expected above 0): "
-            "train for longer, or check the labels"
-        )
-    return slope, intercept
-
-
-def _fit(labels: Ints, logits: Floats, kind: CalibrationKind) -> tuple[float, float]:
-    model = LogisticRegression(C=1e6, fit_intercept=kind == "platt").fit(np.asarray(logits).reshape(-1, 1), labels)
-    return float(model.coef_[0, 0]), float(model.intercept_[0]) if kind == "platt" else 0.0
-
-
-def probability(logits: Floats, calibration: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """Return calibrated scores, float64 [N]."""
-    slope, intercept = calibration
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(slope * np.asarray(logits, np.float64) + intercept, -80.0, 80.0))))
-
-
-def best_threshold(labels: Ints, scores: Floats) -> tuple[float, float]:
-    """Return the threshold of the highest F1 for `score >= threshold`, and that F1."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(labels[order])
-    value = 2.0 * hits / (np.arange(1, len(order) + 1) + labels.sum())
-    # Rows of equal score are all on one side of a threshold: only the last of them can be a cut.
-    ranked = scores[order]
-    value[:-1][ranked[:-1] == ranked[1:]] = -1.0
-    cut = int(np.argmax(value))
-    below = ranked[cut + 1] if cut + 1 < len(ranked) else 0.0
-    return float((ranked[cut] + below) / 2.0), float(value[cut])
-
-
-def check_cross_fits(labels: Ints, groups: Ints, *, seed: int) -> None:
-    """Check that `cross_fitted` can calibrate any scores of these rows, labels 0 or 1 [N].
-
-    Raises
-    ------
-    DataError
-        If there are too few queries.
-    """
-    if len(np.unique(groups)) < 2:
-        raise DataError(
-            "only one query is measured: calibration and threshold are fitted on other queries, judge more queries"
-        )
-    for train, _ in _cross_fits(groups, seed):
-        if not 0 < labels[train].sum() < len(train):
-            raise DataError(
-                "too few of the measured queries have both relevant and irrelevant rows to calibrate on: "
-                "judge more queries"
-            )
-
-
-def _cross_fits(groups: Ints, seed: int) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Yield the rows to fit on and the rows to score."""
-    fits = GroupKFold(min(_CROSS_FITS, len(np.unique(groups))), shuffle=True, random_state=seed)
-    yield from fits.split(groups, groups=groups)
-
-
-def cross_fitted(
-    labels: Ints, logits: Floats, groups: Ints, kind: CalibrationKind, *, seed: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return scores float64 [N] and predicted labels int64 [N]; calibration and threshold come from other groups' rows.
-
-    If those rows are ranked backwards, as by a scorer without information, their share of relevant rows is the score.
-    """
-    scores, predicted = np.zeros(len(labels)), np.zeros(len(labels), dtype=np.int64)
-    for train, test in _cross_fits(groups, seed):
-        slope, intercept = _fit(labels[train], logits[train], kind)
-        share = labels[train].mean()
-        calibration = (slope, intercept) if slope > 0.0 else (0.0, float(np.log(share / (1.0 - share))))
-        threshold, _ = best_threshold(labels[train], probability(logits[train], calibration))
-        scores[test] = probability(logits[test], calibration)
-        predicted[test] = scores[test] >= threshold
-    return scores, predicted
+        yield np.bincount(rng.integers(0, count, size=count), minlength=count)[number].astype(np.float64)
