@@ -106,7 +106,10 @@ def run(options: Options, folder: Path) -> Found:
                 print(f"undisturbed: rss {rss_mib(process):.0f} MiB, p99 {p99_ms(caller.seconds):.1f} ms", flush=True)
                 hostile.enter_context(all_at_once(conditions, seed=1))
                 times = {"period_seconds": options.probe_seconds, "timeout_seconds": PROBE_TIMEOUT_SECONDS}
-                with Probes(server.address, **times) as probes, reporting(process, attempts, caller, client, found):
+                with (
+                    Probes(server.metrics_address or "", **times) as probes,
+                    reporting(process, attempts, caller, client, found),
+                ):
                     label_repeatedly(folder, expected, server, options.seconds, found)
             judge(found, caller, client, probes)
             # The hostile peers go on: the drain must end within its limit whatever they do.
@@ -146,8 +149,8 @@ def judge(found: Found, caller: GoodCaller, client: HonestClient, probes: Probes
             found.faults.append(f"without retries: {failure}")
     found.faults += [f"with our client: {failure}" for failure in client.failures]
     found.checks = probes.checks
-    if probes.longest["liveness"] >= LIVENESS_FAILURES:
-        found.faults.append(f"{probes.longest['liveness']} liveness checks in a row failed")
+    if probes.longest["/livez"] >= LIVENESS_FAILURES:
+        found.faults.append(f"{probes.longest['/livez']} liveness checks in a row failed")
     if found.max_rss_mib > found.allowed_rss_mib:
         found.faults.append(
             f"the server took {found.max_rss_mib:.0f} MiB, docs/security.md allows {found.allowed_rss_mib:.0f}"

@@ -8,7 +8,7 @@ from typing import Final
 
 from grpc_server.errors import StartupError
 from grpc_server.settings import ServerSettings
-from grpc_server.telemetry.metrics_endpoint import MAX_CONNECTIONS
+from grpc_server.telemetry.http_endpoint import MAX_CONNECTIONS
 
 log = logging.getLogger(__name__)
 

@@ -72,7 +72,7 @@ async def serve(settings: ServerSettings, signals: Signals) -> None:
     _add_services(server, settings, engine, health)
     address = bind(server, settings.host, settings.port, transport)
     files = ReadFiles(tokens=transport.authenticator.tokens, certificate=transport.certificate, bundle=reloader)
-    metrics_address = await telemetry.listen(engine, files)
+    metrics_address = await telemetry.listen(engine, files, lambda: health.serving)
     await server.start()
     health.set_serving(True)
     if settings.exit_on_stdin_close:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from grpc_server.transport.limits import CALL_BYTES
 from qtr_runtime.settings import ProgramSettings
+
+# gRPC's options are C integers, its times milliseconds.
+_MAX_INT: Final = (1 << 31) - 1
+_MAX_SECONDS: Final = 2_000_000
 
 
 class ServerSettings(ProgramSettings):
@@ -28,10 +32,17 @@ class ServerSettings(ProgramSettings):
         default="127.0.0.1", description="Address to listen on; the default is reachable from this machine only."
     )
     port: int = Field(default=8001, ge=0, le=65535, description="gRPC port; 0 chooses a free one and logs it.")
-    metrics: bool = Field(default=True, description="Whether to serve Prometheus metrics over HTTP.")
-    metrics_host: str | None = Field(default=None, description="Address for /metrics; that of --host if absent.")
+    metrics: bool = Field(
+        default=True, description="Whether to serve Prometheus metrics, /readyz and /livez over HTTP."
+    )
+    metrics_host: str | None = Field(
+        default=None, description="Address for /metrics, /readyz and /livez; that of --host if absent."
+    )
     metrics_port: int = Field(
-        default=8002, ge=0, le=65535, description="HTTP port for /metrics; 0 chooses a free one and logs it."
+        default=8002,
+        ge=0,
+        le=65535,
+        description="HTTP port for /metrics, /readyz and /livez; 0 chooses a free one and logs it.",
     )
     threads: int = Field(
         default=1,
@@ -68,6 +79,7 @@ class ServerSettings(ProgramSettings):
     max_message_bytes: int = Field(
         default=4 << 20,
         ge=1024,
+        le=_MAX_INT,
         description="Bytes of one gRPC message; gRPC refuses larger ones.",
     )
     max_inflight_bytes: int = Field(
@@ -86,16 +98,22 @@ class ServerSettings(ProgramSettings):
         gt=0,
         description="Time for a request's message to arrive completely; one second while others wait for its slot.",
     )
-    max_connections: int = Field(default=1024, ge=1, description="Connections at a time; further ones are closed.")
-    max_streams: int = Field(default=100, ge=1, description="Calls open at a time on one connection.")
+    max_connections: int = Field(
+        default=1024, ge=1, le=_MAX_INT, description="Connections at a time; further ones are closed."
+    )
+    max_streams: int = Field(default=100, ge=1, le=_MAX_INT, description="Calls open at a time on one connection.")
     connection_seconds: float = Field(
         default=90.0,
         ge=0,
+        le=_MAX_SECONDS,
         description="Age at which a client is asked to reconnect, so that it finds new replicas; varies by a tenth. 0 "
         "is never.",
     )
     connection_grace_seconds: float = Field(
-        default=30.0, ge=0, description="Time that open calls have to finish on a connection that reached its age."
+        default=30.0,
+        ge=0,
+        le=_MAX_SECONDS,
+        description="Time that open calls have to finish on a connection that reached its age.",
     )
     cache_bytes: int = Field(default=64 << 20, ge=0, description="Memory for cached texts (token ids, model state).")
     title_cache_share: float = Field(

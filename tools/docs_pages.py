@@ -26,7 +26,6 @@ SETTINGS = {
     "qtr score": "qtr.score:ScoreSettings",
     "qtr plan": "qtr.plan:PlanSettings",
     "qtr tune": "qtr.tune:TuneSettings",
-    "python -m grpc_server.probe": "grpc_server.probe:ProbeSettings",
 }
 PUBLIC = {
     "relevance_model": "The model as a library",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from grpc_server.core.engine import Engine
 from grpc_server.core.observer import Observer, Observers
 from grpc_server.settings import ServerSettings
+from grpc_server.telemetry.http_endpoint import HttpEndpoint
 from grpc_server.telemetry.metrics import Metrics, ReadFiles
-from grpc_server.telemetry.metrics_endpoint import MetricsEndpoint
 from grpc_server.transport.backlog import Backlog
 from qtr_runtime.daemon_thread import on_daemon_thread
 
@@ -29,7 +29,7 @@ _FLUSH_SECONDS = 3.0
 
 
 class Telemetry:
-    """The observers of one server, and the endpoint that serves the metrics.
+    """The observers of one server, and the endpoint that serves the metrics and HTTP probes.
 
     Attributes
     ----------
@@ -43,13 +43,13 @@ class Telemetry:
         self._settings = settings
         self._backlog = backlog
         self._metrics = Metrics() if settings.metrics else None
-        self._endpoint: MetricsEndpoint | None = None
+        self._endpoint: HttpEndpoint | None = None
         self._tracing = _tracing(environ)
         observers: list[Observer | None] = [backlog, self._metrics, self._tracing]
         self.observer: Observer = Observers(*filter(None, observers))
 
-    async def listen(self, engine: Engine, files: ReadFiles) -> str | None:
-        """Serve the metrics, including the state of `engine` and `files`, and return the address.
+    async def listen(self, engine: Engine, files: ReadFiles, is_ready: Callable[[], bool]) -> str | None:
+        """Serve the metrics, including the state of `engine` and `files`, and HTTP probes; return the address.
 
         Returns `None` if the settings disable metrics.
 
@@ -63,7 +63,7 @@ class Telemetry:
         self._metrics.watch(engine, files)
         if self._backlog is not None:
             self._metrics.watch_backlog(self._backlog)
-        self._endpoint = MetricsEndpoint(self._metrics.registry)
+        self._endpoint = HttpEndpoint(self._metrics.registry, is_ready)
         return await self._endpoint.listen(
             self._settings.metrics_host or self._settings.host, self._settings.metrics_port
         )

@@ -137,7 +137,7 @@ def test_descriptors_that_are_used_up_give_few_lines_and_are_used_when_free(star
                 assert address is not None
                 host, port = address.rsplit(":", 1)
                 stack.enter_context(socket.create_connection((host, int(port))))
-            while not any(event["msg"] == "no metrics for now" for event in server.events):
+            while not any(event["msg"] == "no metrics and no probes for now" for event in server.events):
                 time.sleep(0.01)
             assert len(stub.Score(GOOD).results) == 1  # who is connected is served
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
@@ -147,7 +147,7 @@ def test_descriptors_that_are_used_up_give_few_lines_and_are_used_when_free(star
             assert len(late.results) == 1
     server.process.send_signal(signal.SIGTERM)
     assert server.finish() == 0
-    assert [event["msg"] for event in server.events if event["level"] != "INFO"] == ["no metrics for now"]
+    assert [event["msg"] for event in server.events if event["level"] != "INFO"] == ["no metrics and no probes for now"]
 
 
 def limited(soft: int, hard: int) -> subprocess.Popen[str]:

@@ -222,6 +222,8 @@ def test_a_corrupt_bundle_is_one_clear_sentence(tmp_path: Path) -> None:
         (["--port", "70000"], "--port: Input should be less than or equal to 65535"),
         (["--threads", "many"], "--threads: Input should be a valid integer"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
+        (["--max-streams", "99999999999"], "--max-streams: Input should be less than or equal to 2147483647"),
+        (["--connection-seconds", "inf"], "--connection-seconds: Input should be less than or equal to 2000000"),
     ],
 )
 def test_a_wrong_flag_is_named(flags: list[str], expected: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from grpc_server.telemetry.http_endpoint import LIVE, READY
 from tests.manifests.policy import rule
 from tests.manifests.resources import Manifests, Pod, Resource, title
 
@@ -23,7 +24,7 @@ def _deployment(manifests: Manifests) -> Iterator[tuple[Resource, Pod, Resource]
 @rule
 def probes(manifests: Manifests) -> Iterator[str]:
     """Ready is who serves; alive is who can answer at all: neither load nor draining may end a process."""
-    wanted = {"startupProbe": "", "readinessProbe": "", "livenessProbe": "liveness"}
+    wanted = {"startupProbe": READY, "readinessProbe": READY, "livenessProbe": LIVE}
     for _, pod, container in _deployment(manifests):
         for name, service in wanted.items():
             probe = container.get(name)
@@ -33,25 +34,12 @@ def probes(manifests: Manifests) -> Iterator[str]:
                 yield f"{pod.owner}: its {name} asks for {_asked(probe)!r} instead of {service!r}"
 
 
-@rule
-def probes_speak_tls(manifests: Manifests) -> Iterator[str]:
-    """The kubelet's gRPC probe speaks plain text only: a server with TLS would never be ready."""
-    for _, pod, container in _deployment(manifests):
-        tls = "QTR_TLS_CERT" in manifests.settings()
-        for name in ("startupProbe", "readinessProbe", "livenessProbe"):
-            kinds = container.get(name, {}).keys() & {"grpc", "exec", "httpGet", "tcpSocket"}
-            if kinds and kinds != {"exec" if tls else "grpc"}:
-                yield f"{pod.owner}: its {name} is {', '.join(sorted(kinds))}, and TLS is {'on' if tls else 'off'}"
-
-
 def _asked(probe: Resource) -> str | None:
-    """Return the service that a probe asks for; `None` if it is no health check."""
-    if "grpc" in probe:
-        return str(probe["grpc"].get("service", ""))
-    command = probe.get("exec", {}).get("command", [])
-    if command[:3] != ["python", "-m", "grpc_server.probe"]:
+    """Return the path that a probe asks for; `None` unless it asks the HTTP port, which needs no TLS."""
+    request = probe.get("httpGet", {})
+    if request.get("port") != "http-metrics" or request.get("scheme", "HTTP") != "HTTP":
         return None
-    return str(command[command.index("--service") + 1]) if "--service" in command else ""
+    return str(request.get("path"))
 
 
 @rule

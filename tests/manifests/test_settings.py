@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import subprocess
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from grpc_server.probe import ProbeSettings
 from grpc_server.settings import ServerSettings
 from qtr.plan import PlanSettings
 from relevance_model import Bundle, default_bundle_path
@@ -54,21 +52,6 @@ def parsed(program: Any, variables: dict[str, str], monkeypatch: pytest.MonkeyPa
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return program.parse([])
-
-
-def test_the_probes_of_mutual_tls_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    manifests = service("production", ("mtls",))
-    for name, value in manifests.settings().items():
-        monkeypatch.setenv(name, value)
-    pod = manifests.server()
-    assert pod is not None
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        python, flag, module, *arguments = pod.spec["containers"][0][probe]["exec"]["command"]
-        assert (python, flag) == ("python", "-m")
-        assert importlib.util.find_spec(module) is not None
-        settings = ProbeSettings.parse(arguments)
-        assert settings.seconds <= pod.spec["containers"][0][probe]["timeoutSeconds"]
-        assert settings.tls_name in manifests.one("Certificate", "qtr-server")["spec"]["dnsNames"]
 
 
 @pytest.mark.parametrize("build", ["base", "overlays/local", "overlays/production", "spark/cronjob", "spark/operator"])

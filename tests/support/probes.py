@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from collections import defaultdict
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-SERVICES = ("", "liveness")
+PATHS = ("/readyz", "/livez")
 
 
 class Probes:
@@ -19,7 +17,7 @@ class Probes:
     checks
         How many were made.
     longest
-        The most failures in a row, by service: with as many as the manifest's `failureThreshold` the kubelet acts.
+        The most failures in a row, by path: with as many as the manifest's `failureThreshold` the kubelet acts.
     """
 
     def __init__(self, address: str, *, period_seconds: float, timeout_seconds: float) -> None:
@@ -42,16 +40,17 @@ class Probes:
     def _run(self) -> None:
         failures: defaultdict[str, int] = defaultdict(int)
         while not self._done.wait(self._period_seconds):
-            for service in SERVICES:
-                failures[service] = 0 if self._serves(service) else failures[service] + 1
-                self.longest[service] = max(self.longest[service], failures[service])
+            for path in PATHS:
+                failures[path] = 0 if self._answers(path) else failures[path] + 1
+                self.longest[path] = max(self.longest[path], failures[path])
                 self.checks += 1
 
-    def _serves(self, service: str) -> bool:
-        with grpc.insecure_channel(self._address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-            request = health_pb2.HealthCheckRequest(service=service)
-            try:
-                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=self._timeout_seconds)
-            except grpc.RpcError:
-                return False
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    def _answers(self, path: str) -> bool:
+        connection = http.client.HTTPConnection(self._address, timeout=self._timeout_seconds)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from grpc_server.errors import StartupError
-from grpc_server.telemetry.metrics_endpoint import MetricsEndpoint
+from grpc_server.telemetry.http_endpoint import HttpEndpoint
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -27,8 +27,8 @@ def registry() -> CollectorRegistry:
 
 
 @asynccontextmanager
-async def listening(registry: CollectorRegistry, **limits: float) -> AsyncIterator[tuple[MetricsEndpoint, int]]:
-    endpoint = MetricsEndpoint(registry, **limits)
+async def listening(registry: CollectorRegistry, **limits: float) -> AsyncIterator[tuple[HttpEndpoint, int]]:
+    endpoint = HttpEndpoint(registry, lambda: True, **limits)
     address = await endpoint.listen("127.0.0.1", 0)
     try:
         yield endpoint, int(address.removeprefix("127.0.0.1:"))
@@ -176,8 +176,10 @@ async def test_a_page_that_cannot_be_made_is_an_error_of_the_server(caplog: pyte
 async def test_a_taken_port_is_one_clear_sentence(registry: CollectorRegistry) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(StartupError, match=rf"cannot listen on 127\.0\.0\.1:{port} for metrics: .* --no-metrics"):
-            await MetricsEndpoint(registry).listen("127.0.0.1", port)
+        with pytest.raises(
+            StartupError, match=rf"cannot listen on 127\.0\.0\.1:{port} for metrics and probes: .* --no-metrics"
+        ):
+            await HttpEndpoint(registry, lambda: True).listen("127.0.0.1", port)
 
 
 async def test_close_cuts_off_who_is_still_connected(registry: CollectorRegistry) -> None:

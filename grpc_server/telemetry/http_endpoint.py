@@ -1,8 +1,12 @@
-"""`GET /metrics` over HTTP, and nothing else.
+"""`GET /metrics`, `GET /readyz` and `GET /livez` over HTTP, for Prometheus and for Kubernetes' probes.
+
+Probes have this port and not that of the calls, because the number of connections there is bounded: whoever holds them
+all would keep probes out, and the kubelet would restart the pod.
 
 Pages are made on another thread, one at a time and with pauses between them, so that scrapers do not delay calls,
 however many there are. A connection carries one request, of bounded size and time. The number of connections is
-bounded, and a new one replaces one that has not sent a request yet: a slow or silent peer cannot keep a scraper out.
+bounded, and a new one replaces one that has not sent a request yet: a slow or silent peer cannot keep a scraper or a
+probe out.
 """
 
 from __future__ import annotations
@@ -24,7 +28,11 @@ from qtr_runtime.daemon_thread import on_daemon_thread
 
 log = logging.getLogger(__name__)
 
-PATH: Final = "/metrics"
+METRICS: Final = "/metrics"
+READY: Final = "/readyz"
+"""200 while the server accepts work, 503 before and while it drains."""
+LIVE: Final = "/livez"
+"""200 while the process answers: neither load nor draining is a reason to restart it."""
 MAX_CONNECTIONS: Final = 32
 _HEAD_BYTES: Final = 8192
 _BACKLOG: Final = 128
@@ -35,13 +43,15 @@ _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPT_RETRY_SECONDS: Final = 1.0
 
 
-class MetricsEndpoint:
-    """A small HTTP server for one registry.
+class HttpEndpoint:
+    """A small HTTP server for metrics and health.
 
     Parameters
     ----------
     registry
         The metrics to serve.
+    is_ready
+        Returns whether the server accepts work.
     max_connections
         Connections at a time. A further one replaces the oldest without a request or, if all have sent theirs, the
         oldest.
@@ -50,9 +60,15 @@ class MetricsEndpoint:
     """
 
     def __init__(
-        self, registry: CollectorRegistry, *, max_connections: int = MAX_CONNECTIONS, seconds: float = 10.0
+        self,
+        registry: CollectorRegistry,
+        is_ready: Callable[[], bool],
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        seconds: float = 10.0,
     ) -> None:
         self._pages = _Pages(registry)
+        self._is_ready = is_ready
         self._max_connections = max_connections
         self._seconds = seconds
         self._listening: list[tuple[socket.socket, asyncio.Task[None]]] = []
@@ -79,8 +95,8 @@ class MetricsEndpoint:
                 self._listening.append((listener, loop.create_task(self._accept(listener))))
         except OSError:
             raise StartupError(
-                f"cannot listen on {shown}:{port} for metrics: the address is not this machine's or the port is taken; "
-                "--metrics-port chooses another, --no-metrics does without"
+                f"cannot listen on {shown}:{port} for metrics and probes: the address is not this machine's or the "
+                "port is taken; --metrics-port chooses another, --no-metrics does without"
             ) from None
         return f"{shown}:{self._listening[0][0].getsockname()[1]}"
 
@@ -105,7 +121,7 @@ class MetricsEndpoint:
                 if error.errno not in _EXHAUSTED:
                     continue  # the peer has left already
                 if not exhausted:
-                    log.warning("no metrics for now", extra={"reason": error.strerror})
+                    log.warning("no metrics and no probes for now", extra={"reason": error.strerror})
                 exhausted = True
                 await asyncio.sleep(_ACCEPT_RETRY_SECONDS)
             else:
@@ -139,7 +155,7 @@ class MetricsEndpoint:
                 writer.close()
                 await writer.wait_closed()
         except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            log.debug("metrics connection cut off", extra={"reason": type(error).__name__})
+            log.debug("HTTP connection cut off", extra={"reason": type(error).__name__})
         finally:
             self._silent.pop(writer, None)
             self._requesting.pop(writer, None)
@@ -162,10 +178,12 @@ class MetricsEndpoint:
             path = urlsplit(target).path
         except ValueError:
             return _reply(HTTPStatus.BAD_REQUEST)
-        if path != PATH:
+        if path not in (METRICS, READY, LIVE):
             return _reply(HTTPStatus.NOT_FOUND)
         if method != "GET":
             return _reply(HTTPStatus.METHOD_NOT_ALLOWED, extra="Allow: GET\r\n")
+        if path != METRICS:
+            return _reply(HTTPStatus.OK if path == LIVE or self._is_ready() else HTTPStatus.SERVICE_UNAVAILABLE)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         try:
             encode, content_type = choose_encoder(headers.get("accept", ""))
