@@ -21,6 +21,9 @@ HEADER_BYTES = 256
 # The largest message of a method that takes no texts: names, ids and versions.
 SMALL_MESSAGE_BYTES = 1 << 10
 RETRY_SECONDS = 0.5
+# While as many calls wait as there are slots, a message has a fifth of its time, and never less than the second number.
+_SHORTENING = 4
+_MIN_PATIENCE_SECONDS = 0.1
 _DRAINING = "the server is draining"
 
 
@@ -142,9 +145,9 @@ class ReceiveSlots:
     """Slots for receiving messages: a bound on their number and on the time of each.
 
     A message that is sent slowly occupies a slot, and memory for the part that has arrived. When all slots are taken
-    and a call waits for one, the longest-running receive is cancelled after `patience` seconds; an honest message takes
-    milliseconds. A freed slot goes to the newest waiter (LIFO): under a slow-sender attack the oldest waiters are the
-    likeliest to be stalled.
+    and calls wait for one, the longest-running receive is cancelled after `patience` seconds; an honest message takes
+    milliseconds. The more calls wait, the shorter this time becomes (`_MIN_PATIENCE_SECONDS` at the least), and the
+    oldest waiter gets a freed slot. So the rate of slow senders hardly lengthens the wait of an honest one.
 
     A message that finds a free slot needs no timer of its own: one timer watches the oldest message.
 
@@ -155,11 +158,9 @@ class ReceiveSlots:
     seconds
         Time for one message, the wait for a slot included.
     patience
-        Seconds that a message has before it may be cancelled in favour of another.
+        Seconds that a message has before it may be cancelled in favour of one other.
     max_waiting
         Calls that may wait for a slot; more are refused.
-    fifo
-        Whether the oldest waiter gets a freed slot. Then later calls cannot lengthen the wait of an earlier one.
 
     Attributes
     ----------
@@ -169,27 +170,18 @@ class ReceiveSlots:
         When the newest of them began, in the loop's time.
     """
 
-    def __init__(
-        self,
-        slots: int,
-        seconds: float,
-        *,
-        patience: float = 1.0,
-        max_waiting: int | None = None,
-        fifo: bool = False,
-    ) -> None:
+    def __init__(self, slots: int, seconds: float, *, patience: float = 1.0, max_waiting: int | None = None) -> None:
         self._slots = slots
         self._seconds = seconds
         self._patience = patience
         self._max_waiting = slots * 16 if max_waiting is None else max_waiting
-        self._next = 0 if fifo else -1
         self._closed = False
         self.pending = 0
         self.newest_at = -math.inf
         # In the order in which they began; the values are the times at which they got their slot.
         self._all: dict[_Receive, None] = {}
         self._receiving: dict[_Receive, float] = {}
-        self._waiting: list[_Receive] = []
+        self._waiting: dict[_Receive, None] = {}
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._patience_timer: asyncio.TimerHandle | None = None
 
@@ -243,17 +235,17 @@ class ReceiveSlots:
         if len(self._waiting) >= self._max_waiting:
             raise UnavailableError("too many requests are being received", RETRY_SECONDS)
         receive.slot = loop.create_future()
-        self._waiting.append(receive)
+        self._waiting[receive] = None
         self._watch_oldest(loop)
         try:
             await receive.slot
         finally:
-            if receive in self._waiting:
-                self._waiting.remove(receive)
+            self._waiting.pop(receive, None)
 
     def _admit_next(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting:
-            receive = self._waiting.pop(self._next)
+            receive = next(iter(self._waiting))
+            del self._waiting[receive]
             if receive.slot is not None and not receive.slot.done():
                 self._receiving[receive] = loop.time()
                 receive.slot.set_result(None)
@@ -269,17 +261,32 @@ class ReceiveSlots:
                 return
             receive.abandon()
 
+    def _oldest_due(self) -> tuple[_Receive, float]:
+        """Return the longest-running receive, and the loop's time from which on it may be cancelled."""
+        receive, since = next(iter(self._receiving.items()))
+        shortened = self._patience / (1 + _SHORTENING * len(self._waiting) / self._slots)
+        return receive, since + max(shortened, min(self._patience, _MIN_PATIENCE_SECONDS))
+
     def _watch_oldest(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._patience_timer is None and self._waiting and self._receiving:
-            since = next(iter(self._receiving.values()))
-            self._patience_timer = loop.call_at(since + self._patience, self._abandon_oldest)
+        if not (self._waiting and self._receiving):
+            return
+        _, due = self._oldest_due()
+        if self._patience_timer is not None:
+            if self._patience_timer.when() <= due:
+                return
+            self._patience_timer.cancel()
+        self._patience_timer = loop.call_at(due, self._judge_oldest)
+
+    def _judge_oldest(self) -> None:
+        # After a pause of the process, messages that have arrived are delivered first.
+        asyncio.get_running_loop().call_soon(self._abandon_oldest)
 
     def _abandon_oldest(self) -> None:
         loop = asyncio.get_running_loop()
         self._patience_timer = None
         if self._waiting and self._receiving:
-            receive, since = next(iter(self._receiving.items()))
-            if loop.time() - since >= self._patience:
+            receive, due = self._oldest_due()
+            if loop.time() >= due:
                 del self._receiving[receive]
                 receive.abandon()
                 self._admit_next(loop)

@@ -56,20 +56,26 @@ def test_a_budget_refuses_what_does_not_fit_and_has_room_again() -> None:
     assert budget.taken == 0
 
 
-async def test_a_freed_slot_goes_to_the_newest_waiter() -> None:
+async def test_a_freed_slot_goes_to_the_oldest_waiter() -> None:
     senders = Senders(ReceiveSlots(1, LONG, patience=LONG))
-    first, second, third = (senders.start(name) for name in "abc")
+    tasks = {name: senders.start(name) for name in "abc"}
+    for name in "abc":
+        await settle()
+        assert senders.reading[-1] == name
+        senders.send(name)
+        assert await tasks[name] == name
+
+
+async def test_the_more_messages_wait_the_sooner_one_that_does_not_come_is_cancelled() -> None:
+    senders = Senders(ReceiveSlots(1, LONG, patience=LONG, max_waiting=10_000))
+    slow = senders.start("slow")
     await settle()
-    assert senders.reading == ["a"]
-    senders.send("a")
-    assert await first == "a"
-    await settle()
-    assert senders.reading == ["a", "c"]
-    senders.send("c")
-    assert await third == "c"
-    await settle()
-    senders.send("b")
-    assert await second == "b"
+    waiting = [senders.start(str(number)) for number in range(10_000)]
+    with pytest.raises(DeadlineError):
+        await slow
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_a_message_that_does_not_come_is_cancelled_for_one_that_waits() -> None:
