@@ -16,22 +16,28 @@ from grpc_server.transport.admission import AdmissionLimits
 from grpc_server.transport.auth import Authenticator, TokenFile
 from grpc_server.transport.backlog import Backlog
 from grpc_server.transport.health_admission import HealthAdmission
-from grpc_server.transport.limits import CALL_BYTES, SMALL_MESSAGE_BYTES, MemoryBudget, ReceiveSlots
+from grpc_server.transport.limits import (
+    CALL_BYTES,
+    HEADER_BYTES,
+    SMALL_MESSAGE_BYTES,
+    MemoryBudget,
+    ReceiveSlots,
+)
 from grpc_server.transport.tls import CertificateFiles, ReloadingCertificate
 
 log = logging.getLogger(__name__)
 
 # A TLS handshake, or HTTP/2's first frames, take milliseconds; gRPC's own limit is two minutes.
 _HANDSHAKE_MS: Final = 10_000
-# Headers of one call. With gRPC's default, calls between 8 and 16 KiB of headers fail at random.
-_METADATA_BYTES: Final = 16 << 10
+# Headers of one call, each counted with 32 bytes more. With gRPC's default, calls between 8 and 16 KiB fail at random.
+_METADATA_BYTES: Final = 8 << 10
 # Bytes of a message that a peer may send before they are read.
 _WINDOW_BYTES: Final = 64 << 10
 _NEVER_MS: Final = (1 << 31) - 1
-# The default of gRPC's core, from which on it drops queued calls at random.
-_MIN_QUEUED_CALLS: Final = 1000
-# A health check and its message, which names a service.
-_HEALTH_CALL_BYTES: Final = CALL_BYTES + SMALL_MESSAGE_BYTES
+# Calls that wait in gRPC's core for the event loop, in each of its queues: health checks, health watches, all others.
+_QUEUED_CALLS: Final = 1000
+# A health check, the headers that an honest one may have on its way through proxies, and its message.
+_HEALTH_CALL_BYTES: Final = CALL_BYTES + 16 * HEADER_BYTES + SMALL_MESSAGE_BYTES
 # A balancing client holds one watch on its connection; a proxy's connection carries those of many clients.
 _HEALTH_CALLS_PER_CONNECTION: Final = 16
 # Checks in progress that all connections share, beyond the one that each has reserved.
@@ -76,15 +82,14 @@ def build_transport(settings: ServerSettings) -> Transport:
     StartupError
         If the token file or the certificate cannot be used.
     """
-    max_queued_calls = max(_MIN_QUEUED_CALLS, settings.max_inflight_bytes // CALL_BYTES)
     return Transport(
-        channel_options=_channel_options(settings, max_queued_calls),
+        channel_options=_channel_options(settings),
         work=AdmissionLimits(
             MemoryBudget(settings.max_inflight_bytes), ReceiveSlots(settings.max_arriving, settings.arrival_seconds)
         ),
         checks=_health_limits(settings, pooled_calls=_POOLED_CHECKS),
         watches=_health_limits(settings, pooled_calls=settings.max_connections),
-        backlog=Backlog(max_queued_calls),
+        backlog=Backlog(_QUEUED_CALLS),
         authenticator=Authenticator(
             TokenFile(settings.auth_token_file) if settings.auth_token_file else None, settings.tls_client_names
         ),
@@ -140,7 +145,7 @@ def is_loopback(host: str) -> bool:
         return False  # another name may resolve to any address
 
 
-def _channel_options(settings: ServerSettings, max_queued_calls: int) -> list[tuple[str, int]]:
+def _channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
     """Return gRPC's options for the port; `docs/security.md` says what each bound adds up to."""
     age_ms = round(settings.connection_seconds * 1000) or _NEVER_MS
     return [
@@ -165,10 +170,10 @@ def _channel_options(settings: ServerSettings, max_queued_calls: int) -> list[tu
         # By default the window grows with the bandwidth, up to megabytes of unread message for each stream.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
-        # Calls of one method that wait for the event loop. Core drops some of them from the first number on and all
-        # from the second on; with equal numbers it drops none below the bound.
-        ("grpc.server.max_pending_requests", max_queued_calls),
-        ("grpc.server.max_pending_requests_hard_limit", max_queued_calls),
+        # Core drops some of the queued calls from the first number on and all from the second on; with equal numbers it
+        # drops none below the bound.
+        ("grpc.server.max_pending_requests", _QUEUED_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _QUEUED_CALLS),
     ]
 
 
@@ -178,7 +183,6 @@ def _health_limits(settings: ServerSettings, pooled_calls: int) -> HealthAdmissi
         settings.arrival_seconds,
         patience=_HEALTH_PATIENCE_SECONDS,
         max_waiting=settings.max_connections + pooled_calls,
-        fifo=True,
     )
     return HealthAdmission(
         slots,

@@ -31,6 +31,8 @@ from grpc_server.transport.wire import ValueBound
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 HEALTH: Final = "grpc.health.v1.Health"
+# The methods of health that this server has.
+_CHECKS: Final = ("Check", "Watch")
 # By whether requests and responses are streams; no contract has a stream of requests with one response.
 _KINDS: Final = {(False, False): "unary", (False, True): "server_stream", (True, True): "bidi_stream"}
 
@@ -100,14 +102,19 @@ class AdmissionController(grpc.aio.Server):
         self._observer = observer
         self._texts = texts
         self._check_backlog = _no_check if backlog is None else backlog.check
+        self._methods: dict[str, Handler] = {}
         self.rejections = RejectionLog()
-        server.add_generic_rpc_handlers((_UnknownMethods(observer),))
+        server.add_generic_rpc_handlers((_Methods(self._methods, observer),))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Do nothing: generated code adds each method in this form and in the one of the next method."""
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Handler]) -> None:
-        """Add the methods of a service, each behind admission control."""
+        """Add the methods of a service, each behind admission control.
+
+        gRPC queues the calls of each registered method by themselves, and all other calls together. Only health checks
+        are registered: other calls then take no place from them, and all queues together stay small.
+        """
         handlers = {}
         for name, handler in method_handlers.items():
             method = Method(_KINDS[handler.request_streaming, handler.response_streaming], service_name, name)
@@ -130,7 +137,10 @@ class AdmissionController(grpc.aio.Server):
                 rejections=self.rejections,
                 started=started,
             ).handler()
-        self._server.add_registered_method_handlers(service_name, handlers)
+        if service_name == HEALTH:
+            checks = {name: handlers.pop(name) for name in _CHECKS if name in handlers}
+            self._server.add_registered_method_handlers(service_name, checks)
+        self._methods.update({f"/{service_name}/{name}": handler for name, handler in handlers.items()})
 
     def _limits_of(self, service_name: str, handler: Handler) -> AdmissionLimits | HealthAdmission:
         if service_name != HEALTH:
@@ -158,15 +168,27 @@ class AdmissionController(grpc.aio.Server):
         return await self._server.wait_for_termination(timeout)
 
 
-class _UnknownMethods(grpc.GenericRpcHandler):
-    """Called for a method that no service has: records the call, which gRPC answers with UNIMPLEMENTED."""
+class _Methods(grpc.GenericRpcHandler):
+    """Finds the handler of a method by its path; a call of an unknown method is recorded, and gRPC answers it.
 
-    def __init__(self, observer: Observer) -> None:
+    Parameters
+    ----------
+    handlers
+        By path; methods may be added later.
+    observer
+        Receives calls of unknown methods.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], observer: Observer) -> None:
+        self._handlers = handlers
         self._started = observer.method_served(UNKNOWN_METHOD)
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:  # noqa: ARG002
-        """Record the call."""
-        self._started(())(grpc.StatusCode.UNIMPLEMENTED.name, None)
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """Return the handler, or `None` if there is no such method: gRPC then answers UNIMPLEMENTED."""
+        handler = self._handlers.get(handler_call_details.method)
+        if handler is None:
+            self._started(())(grpc.StatusCode.UNIMPLEMENTED.name, None)
+        return handler
 
 
 def _no_check() -> None:

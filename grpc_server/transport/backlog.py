@@ -1,13 +1,14 @@
 """The backlog of calls that wait inside gRPC, and pushback before gRPC drops any of them.
 
-gRPC's core queues calls from the network until Python takes them, one every few turns of the event loop. Each method
-has a bound on queued calls. Core resets a call over the bound: its caller gets CANCELLED, without a message and without
-pushback, as if it had cancelled the call itself. So while many calls are queued, those that are taken are refused with
-pushback, which costs much less than answering them.
+gRPC's core queues calls from the network until Python takes them, one every few turns of the event loop. Health checks,
+health watches and all other calls have a queue each, with the same bound. Core resets a call over the bound: its caller
+gets CANCELLED, without a message and without pushback, as if it had cancelled the call itself. So while many calls are
+queued, those that are taken are refused with pushback, which costs much less than answering them.
 
 gRPC's Python API does not tell how many calls are queued. Core counts the calls that began (channelz, which every gRPC
 server has), and `Backlog` counts those that Python has taken. The difference also contains calls that will never be
-taken: reset by core, or cancelled by their callers while they were queued.
+taken: reset by core, or cancelled by their callers while they were queued. And it contains queued health checks, which
+need no token; a flood of them must not cause refusals of other calls.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _CALLS_PER_SAMPLE = 256
 _EQUAL_SAMPLES = 4
 _VALID_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
+_HEALTH = "grpc.health."
+# If all three queues are full, a third of the calls taken are no health checks.
+_MIN_OTHERS = 1 / 4
 
 
 def calls_begun() -> int:
@@ -44,10 +48,13 @@ class Backlog:
     difference that stays equal over several samples consists of gone calls, since queued calls are taken. An estimate
     is valid for half a second, so that an old one does not refuse calls on a quiet server.
 
+    Python takes calls from the queues in turn. So if most calls taken are health checks, the queue of the other calls
+    is empty most of the time.
+
     Parameters
     ----------
     max_queued
-        Calls of one method that core queues.
+        Calls that core holds in one queue.
     begun
         Returns core's count of calls.
     clock
@@ -62,6 +69,7 @@ class Backlog:
         self._clock = clock
         self._calls_per_sample = max(1, min(_CALLS_PER_SAMPLE, max_queued // 8))
         self._taken = begun()
+        self._others_taken = 0
         self._gone = 0
         self._samples: deque[int] = deque(maxlen=_EQUAL_SAMPLES)
         self._refusing_until = -inf
@@ -81,12 +89,21 @@ class Backlog:
         """
         if self._queued and self._clock() < self._refusing_until:
             raise UnavailableError(
-                f"about {self._queued} calls are queued, the limit of a method is {self._max_queued}", _RETRY_SECONDS
+                f"about {self._queued} calls are queued, the limit is {self._max_queued}", _RETRY_SECONDS
             )
 
-    def method_served(self, method: Method) -> CallStarted:  # noqa: ARG002
+    def method_served(self, method: Method) -> CallStarted:
         """Count each call of the method when it starts."""
-        return self._started
+        is_other = not method.service.startswith(_HEALTH)
+
+        def started(_: Metadata) -> CallEnded:
+            self._taken += 1
+            self._others_taken += is_other
+            if self._taken % self._calls_per_sample == 0:
+                self._sample()
+            return _ended
+
+        return started
 
     def request_received(self, request_id: str, rows: int, lane: str) -> None:
         """Do nothing."""
@@ -97,12 +114,6 @@ class Backlog:
     def rows_lost(self, rows: int, outcome: str) -> None:
         """Do nothing."""
 
-    def _started(self, _: Metadata) -> CallEnded:
-        self._taken += 1
-        if self._taken % self._calls_per_sample == 0:
-            self._sample()
-        return _ended
-
     def _sample(self) -> None:
         unseen = self.unseen()
         self._samples.append(unseen)
@@ -110,7 +121,9 @@ class Backlog:
             self._gone = min(self._samples)
         self._gone = min(max(self._gone, unseen - self._max_queued), unseen)
         queued = unseen - self._gone
-        self._queued = queued if queued > self._max_queued * 3 // 4 else 0
+        others_wait = self._others_taken >= self._calls_per_sample * _MIN_OTHERS
+        self._others_taken = 0
+        self._queued = queued if queued > self._max_queued * 3 // 4 and others_wait else 0
         self._refusing_until = self._clock() + _VALID_SECONDS
 
 

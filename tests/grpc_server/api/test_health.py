@@ -88,8 +88,9 @@ def test_watches_have_a_bound_on_each_connection_and_leave_room_for_checks_and_f
             assert peer.status(streams[-1], 30) == "14"
         for service in ("", "liveness"):
             assert check(server, service) == SERVING
+        by_proxies = [(f"x-hop-{number}", "a") for number in range(10)]
         with health_of(server) as health:
-            assert next(health.Watch(health_pb2.HealthCheckRequest())).status == SERVING
+            assert next(health.Watch(health_pb2.HealthCheckRequest(), metadata=by_proxies)).status == SERVING
 
 
 def test_checks_that_are_never_sent_leave_room_for_those_that_are(start_server: StartServer) -> None:

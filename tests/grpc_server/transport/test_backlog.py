@@ -23,6 +23,7 @@ from tests.support.scrape import Scrape, parse
 
 MOST = 64
 METHOD = Method("unary", "test", "one")
+CHECK = Method("unary", HEALTH, "Check")
 
 
 def shown(metrics: Metrics) -> Scrape:
@@ -174,6 +175,17 @@ def test_calls_whose_callers_left_while_they_waited_are_forgotten() -> None:
     core.begun += 601 + 100
     core.take(100)
     assert core.refuses()
+
+
+def test_queued_health_checks_have_no_other_call_refused() -> None:
+    core = Core()
+    check = core.backlog.method_served(CHECK)
+    for _ in range(50):
+        core.begun += 800
+        for _ in range(99):
+            check(())
+        core.take(1)
+        assert not core.refuses()
 
 
 @pytest.mark.parametrize("surplus", [1.2, 2.0])

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
+import h2.config
+import h2.connection
 import h2.events
 import pytest
 
@@ -25,6 +27,17 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 MIB = 1 << 20
 MESSAGE_BYTES = 1 * MIB
 CONNECTIONS = 256
+QUEUED = (
+    CHECK,
+    "/grpc.health.v1.Health/Watch",
+    SCORE,
+    SCORE_BATCH,
+    INFER,
+    "/relevance.v1.RelevanceService/GetModel",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ModelMetadata",
+    "/no.such.Service/Method",
+)
 
 
 def varint(number: int) -> bytes:
@@ -79,6 +92,34 @@ def quiet_connections(address: Address, stack: ExitStack) -> None:
         connection = stack.enter_context(socket.create_connection(address))
         connection.sendall(PREFACE + SETTINGS)
         assert connection.recv(1)
+
+
+def calls(path: str, count: int, headers: list[tuple[str, str]]) -> bytes:
+    """Return the bytes of a connection that begins so many calls of no message."""
+    http2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="latin-1"))
+    http2.initiate_connection()
+    for _ in range(count):
+        stream = http2.get_next_available_stream_id()
+        own = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "a"), ("te", "trailers")]
+        http2.send_headers(stream, [*own, ("content-type", "application/grpc"), *headers])
+        http2.send_data(stream, message(b""), end_stream=True)
+    return http2.data_to_send()
+
+
+def queued_calls(address: Address, stack: ExitStack) -> None:
+    """More calls at once than gRPC queues, with as many headers as fit, of methods in all its queues."""
+    floods = [calls(path, 100, [("a", "")] * 230) for path in QUEUED]
+    with ExitStack() as connections:
+        for number in range(90):
+            connections.enter_context(socket.create_connection(address)).sendall(floods[number % len(floods)])
+        with Peer(address) as peer:
+            # Calls are taken in their order; this one is dropped as long as the queue is full.
+            status: str | None = "reset"
+            while status != "0":
+                stream = peer.start(CHECK)
+                peer.send(stream, message(b""), end=True)
+                while not (status := peer.status_of(stream)):
+                    peer.receive()
 
 
 def unread_answers(address: Address, stack: ExitStack) -> None:
@@ -158,6 +199,7 @@ def send_refused(address: Address, stack: ExitStack) -> None:
 # Ordered so that none blocks the next: messages being received occupy the slots of all later calls.
 WORST = {
     "quiet connections": quiet_connections,
+    "calls that wait for the event loop": queued_calls,
     "calls in progress": unread_answers,
     "the message being read": send_refused,
     "messages of health checks and watches": withheld(CHECK, 8, 128),
