@@ -6,6 +6,7 @@ would end it with the exit status of a crash.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -23,7 +24,6 @@ class Signals:
 
     def __init__(self) -> None:
         self._reload_requested = False
-        self._stop_requested = False
         for number in _STOP:
             signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, self._request_reload)
@@ -32,8 +32,6 @@ class Signals:
         """From now on call `stop` on `loop`, instead of ending the process at once."""
         for number in _STOP:
             loop.add_signal_handler(number, stop)
-        if self._stop_requested:
-            stop()
 
     def reload_with(self, loop: asyncio.AbstractEventLoop, reload: Callable[[], None]) -> None:
         """From now on call `reload` on `loop`; call it at once if a reload was requested already."""
@@ -51,8 +49,6 @@ class Signals:
         self._reload_requested = True
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
-        # Nothing is served yet, so there is no work to finish. An import may swallow SystemExit, hence the flag.
-        self._stop_requested = True
-        for number in _ALL:
-            signal.signal(number, signal.SIG_IGN)
-        raise SystemExit(0)
+        # Nothing is served yet, so there is no work to finish. An import in progress would swallow SystemExit, or turn
+        # it into an error of its own.
+        os._exit(0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from grpc_server.errors import PermissionDeniedError, StartupError, UnauthenticatedError
 from grpc_server.transport.call import Call
-from grpc_server.transport.file_signature import WatchedFiles
+from grpc_server.transport.file_signature import WatchedFiles, read_regular_file
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def check_name(auth_context: Mapping[str, Iterable[bytes]], allowed: Sequence[st
 def _read(path: Path) -> tuple[tuple[bytes, ...], str]:
     """Return the digests of the file's tokens, and the error of its first line that is not a token."""
     digests, error = [], ""
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(read_regular_file(path).splitlines(), 1):
         token = line.strip().decode("ascii", "replace")
         if _TOKEN.fullmatch(token):
             digests.append(_digest(token))

@@ -1,7 +1,10 @@
-"""Change detection for files that are rewritten, replaced, or reached through a link that is switched."""
+"""Files that are read again when they change: rewritten, replaced, or reached through a link that is switched."""
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Final
 Signature = tuple[tuple[int, int, int] | None, ...]
 # Two changes within one tick of the clock that file times are taken from look the same.
 _TICK_NS: Final = 50_000_000
+_MAX_BYTES: Final = 1 << 20
 
 
 class WatchedFiles:
@@ -34,6 +38,23 @@ class WatchedFiles:
         """Record that the files were read with this signature; a very recent change counts as unread."""
         newest = max((each[1] for each in signature if each is not None), default=0)
         self._seen = signature if time.time_ns() - newest > _TICK_NS else None
+
+
+def read_regular_file(path: Path) -> bytes:
+    """Return the contents; never wait for them, as the reader of a named pipe does.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, is not a regular file, or has more than 1 MiB.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        contents = file.read(_MAX_BYTES + 1)
+    if len(contents) > _MAX_BYTES:
+        raise OSError(errno.EFBIG, "larger than 1 MiB", str(path))
+    return contents
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

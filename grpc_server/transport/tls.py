@@ -19,7 +19,7 @@ from typing import Final
 import grpc
 
 from grpc_server.errors import StartupError
-from grpc_server.transport.file_signature import WatchedFiles
+from grpc_server.transport.file_signature import WatchedFiles, read_regular_file
 
 log = logging.getLogger(__name__)
 
@@ -185,4 +185,4 @@ def _shake_hands(client_context: ssl.SSLContext, server_context: ssl.SSLContext)
 
 
 def _read(files: CertificateFiles) -> list[bytes]:
-    return [path.read_bytes() for path in files.paths]
+    return [read_regular_file(path) for path in files.paths]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import signal
 import subprocess
 import sys
@@ -135,13 +136,28 @@ def test_a_file_that_cannot_be_read_keeps_the_last_good_one_and_is_read_once_it_
     assert (tokens.count(), tokens.error) == (1, "")
 
 
+@pytest.mark.parametrize("kind", ["named pipe", "large file"])
+def test_a_file_that_is_no_token_file_is_not_waited_for(token_file: Path, kind: str) -> None:
+    tokens = TokenFile(token_file)
+    token_file.unlink()
+    if kind == "named pipe":
+        os.mkfifo(token_file)
+    else:
+        with token_file.open("wb") as file:
+            file.truncate(1 << 40)
+    tokens.check([("authorization", f"Bearer {OLD}")])
+    assert tokens.error.endswith("not a regular file" if kind == "named pipe" else "larger than 1 MiB")
+    with pytest.raises(StartupError, match="cannot be read"):
+        TokenFile(token_file)
+
+
 def test_a_reading_that_failed_is_repeated_although_the_file_stays_the_same(
     token_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = TokenFile(token_file)
     replace(token_file, f"{NEW}\n".encode())
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(24, "Too many open files")))
+        patched.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(24, "Too many open files")))
         tokens.check([("authorization", f"Bearer {OLD}")])
     with pytest.raises(UnauthenticatedError):
         tokens.check([("authorization", f"Bearer {OLD}")])

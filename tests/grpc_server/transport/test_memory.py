@@ -88,9 +88,13 @@ def open_peer(address: Address, stack: ExitStack) -> Peer:
 
 
 def quiet_connections(address: Address, stack: ExitStack) -> None:
+    """Connections that have sent as much as one may without a call: headers to remember, and a part of a frame."""
+    headers = b"".join(b"\x40\x02k%d\x64" % (number % 10) + b"v" * 100 for number in range(28))
     for _ in range(CONNECTIONS):
         connection = stack.enter_context(socket.create_connection(address))
-        connection.sendall(PREFACE + SETTINGS)
+        # Flags 5: the headers are whole, and the stream has no message.
+        call = (len(headers) + 3).to_bytes(3) + b"\x01\x05\x00\x00\x00\x01\x82\x86\x84" + headers
+        connection.sendall(PREFACE + SETTINGS + call + (1 << 14).to_bytes(3) + bytes(14_000))
         assert connection.recv(1)
 
 
@@ -130,7 +134,7 @@ def unread_answers(address: Address, stack: ExitStack) -> None:
     peer.http2.update_settings({4: 0})  # no window: the server may send no answer
     peer.flush()
     for _ in range(38):
-        stream = peer.start(SCORE, [("a", "")] * 400)
+        stream = peer.start(SCORE, [("a", "")] * 230)
         peer.send(stream, body, end=True)
         while stream not in peer.heard:
             peer.receive()
