@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -216,7 +217,7 @@ def test_a_new_certificate_that_could_not_be_used_is_tried_again(
     now = monotonic()
     monkeypatch.setattr(tls, "monotonic", lambda: now)
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(24, "Too many open files")))
+        patched.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(24, "Too many open files")))
         assert [certificate.renewed() for _ in range(3)] == [None] * 3
     assert "cannot be read: Too many open files" in certificate.error
     now += 60
