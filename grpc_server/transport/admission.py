@@ -32,7 +32,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 HEALTH: Final = "grpc.health.v1.Health"
 # The methods of health that this server has.
-_CHECKS: Final = ("Check", "Watch")
+_CHECKS: Final[tuple[str, ...]] = ("Check", "Watch")
 # By whether requests and responses are streams; no contract has a stream of requests with one response.
 _KINDS: Final = {(False, False): "unary", (False, True): "server_stream", (True, True): "bidi_stream"}
 
