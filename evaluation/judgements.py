@@ -35,6 +35,10 @@ class Judged:
         Gain of the row in NDCG, float32 [N].
     split
         "train" or "test" if the source has a split, else "".
+    labels
+        Labels as the file has them.
+    rows
+        Number of each row in its file, from 0, int64 [N].
     """
 
     queries: list[str]
@@ -42,6 +46,8 @@ class Judged:
     target: npt.NDArray[np.float32]
     gain: npt.NDArray[np.float32]
     split: list[str]
+    labels: list[str]
+    rows: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -55,6 +61,8 @@ class Judged:
             self.target[index],
             self.gain[index],
             [self.split[i] for i in index],
+            [self.labels[i] for i in index],
+            self.rows[index],
         )
 
 
@@ -109,6 +117,8 @@ def join(parts: Sequence[Judged]) -> Judged:
         np.concatenate([part.target for part in parts]),
         np.concatenate([part.gain for part in parts]),
         [side for part in parts for side in part.split],
+        [label for part in parts for label in part.labels],
+        np.concatenate([part.rows for part in parts]),
     )
     check_split(whole)
     return whole
@@ -124,8 +134,8 @@ def check_split(judged: Judged) -> None:
 
     Examples
     --------
-    >>> ones = np.ones(2, dtype=np.float32)
-    >>> check_split(Judged(["mug", "Mug "], ["red mug", "blue mug"], ones, ones, ["train", "test"]))
+    >>> ones, rows = np.ones(2, dtype=np.float32), np.arange(2)
+    >>> check_split(Judged(["mug", "Mug "], ["red", "blue"], ones, ones, ["train", "test"], ["1", "1"], rows))
     Traceback (most recent call last):
         ...
     evaluation.errors.DataError: query 'Mug ' is in both train and test; a query must be on one side of the split
@@ -159,7 +169,7 @@ def _table(source: TableJudgements, path: Path) -> SourceContent:
     split = columns[source.split] if source.split else [""] * len(columns[source.query])
     for side in set(split) - {TRAIN, TEST} if source.split else ():
         raise DataError(f"{path}: column {source.split} holds {side!r}; expected {TRAIN} or {TEST}")
-    judged, unreadable = _labelled(
+    judged, unreadable = labelled(
         path, source, columns[source.query], columns[source.title], labels=columns[source.label], split=split
     )
     return SourceContent(judged, judged.titles, {path: len(split)}, unreadable)
@@ -172,7 +182,7 @@ def _wands(source: WandsJudgements, folder: Path) -> SourceContent:
     label = read_table(labels, ["query_id", "product_id", "label"], separator="\t")
     name_of = _by_id(products, product, "product_id", "product_name")
     text_of = _by_id(queries, query, "query_id", "query")
-    judged, unreadable = _labelled(
+    judged, unreadable = labelled(
         labels,
         source,
         [_found(text_of, key, labels, "query_id", queries) for key in label["query_id"]],
@@ -205,7 +215,7 @@ def _esci(source: EsciJudgements, examples: Path, products: Path) -> SourceConte
     split = [example["split"][row] for row in rows]
     for side in set(split) - {TRAIN, TEST}:
         raise DataError(f"{examples}: column split holds {side!r}; expected {TRAIN} or {TEST}")
-    judged, unreadable = _labelled(
+    judged, unreadable = labelled(
         examples,
         source,
         [example["query"][row] for row in rows],
@@ -217,7 +227,7 @@ def _esci(source: EsciJudgements, examples: Path, products: Path) -> SourceConte
     return SourceContent(judged, list(titles.values()), files, unreadable)
 
 
-def _labelled(
+def labelled(
     path: Path, source: Labels, queries: list[str], titles: list[str], *, labels: list[str], split: list[str]
 ) -> tuple[Judged, int]:
     """Return the judgements, labels turned into targets and gains, and the number of rows with an unreadable text.
@@ -239,6 +249,8 @@ def _labelled(
         np.array([source.labels[labels[row]] for row in rows], dtype=np.float32),
         np.array([gains[labels[row]] for row in rows], dtype=np.float32),
         [split[row] for row in rows],
+        [labels[row] for row in rows],
+        np.array(rows, dtype=np.int64),
     )
     return judged, len(counting) - len(rows)
 

@@ -10,15 +10,17 @@ weighted sums (Hájek, 1971), and estimate what the whole table would give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
+Metric = Callable[[Floats | None], float]
+Key = TypeVar("Key", bound=Hashable)
 _ECE_BINS: Final = 10
 
 
@@ -169,32 +171,58 @@ def query_ndcg(gains: Floats, scores: Floats, groups: Ints) -> Floats:
     return result
 
 
-def bootstrap(
-    metric: Callable[[Floats | None], float],
-    groups: Ints,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
-    weights: Floats | None = None,
-) -> Interval:
-    """Return `metric(weights)` with the percentile interval of the metric over resampled groups [N].
+def mean_ndcg(gains: Floats, scores: Floats, groups: Ints) -> Metric:
+    """Return the mean NDCG over the groups whose rows differ in gain, as a metric of the groups' weights."""
+    distinct, first_row = np.unique(groups, return_index=True)
+    values = query_ndcg(gains, scores, groups)[distinct]
+    known = ~np.isnan(values)
+    values, first_row = values[known], first_row[known]
 
-    The difference of two metrics on the same rows is a metric, too: its interval is that of the paired bootstrap. The
-    interval is NaN if no resample has a value.
+    def metric(weights: Floats | None) -> float:
+        weight = np.ones(len(values)) if weights is None else weights[first_row]
+        total = weight.sum()
+        return float((values * weight).sum() / total) if total > 0 else float("nan")
+
+    return metric
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """A metric of the rows, and its values over the resamples, float64 [resamples]."""
+
+    value: float
+    resampled: npt.NDArray[np.float64]
+
+    def __sub__(self, other: Draws) -> Draws:
+        """Return the difference of two metrics over the same resamples: the paired bootstrap."""
+        return Draws(self.value - other.value, self.resampled - other.resampled)
+
+    def interval(self, confidence: float) -> Interval:
+        """Return the percentile interval; NaN if no resample has a value."""
+        known = self.resampled[~np.isnan(self.resampled)]
+        tail = (1.0 - confidence) / 2.0
+        low, high = np.quantile(known, [tail, 1.0 - tail]) if len(known) else (np.nan, np.nan)
+        return Interval(self.value, float(low), float(high))
+
+
+def bootstrap_draws(
+    metrics: Mapping[Key, Metric], groups: Ints, *, resamples: int, seed: int, weights: Floats | None = None
+) -> dict[Key, Draws]:
+    """Return every metric with its values over the same resamples of whole groups [N].
+
+    `weights` are those of the rows [N]; in a resample they are multiplied by the times that the row was drawn.
     """
-    draws = resampled(groups, resamples=resamples, seed=seed)
-    values = [metric(times if weights is None else times * weights) for times in draws]
-    tail = (1.0 - confidence) / 2.0
-    known = [value for value in values if not np.isnan(value)] or [np.nan]
-    low, high = np.quantile(known, [tail, 1.0 - tail])
-    return Interval(metric(weights), float(low), float(high))
-
-
-def resampled(groups: Ints, *, resamples: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield how often each row is in a resample of whole groups, float64 [N]."""
+    values = {key: np.empty(resamples) for key in metrics}
     rng = np.random.default_rng(seed)
     _, number = np.unique(groups, return_inverse=True)
     count = int(number.max()) + 1
-    for _ in range(resamples):
-        yield np.bincount(rng.integers(0, count, size=count), minlength=count)[number].astype(np.float64)
+    for draw in range(resamples):
+        times = np.bincount(rng.integers(0, count, size=count), minlength=count)[number].astype(np.float64)
+        for key, metric in metrics.items():
+            values[key][draw] = metric(times if weights is None else times * weights)
+    return {key: Draws(metric(weights), values[key]) for key, metric in metrics.items()}
+
+
+def bootstrap(metric: Metric, groups: Ints, *, resamples: int, confidence: float, seed: int) -> Interval:
+    """Return `metric(None)` with the percentile interval of `metric(weights)` over resampled groups [N]."""
+    return bootstrap_draws({"": metric}, groups, resamples=resamples, seed=seed)[""].interval(confidence)

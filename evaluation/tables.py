@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 from evaluation.errors import DataError
 
 Columns = dict[str, list[str]]
-_SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+# By extension. Spreadsheets write a .csv with semicolons where a comma is the decimal sign.
+_SEPARATORS: Final = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t"}
+_QUOTED: Final = ",;"
+_SPREADSHEETS: Final = frozenset({".xlsx", ".xls", ".ods"})
 
 
 def read_table(path: Path, columns: Sequence[str], *, separator: str | None = None) -> Columns:
@@ -30,7 +33,8 @@ def read_table(path: Path, columns: Sequence[str], *, separator: str | None = No
     columns
         Names to read.
     separator
-        Separator of a text file; by default that of its extension. Only with commas are fields quoted.
+        Separator of a text file; by default that of its extension, in a `.csv` a semicolon or a tab if its header has
+        the columns then. Only with commas and semicolons are fields quoted.
 
     Raises
     ------
@@ -44,6 +48,24 @@ def read_table(path: Path, columns: Sequence[str], *, separator: str | None = No
     if table.num_rows == 0:
         raise DataError(f"{path}: has no rows")
     return {name: _texts(path, name, table[name]) for name in columns}
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the names of a table's columns.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    if path.is_dir() or path.suffix == ".parquet":
+        file = parquet_files(path)[0]
+        try:
+            return list(pq.read_schema(file).names)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{file}: cannot be read as Parquet ({_first_line(error)})") from None
+    _check_kind(path)
+    return _header(path, _decoded(path), [], None)[1]
 
 
 def read_lines(path: Path) -> list[str]:
@@ -90,18 +112,15 @@ def _parquet(path: Path, columns: Sequence[str]) -> pa.Table:
 
 
 def _delimited(path: Path, columns: Sequence[str], separator: str | None) -> pa.Table:
-    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if separator is None and kind not in _SEPARATORS:
-        raise DataError(f"{path}: expected a .csv, .tsv or .txt file (or one of them as .gz), or a .parquet file")
-    separator = separator or _SEPARATORS[kind]
-    quoted = separator == ","
+    if separator is None:
+        _check_kind(path)
     text = _decoded(path)
-    header = text.split("\n", 1)[0].removesuffix("\r").removeprefix("\ufeff")
-    names = [name.strip('"') if quoted else name for name in header.split(separator)]
+    separator, names = _header(path, text, columns, separator)
+    quoted = separator in _QUOTED
     _require(path, columns, names)
     try:
         return pc_csv.read_csv(
-            pa.py_buffer(text.removeprefix("\ufeff").encode()),
+            pa.py_buffer(text.encode()),
             parse_options=pc_csv.ParseOptions(
                 delimiter=separator, quote_char='"' if quoted else False, newlines_in_values=quoted
             ),
@@ -113,6 +132,25 @@ def _delimited(path: Path, columns: Sequence[str], separator: str | None) -> pa.
         )
     except pa.ArrowException as error:
         raise DataError(f"{path}: cannot be read ({_first_line(error)})") from None
+
+
+def _header(path: Path, text: str, columns: Sequence[str], separator: str | None) -> tuple[str, list[str]]:
+    """Return the separator and the names of the columns; in a `.csv`, the header may show that it is not a comma."""
+    kind = _kind(path)
+    line = text.split("\n", 1)[0].removesuffix("\r")
+    candidates = separator or _SEPARATORS[kind]
+    split = {one: [_unquoted(name) if one in _QUOTED else name for name in line.split(one)] for one in candidates}
+    fitting = (one for one in candidates if columns and set(columns) <= set(split[one]))
+    chosen = next(fitting, max(candidates, key=lambda one: len(split[one])) if not columns else candidates[0])
+    return chosen, split[chosen]
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if len(name) > 1 and name[0] == name[-1] == '"' else name
+
+
+def _kind(path: Path) -> str:
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
 def _require(path: Path, columns: Sequence[str], present: Sequence[str]) -> None:
@@ -132,14 +170,23 @@ def _texts(path: Path, name: str, column: pa.ChunkedArray) -> list[str]:
     return texts
 
 
+def _check_kind(path: Path) -> None:
+    if _kind(path) not in _SEPARATORS:
+        raise DataError(
+            f"{path}: expected a .csv, .tsv or .txt file (or one of them as .gz), or a .parquet file"
+            + (": save the sheet as CSV in UTF-8" if path.suffix in _SPREADSHEETS else "")
+        )
+
+
 def _decoded(path: Path) -> str:
+    """Return the text of a file, without a byte order mark."""
     try:
         raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 (byte {error.start})") from None
+        raise DataError(f"{path}: is not UTF-8 (byte {error.start}): save it in UTF-8") from None
 
 
 def _first_line(error: Exception) -> str:

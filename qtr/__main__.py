@@ -27,6 +27,7 @@ PROGRAMS = {
     "tune": Program("qtr.tune", "server", "find the best settings of serve on this machine"),
     "plan": Program("qtr.plan", "server", "forecast how long a run takes, and how many replicas it needs"),
     "score": Program("qtr.score", "server", "score one query against some titles"),
+    "evaluate": Program("qtr.evaluate", "evaluate", "measure a model on pairs that people judged"),
     "distill": Program("distillation.__main__", "distill", "train a student and export its bundle"),
 }
 

@@ -24,6 +24,7 @@ SETTINGS = {
     "qtr serve": "grpc_server.settings:ServerSettings",
     "qtr label": "spark_jobs.settings:LabelSettings",
     "qtr score": "qtr.score:ScoreSettings",
+    "qtr evaluate": "qtr.evaluate:EvaluateSettings",
     "qtr plan": "qtr.plan:PlanSettings",
     "qtr tune": "qtr.tune:TuneSettings",
 }

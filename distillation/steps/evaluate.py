@@ -38,7 +38,7 @@ from distillation.teacher.ensemble import CROSS_ENCODER, TEACHER, TREES, sentenc
 from evaluation.baselines import Bm25, token_overlap
 from evaluation.bundle_logits import bundle_logits
 from evaluation.calibration import best_threshold, calibrate, cross_fitted, probability
-from evaluation.metrics import Interval, Ranking, agreement, bootstrap, calibration_error, f1, query_ndcg
+from evaluation.metrics import Interval, Ranking, agreement, bootstrap, calibration_error, f1, mean_ndcg
 
 FOLDER: Final = "evaluate"
 SHIPPED: Final = "student as shipped"
@@ -168,7 +168,6 @@ def _table(
 ) -> dict[str, dict[str, Interval]]:
     evaluation = context.recipe.evaluation
     labels, groups, gains = judged.relevant[rows], judged.groups[rows], judged.gain[rows]
-    distinct, first_row = np.unique(groups, return_index=True)
     teacher = scored[TEACHER].predicted
 
     def interval(metric: Callable[[Any], float]) -> Interval:
@@ -182,20 +181,11 @@ def _table(
 
     def metrics_of(name: str, scorer: Scored) -> dict[str, Interval]:
         ranking = Ranking(labels, scorer.logits)
-        per_query = query_ndcg(gains, scorer.logits, groups)
-
-        def ndcg(weights: Any) -> float:
-            values = per_query[distinct]
-            known = ~np.isnan(values)
-            weight = np.ones(len(rows)) if weights is None else weights
-            total = weight[first_row][known].sum()
-            return float((values[known] * weight[first_row][known]).sum() / total) if total > 0 else float("nan")
-
         metrics = {
             "auc": interval(ranking.auc),
             "average_precision": interval(ranking.average_precision),
             "f1": interval(lambda w: f1(labels, scorer.predicted, w)),
-            "ndcg": interval(ndcg),
+            "ndcg": interval(mean_ndcg(gains, scorer.logits, groups)),
             "calibration_error": interval(lambda w: calibration_error(labels, scorer.scores, w)),
         }
         if name != TEACHER:

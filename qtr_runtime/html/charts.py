@@ -11,6 +11,9 @@ from qtr_runtime.html.markup import Markup, join, tag
 HEIGHT = 100
 WIDTH = 1000
 _GAP = 0.07
+_MOST_POINTS = 240
+# From here on, the words of a mark stand on its left.
+_LATE = 0.7
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,89 @@ def histogram(
         outline = tag("path", d=f"M0 {HEIGHT} {path} V{HEIGHT}", class_="outline")
     mark = None
     if threshold is not None:
-        side = " late" if threshold > 0.7 else ""
+        side = " late" if threshold > _LATE else ""
         mark = tag(
             "div", tag("span", f"threshold {threshold:.3g}"), class_=f"mark{side}", style=f"left:{threshold:.2%}"
         )
     return plot(join(*bars, outline), top, [(part / 4, f"{part / 4:g}") for part in range(5)], label, mark)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart: its points, x and y from 0 to 1, x ascending."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One point of a chart, x and y from 0 to 1, with the interval of y and the words of its tooltip."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    words: str
+
+
+def lines(
+    drawn: Sequence[Line],
+    *,
+    label: str,
+    dots: Sequence[Dot] = (),
+    diagonal: bool = False,
+    mark: tuple[float, str] | None = None,
+) -> Markup:
+    """Draw lines, and dots with their intervals, in a square from 0 to 1.
+
+    Parameters
+    ----------
+    drawn, dots
+        What to draw.
+    label
+        Description of the chart for screen readers.
+    diagonal
+        Whether to draw the line x = y.
+    mark
+        Where to draw a vertical line, and its words.
+    """
+    shapes = [
+        tag("path", tag("title", line.name), d=_path(line), class_="line", style=f"stroke:{line.colour}")
+        for line in drawn
+    ]
+    if diagonal:
+        shapes.insert(0, tag("path", d=f"M0 {HEIGHT} L{WIDTH} 0", class_="diagonal"))
+    spots = [
+        join(
+            tag("i", class_="whisker", style=f"left:{dot.x:.2%};bottom:{dot.low:.2%};height:{dot.high - dot.low:.2%}"),
+            tag("i", class_="dot", style=f"left:{dot.x:.2%};bottom:{dot.y:.2%}", title=dot.words),
+        )
+        for dot in dots
+    ]
+    place = None
+    if mark is not None:
+        side = " late" if mark[0] > _LATE else ""
+        place = tag("div", tag("span", mark[1]), class_=f"mark{side}", style=f"left:{mark[0]:.2%}")
+    ticks = [(part / 4, f"{part / 4:g}") for part in range(5)]
+    return plot(join(*shapes), 1.0, ticks, label, join(*spots, place))
+
+
+def legend(drawn: Sequence[Line]) -> Markup:
+    """Name the lines of a chart."""
+    items = (tag("li", tag("i", class_="key", style=f"background:{line.colour}"), line.name) for line in drawn)
+    return tag("ul", *items, class_="legend")
+
+
+def _path(line: Line) -> str:
+    """Return the path of a line, with no more points than can be seen."""
+    count = len(line.x)
+    step = max(1, count // _MOST_POINTS)
+    points = [*range(0, count, step), *([count - 1] if count else [])]
+    words = [f"{line.x[i] * WIDTH:.1f} {(1 - line.y[i]) * HEIGHT:.2f}" for i in points]
+    return "M" + " L".join(words) if words else ""
 
 
 def bar(share: float, colour: str = "var(--accent)") -> Markup:

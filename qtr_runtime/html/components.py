@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from qtr_runtime.html.markup import Markup, tag
@@ -35,3 +36,26 @@ def icon(state: Icon) -> Markup:
 def num_head(name: str) -> Markup:
     """Build the head of a column of numbers."""
     return tag("th", name, scope="col", class_="num")
+
+
+def shown_text(value: str | None) -> Markup:
+    """Return a text of a row; one that is absent or blank is named so."""
+    if value is None:
+        return tag("span", "null", class_="nothing")
+    return tag("bdi", value) if value.strip() else tag("span", "empty" if not value else "blank", class_="nothing")
+
+
+def name_values(title: str, note: str, values: Mapping[str, object]) -> Markup:
+    """Show names with their values; those without a value are left out."""
+    cells = (
+        tag("div", tag("dt", name), tag("dd", _value(value)))
+        for name, value in values.items()
+        if value not in (None, [])
+    )
+    return card(title, note, tag("dl", *cells, class_="pairs"), wide=True)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

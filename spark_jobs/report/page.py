@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtr_runtime.html.charts import bar
-from qtr_runtime.html.components import icon
+from qtr_runtime.html.components import icon, name_values
 from qtr_runtime.html.markup import Markup, join, tag
 from qtr_runtime.html.page import page as framed
 from qtr_runtime.terminal import duration
@@ -37,8 +37,8 @@ def _sections(report: RunReport) -> list[Markup | None]:
         performance_sections.partitions(report),
         sample_sections.row_errors(report),
         sample_sections.label_samples(report),
-        sample_sections.name_values("Settings", "The flags and variables of the run, with defaults.", report.settings),
-        sample_sections.name_values(
+        name_values("Settings", "The flags and variables of the run, with defaults.", report.settings),
+        name_values(
             "Versions", "The model and the programs that ran.", {**sample_sections.model(report), **report.versions}
         ),
     ]

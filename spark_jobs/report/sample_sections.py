@@ -1,11 +1,9 @@
-"""The cards that show sample rows, and names with their values."""
+"""The cards that show sample rows, and the properties of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from qtr_runtime.html.charts import bar
-from qtr_runtime.html.components import card
+from qtr_runtime.html.components import card, shown_text
 from qtr_runtime.html.markup import Markup, tag
 from spark_jobs.quality.summary import SampleRow
 from spark_jobs.report.label_colours import label_colour, label_order
@@ -58,31 +56,9 @@ def _sample(row: SampleRow, colour: str = "var(--quiet)") -> Markup:
     return tag(
         "li",
         score,
-        tag("div", _text(row.query), class_="query"),
-        tag("div", _text(row.title), class_="title"),
+        tag("div", shown_text(row.query), class_="query"),
+        tag("div", shown_text(row.title), class_="title"),
     )
-
-
-def _text(value: str | None) -> Markup:
-    if value is None:
-        return tag("span", "null", class_="nothing")
-    return tag("bdi", value) if value.strip() else tag("span", "empty" if not value else "blank", class_="nothing")
-
-
-def name_values(title: str, note: str, values: Mapping[str, object]) -> Markup:
-    """Show names with their values; those without a value are left out."""
-    cells = (
-        tag("div", tag("dt", name), tag("dd", _value(value)))
-        for name, value in values.items()
-        if value not in (None, [])
-    )
-    return card(title, note, tag("dl", *cells, class_="pairs"), wide=True)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def model(report: RunReport) -> dict[str, object]:

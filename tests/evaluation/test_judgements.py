@@ -177,7 +177,8 @@ def test_a_locale_that_esci_lacks_is_named(shop: Shop, tmp_path: Path) -> None:
 def judged(rows: list[tuple[str, str]]) -> Judged:
     """Return rows of (query, side of the split)."""
     ones = np.ones(len(rows), dtype=np.float32)
-    return Judged([query for query, _ in rows], ["title"] * len(rows), ones, ones, [side for _, side in rows])
+    queries, sides = ([row[column] for row in rows] for column in (0, 1))
+    return Judged(queries, ["title"] * len(rows), ones, ones, sides, ["1"] * len(rows), np.arange(len(rows)))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from evaluation.errors import DataError
-from evaluation.tables import read_lines, read_table
+from evaluation.tables import column_names, read_lines, read_table
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,12 @@ from evaluation.tables import read_lines, read_table
         ("p.csv", lambda path: path.write_text("q,t\na,b\n"), r"column query is missing; the columns are q, t"),
         ("p.tsv", lambda path: path.write_text("query\ttitle\n"), r"p\.tsv: has no rows"),
         ("p.xls", lambda path: path.write_text("query\ttitle\n"), r"p\.xls: expected a \.csv"),
+        ("p.xlsx", lambda path: path.write_bytes(b"PK"), r"p\.xlsx: expected .* save the sheet as CSV in UTF-8"),
+        (
+            "p.csv",
+            lambda path: path.write_bytes("query,title\né,b\n".encode("latin-1")),
+            r"not UTF-8 \(byte 12\): save",
+        ),
         ("p.tsv.gz", lambda path: path.write_bytes(gzip.compress(b"q" * 99)[:-20]), r"p\.tsv\.gz: cannot be read"),
         ("p.tsv.gz", lambda path: path.write_bytes(damaged(gzip.compress(b"q" * 99))), r"p\.tsv\.gz: cannot be read"),
         ("p.parquet", lambda path: write_parquet(path, [["a"]]), r"column query cannot be read as text"),
@@ -36,6 +42,17 @@ def test_a_bad_file_is_named(name: str, write: Callable[[Path], object], complai
     write(tmp_path / name)
     with pytest.raises(DataError, match=complaint):
         read_table(tmp_path / name, ["query", "title"])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_csv_is_read_as_any_spreadsheet_writes_it(separator: str, tmp_path: Path) -> None:
+    rows = [["title", '"query"'], ['"12"" pan; lid, steel"', "pan"]]
+    if separator == "\t":
+        rows = [["title", "query"], ['12" pan; lid, steel', "pan"]]
+    text = "\ufeff" + "\r\n".join(separator.join(row) for row in rows) + "\r\n"
+    (tmp_path / "p.csv").write_bytes(text.encode())
+    assert column_names(tmp_path / "p.csv") == ["title", "query"]
+    assert read_table(tmp_path / "p.csv", ["query", "title"]) == {"query": ["pan"], "title": ['12" pan; lid, steel']}
 
 
 def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
