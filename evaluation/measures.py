@@ -13,6 +13,7 @@ import numpy.typing as npt
 from evaluation.baselines import Bm25, token_overlap
 from evaluation.calibration import check_cross_fits, cross_fitted
 from evaluation.errors import EvaluationError
+from evaluation.intervals import auc_interval, effective_rows, share_interval
 from evaluation.judged_file import JudgedPairs
 from evaluation.metrics import (
     Draws,
@@ -79,11 +80,25 @@ class RankedRows:
         return metrics
 
 
+Bounds = tuple[float, float]
+
+
 @dataclass(frozen=True)
 class MeasuredTable:
-    """The metrics of all scorers over the same resamples, by name of scorer and metric."""
+    """The metrics of all scorers over the same resamples, by name of scorer and metric.
+
+    Attributes
+    ----------
+    draws
+        Values over the resamples.
+    bounds
+        Score intervals of shares and of the area under the ROC curve: an interval is at least as wide.
+    confidence
+        Of the intervals.
+    """
 
     draws: dict[tuple[str, str], Draws]
+    bounds: dict[tuple[str, str], Bounds]
     confidence: float
 
     @property
@@ -94,7 +109,11 @@ class MeasuredTable:
     def interval(self, scorer: str, metric: str) -> Interval | None:
         """Return a metric; `None` if the scorer has none of that name."""
         draws = self.draws.get((scorer, metric))
-        return None if draws is None else draws.interval(self.confidence)
+        if draws is None:
+            return None
+        interval = draws.interval(self.confidence)
+        low, high = self.bounds.get((scorer, metric), (interval.low, interval.high))
+        return Interval(interval.value, float(np.fmin(interval.low, low)), float(np.fmax(interval.high, high)))
 
     def difference(self, scorer: str, other: str, metric: str) -> Interval:
         """Return a metric of one scorer less that of another, with the interval of the paired bootstrap."""
@@ -131,4 +150,24 @@ def measure(
     """Measure all scorers on the same rows and resamples."""
     metrics = {(rows.name, name): metric for rows in ranked for name, metric in rows.metrics(judged).items()}
     draws = bootstrap_draws(metrics, judged.groups, resamples=resamples, seed=seed, weights=judged.weights)
-    return MeasuredTable(draws, confidence)
+    bounds = {
+        (rows.name, name): bound
+        for rows in ranked
+        for name, bound in _score_bounds(judged, rows, draws, confidence).items()
+    }
+    return MeasuredTable(draws, bounds, confidence)
+
+
+def _score_bounds(
+    judged: JudgedPairs, rows: RankedRows, draws: dict[tuple[str, str], Draws], confidence: float
+) -> dict[str, Bounds]:
+    weights = np.ones(len(judged)) if judged.weights is None else judged.weights
+    positives, negatives = (effective_rows(weights[judged.relevant == one]) for one in (1, 0))
+    bounds = {}
+    if positives > 0 and negatives > 0:
+        bounds["auc"] = auc_interval(draws[rows.name, "auc"].value, positives, negatives, confidence)
+    if rows.predicted is not None:
+        for name, counted in (("precision", effective_rows(weights[rows.predicted == 1])), ("recall", positives)):
+            if counted > 0:
+                bounds[name] = share_interval(draws[rows.name, name].value, counted, confidence)
+    return bounds

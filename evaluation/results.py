@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from evaluation.calibration import best_threshold
 from evaluation.errors import DataError
+from evaluation.intervals import effective_rows, share_interval
 from evaluation.judged_file import JudgedPairs
 from evaluation.measures import (
     LOWER_IS_BETTER,
@@ -205,11 +205,10 @@ def evaluate(
 
 
 def reliability(judged: JudgedPairs, scores: npt.NDArray[np.float64], confidence: float) -> list[ReliabilityBin]:
-    """Return the tenths of the scores that have rows, with the interval of Wilson (1927) of the share of relevant rows.
+    """Return the tenths of the scores that have rows, with intervals of the share of relevant rows.
 
-    Rows of a sample count by their weights; the interval uses their effective number (Kish, 1965).
+    Rows of a sample count by their weights.
     """
-    z = _normal_quantile(confidence)
     weights = np.ones(len(judged)) if judged.weights is None else judged.weights
     bins = np.minimum((scores * _BINS).astype(np.int64), _BINS - 1)
     found = []
@@ -219,16 +218,9 @@ def reliability(judged: JudgedPairs, scores: npt.NDArray[np.float64], confidence
             continue
         weight = weights[rows]
         share = float(np.average(judged.relevant[rows], weights=weight))
-        effective = float(weight.sum() ** 2 / (weight**2).sum())
-        centre = (share + z * z / (2 * effective)) / (1 + z * z / effective)
-        half = z * math.sqrt(share * (1 - share) / effective + (z / (2 * effective)) ** 2) / (1 + z * z / effective)
-        low, high = max(0.0, centre - half), min(1.0, centre + half)
+        low, high = share_interval(share, effective_rows(weight), confidence)
         found.append(ReliabilityBin(len(rows), float(np.average(scores[rows], weights=weight)), share, low, high))
     return found
-
-
-def _normal_quantile(confidence: float) -> float:
-    return NormalDist().inv_cdf(0.5 + confidence / 2.0)
 
 
 def _model(scores: ModelScores) -> dict[str, Any]:

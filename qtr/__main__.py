@@ -28,6 +28,7 @@ PROGRAMS = {
     "plan": Program("qtr.plan", "server", "forecast how long a run takes, and how many replicas it needs"),
     "score": Program("qtr.score", "server", "score one query against some titles"),
     "evaluate": Program("qtr.evaluate", "evaluate", "measure a model on pairs that people judged"),
+    "sample": Program("qtr.sample", "evaluate", "choose labelled rows for people to judge"),
     "distill": Program("distillation.__main__", "distill", "train a student and export its bundle"),
 }
 

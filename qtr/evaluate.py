@@ -165,7 +165,7 @@ def _print(evaluation: Evaluation, settings: EvaluateSettings, page: Path) -> No
     from evaluation.results import AGAINST, MODEL
 
     console = Console()
-    console.print(Text(escape_control(f"{settings.judged}: {summary(evaluation)}")))
+    console.print(Text(escape_control(f"{settings.judged}: {summary(evaluation)}")), soft_wrap=True)
     left_out = {
         "without a label": evaluation.judged.unjudged,
         "with an unreadable text": evaluation.judged.unreadable,
@@ -173,7 +173,9 @@ def _print(evaluation: Evaluation, settings: EvaluateSettings, page: Path) -> No
     }
     for what, count in left_out.items():
         if count:
-            console.print(Text(escape_control(f"{count:,} {'row' if count == 1 else 'rows'} {what}: left out")))
+            console.print(
+                Text(escape_control(f"{count:,} {'row' if count == 1 else 'rows'} {what}: left out")), soft_wrap=True
+            )
     table = Table()
     table.add_column("metric")
     names = evaluation.table.scorers
@@ -196,7 +198,7 @@ def _print(evaluation: Evaluation, settings: EvaluateSettings, page: Path) -> No
     )
     if evaluation.against is not None:
         console.print(f"by {METRICS[settings.metric]}: {evaluation.verdict(settings.metric)}")
-    console.print(Text(f"page {page}", style="dim"))
+    console.print(Text(escape_control(f"page {page}"), style="dim"), soft_wrap=True)
 
 
 def _cell(interval: Interval | None, *, sign: str = "", bold: bool = False) -> Text:

@@ -25,6 +25,7 @@ SETTINGS = {
     "qtr label": "spark_jobs.settings:LabelSettings",
     "qtr score": "qtr.score:ScoreSettings",
     "qtr evaluate": "qtr.evaluate:EvaluateSettings",
+    "qtr sample": "qtr.sample:SampleSettings",
     "qtr plan": "qtr.plan:PlanSettings",
     "qtr tune": "qtr.tune:TuneSettings",
 }
