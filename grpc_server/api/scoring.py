@@ -23,6 +23,7 @@ async def score(engine: Engine, pairs: Pairs, *, name: str, version: str, sha256
         lane=choose_lane(call.value(PRIORITY), len(pairs)),
         deadline=call.time_remaining(),
         request_id=call.request_id,
+        source=call.peer(),
     )
 
 

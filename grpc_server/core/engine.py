@@ -128,7 +128,7 @@ class Engine:
         self._thread.start()
 
     async def score(
-        self, pairs: Pairs, *, scorer: Scorer, lane: Lane, deadline: float | None, request_id: str
+        self, pairs: Pairs, *, scorer: Scorer, lane: Lane, deadline: float | None, request_id: str, source: str = ""
     ) -> Result:
         """Queue `pairs` and wait for the result.
 
@@ -142,8 +142,8 @@ class Engine:
             Where the rows wait. More than `MAX_INTERACTIVE_TOKENS` always wait in the bulk lane.
         deadline
             Seconds from now within which the result is of use.
-        request_id
-            For the log and the trace.
+        request_id, source
+            For the log and the trace; the connection, since interactive work of several is served in turn.
 
         Raises
         ------
@@ -160,8 +160,9 @@ class Engine:
             lane = Lane.BULK
         self._observer.request_received(request_id, len(pairs), lane.value)
         context = copy_context()
+        fair = source if lane is Lane.INTERACTIVE else ""
         parts = [
-            _Part(part, tokens, lane, scorer, until, request_id, context, waiter=self._loop.create_future())
+            _Part(part, tokens, lane, scorer, until, fair, request_id, context, waiter=self._loop.create_future())
             for part, tokens in charged.split_by_tokens(self.queue.budget(lane))
         ]
         hold = lane is Lane.INTERACTIVE and self.inline_latency.acceptable
@@ -170,8 +171,7 @@ class Engine:
             if hold and self._held_since is None:
                 self._held_since = self._loop.time()
                 self._loop.call_soon(self._score_inline)
-            if log.isEnabledFor(logging.DEBUG):
-                log.debug("work accepted", extra={"request_id": request_id, "rows": len(pairs), "lane": lane.value})
+            log.debug("work accepted", extra={"request_id": request_id, "rows": len(pairs), "lane": lane.value})
             results = [await part.waiter for part in parts if part.waiter is not None]
             return results[0] if len(results) == 1 else concat_results(results)
         finally:

@@ -10,7 +10,8 @@ alone, work is dropped only in favour of other work.
 The interactive lane is served first and each lane has its own bound, so a nightly run neither delays nor displaces
 interactive calls. While there is interactive traffic, bulk batches are smaller, because an interactive call may have to
 wait for one to end. The bulk lane cannot starve: once its head has waited for `starvation_seconds`, it gets every other
-batch.
+batch. Within a lane, sources (the connections of interactive callers) are served in turn, so that one that sends much
+hardly delays the others.
 
 The queue uses threads and a clock; it does not depend on gRPC or the model.
 """
@@ -19,14 +20,16 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from grpc_server.core.fair_queue import FairQueue
 from grpc_server.core.work import DropReason, Lane, Work
 from grpc_server.errors import DrainingError, LaneFullError
 
+# The part of a lane's tokens that one source may have waiting.
+_SOURCE_SHARE: Final = 4
 # Interactive traffic counts as active for this long after the last interactive request.
 _INTERACTIVE_WINDOW_SECONDS: Final = 5.0
 
@@ -39,7 +42,7 @@ class Throughput(Protocol):
 
 
 class WorkQueue:
-    """First in, first out within a lane, in batches of up to `batch_tokens`.
+    """First in, first out within a lane and source, in batches of up to `batch_tokens`.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ class WorkQueue:
         self._on_drop = on_drop
         self._starvation_seconds = starvation_seconds
         self._clock = clock
-        self._waiting: dict[Lane, deque[Work]] = {lane: deque() for lane in Lane}
+        self._waiting = {lane: FairQueue() for lane in Lane}
         self._tokens = dict.fromkeys(Lane, 0)
         self._requests = dict.fromkeys(Lane, 0)
         self._last_taken = Lane.BULK
@@ -124,7 +127,7 @@ class WorkQueue:
         Raises
         ------
         UnavailableError
-            If the queue is closed or the request's lane is full.
+            If the queue is closed, the request's lane is full, or its source has its share of the lane.
         """
         lane = parts[0].lane
         tokens = parts[0].tokens if len(parts) == 1 else sum(part.tokens for part in parts)
@@ -135,13 +138,18 @@ class WorkQueue:
             if waiting and waiting + tokens > self.max_tokens:
                 reason = f"about {waiting} {lane.value} tokens wait, the limit is {self.max_tokens}"
                 raise LaneFullError(reason, self._throughput.seconds_for(waiting))
+            source, own_limit = parts[0].source, self.max_tokens // _SOURCE_SHARE
+            own = self._waiting[lane].tokens(source) if source else 0
+            if own and own + tokens > own_limit:
+                reason = f"about {own} {lane.value} tokens of this connection wait, the limit is {own_limit}"
+                raise LaneFullError(reason, self._throughput.seconds_for(own))
             now = self._clock()
             if lane is Lane.INTERACTIVE:
                 self._last_interactive_at = now
             for part in parts:
                 part.enqueued_at = now
             parts[-1].last = True
-            self._waiting[lane].extend(parts)
+            self._waiting[lane].append(parts, tokens)
             self._tokens[lane] += tokens
             self._requests[lane] += 1
             if hold:
@@ -201,7 +209,7 @@ class WorkQueue:
         bulk = self._waiting[Lane.BULK]
         if not self._waiting[Lane.INTERACTIVE] or self._held:
             return Lane.BULK
-        starving = bool(bulk) and now - bulk[0].enqueued_at >= self._starvation_seconds
+        starving = bool(bulk) and now - bulk.first().enqueued_at >= self._starvation_seconds
         return Lane.BULK if starving and self._last_taken is Lane.INTERACTIVE else Lane.INTERACTIVE
 
     def _next_batch(self) -> tuple[list[Work], list[tuple[Work, DropReason]]]:
@@ -213,12 +221,12 @@ class WorkQueue:
         late: list[Work] = []
         tokens = 0
         while waiting:
-            work = waiting[0]
+            work = waiting.first()
             reason = self._unusable(work, now)
             fits = not batch or (work.group is batch[0].group and tokens + work.tokens <= budget)
             if reason is None and not fits:
                 break
-            waiting.popleft()
+            waiting.pop()
             self._tokens[lane] -= work.tokens
             self._requests[lane] -= work.last
             if reason is not None:

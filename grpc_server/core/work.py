@@ -39,6 +39,9 @@ class Work:
         Only work of one group (a model version) shares a batch.
     deadline
         When the answer stops being of use, on the queue's clock; `None` if never.
+    source
+        Where the work comes from. Sources are served in turn, and each may hold a part of its lane only; "" is a source
+        that may hold all.
     request_id
         For the log.
     context
@@ -56,6 +59,7 @@ class Work:
     lane: Lane = Lane.BULK
     group: object = None
     deadline: float | None = None
+    source: str = ""
     request_id: str = ""
     context: Context = field(default_factory=Context)
     cancelled: bool = False

@@ -35,7 +35,8 @@ LIVE: Final = "/livez"
 """200 while the process answers: neither load nor draining is a reason to restart it."""
 MAX_CONNECTIONS: Final = 32
 _HEAD_BYTES: Final = 8192
-_BACKLOG: Final = 128
+# Connections that wait to be accepted, some tenths of a second of them; over it, a peer tries again after a second.
+_BACKLOG: Final = 1024
 _PLAIN: Final = "text/plain; charset=utf-8"
 # Pauses are this many times as long as making a page: pages take at most a tenth of a thread's time.
 _PAUSE_FACTOR: Final = 9.0

@@ -46,8 +46,10 @@ class Setup:
         )
 
 
-def work(tokens: int = 1, deadline: float | None = None, lane: Lane = Lane.BULK, group: object = None) -> Work:
-    return Work(Pairs.from_columns(["q"], ["t"]), tokens, lane, group, deadline)
+def work(
+    tokens: int = 1, deadline: float | None = None, lane: Lane = Lane.BULK, group: object = None, source: str = ""
+) -> Work:
+    return Work(Pairs.from_columns(["q"], ["t"]), tokens, lane, group, deadline, source)
 
 
 def test_a_lone_piece_is_taken_at_once() -> None:
@@ -63,6 +65,32 @@ def test_a_batch_ends_at_the_token_budget() -> None:
     for piece in pieces:
         setup.queue.offer([piece])
     assert [setup.queue.take(), setup.queue.take(), setup.queue.take()] == [pieces[:2], pieces[2:4], pieces[4:]]
+
+
+def test_a_source_with_much_work_delays_no_other() -> None:
+    setup = Setup(batch_tokens=4)
+    much = [work(source="a") for _ in range(20)]
+    for piece in much:
+        setup.queue.offer([piece])
+    first, second = work(source="b"), work(source="b")
+    setup.queue.offer([first])
+    setup.queue.offer([second])
+    assert setup.queue.take() == [much[0], first, much[1], second]
+    taken = [piece for _ in range(5) for piece in setup.queue.take()]
+    assert taken == much[2:]
+
+
+def test_a_source_may_hold_a_quarter_of_its_lane() -> None:
+    setup = Setup(max_tokens=100)
+    setup.queue.offer([work(tokens=20, source="a")])
+    with pytest.raises(
+        UnavailableError, match="about 20 bulk tokens of this connection wait, the limit is 25"
+    ) as refused:
+        setup.queue.offer([work(tokens=6, source="a")])
+    assert refused.value.retry_after == pytest.approx(20)
+    setup.queue.offer([work(tokens=6, source="b")])
+    setup.queue.take()
+    setup.queue.offer([work(tokens=30, source="a")])  # as nothing of it waits
 
 
 def test_a_piece_over_the_budget_goes_alone() -> None:
