@@ -9,13 +9,15 @@ True
 
 from relevance_model.bundle import Bundle, BundleManifest, Calibration, Graphs, default_bundle_path, write_bundle
 from relevance_model.errors import BundleError, ModelError, RequestError
+from relevance_model.explanation import DEFAULT_MAX_COST, Explainer, Explanation, WordContribution
 from relevance_model.pairs import Pairs
-from relevance_model.scorer import DEFAULT_CACHE_BYTES, DEFAULT_MICRO_BATCH, Scorer, Scores
+from relevance_model.scorer import DEFAULT_CACHE_BYTES, DEFAULT_MICRO_BATCH, LogitScorer, Scorer, Scores
 from relevance_model.text_cache import CacheStats
 from relevance_model.tokenizer import DEFAULT_MAX_TEXT_BYTES
 
 __all__ = [
     "DEFAULT_CACHE_BYTES",
+    "DEFAULT_MAX_COST",
     "DEFAULT_MAX_TEXT_BYTES",
     "DEFAULT_MICRO_BATCH",
     "Bundle",
@@ -23,12 +25,16 @@ __all__ = [
     "BundleManifest",
     "CacheStats",
     "Calibration",
+    "Explainer",
+    "Explanation",
     "Graphs",
+    "LogitScorer",
     "ModelError",
     "Pairs",
     "RequestError",
     "Scorer",
     "Scores",
+    "WordContribution",
     "default_bundle_path",
     "write_bundle",
 ]

@@ -28,6 +28,8 @@ DEFAULT_MICRO_BATCH = 32
 DEFAULT_CACHE_BYTES = 64 << 20
 # Rows per chunk: bounds the working memory and the distinct texts of one cache batch.
 CHUNK_ROWS = 4096
+# The same for the parts of texts of explanations, whose caches take 8 MB.
+_PART_ROWS = 768
 
 _NO_NUMBER = "the model gives no number for this pair"
 _TEXT_INPUTS = frozenset({"ids", "length"})
@@ -97,36 +99,49 @@ class Scorer:
         self._pair = OnnxGraph(
             bundle.path / manifest.graphs.pair, allowed_inputs=_PAIR_INPUTS, output="logit", threads=threads
         )
-        vocabulary = WordPieces(bundle.path / TOKENIZER)
+        # A file that serves both columns is loaded once.
+        self._text_graphs = {
+            name: OnnxGraph(bundle.path / name, allowed_inputs=_TEXT_INPUTS, output="state", threads=threads)
+            for name in dict.fromkeys((manifest.graphs.query, manifest.graphs.title))
+            if name is not None
+        }
+        self._vocabulary = WordPieces(bundle.path / TOKENIZER)
+        self._add_columns(
+            query_bytes=int(cache_bytes * (1.0 - title_cache_share)),
+            title_bytes=int(cache_bytes * title_cache_share),
+            chunk_rows=CHUNK_ROWS,
+        )
 
-        def column(name: str, max_tokens: int, share: float) -> TextColumn:
-            encoder = TextTokenizer(
-                vocabulary, max_tokens=max_tokens, leading_cls=name == "query", max_text_bytes=max_text_bytes
+    def _add_columns(self, *, query_bytes: int, title_bytes: int, chunk_rows: int) -> None:
+        """Make the tokenizers and caches, and connect them with the text graphs."""
+        manifest = self.bundle.manifest
+        self._chunk_rows = chunk_rows
+
+        def column(name: str, max_tokens: int, max_bytes: int) -> TextColumn:
+            tokenizer = TextTokenizer(
+                self._vocabulary,
+                max_tokens=max_tokens,
+                leading_cls=name == "query",
+                max_text_bytes=self.max_text_bytes,
             )
             cache = TextCache(
-                max_bytes=int(cache_bytes * share),
+                max_bytes=max_bytes,
                 max_tokens=max_tokens,
                 state_size=self._pair.input_width(f"{name}_state"),
-                min_rows=CHUNK_ROWS,
+                min_rows=chunk_rows,
             )
-            return TextColumn(encoder, cache)
+            return TextColumn(tokenizer, cache)
 
-        self.queries = column("query", manifest.max_query_tokens, 1.0 - title_cache_share)
-        self.titles = column("title", manifest.max_title_tokens, title_cache_share)
-        self._passes = self._text_passes(threads)
-
-    def _text_passes(self, threads: int) -> list[tuple[TextEncoder, list[TextColumn]]]:
-        """Return the text graphs; a file that serves both columns is loaded once."""
-        graphs = self.bundle.manifest.graphs
+        self.queries = column("query", manifest.max_query_tokens, query_bytes)
+        self.titles = column("title", manifest.max_title_tokens, title_bytes)
         columns: dict[str, list[TextColumn]] = {}
-        for name, column in ((graphs.query, self.queries), (graphs.title, self.titles)):
+        for name, each in ((manifest.graphs.query, self.queries), (manifest.graphs.title, self.titles)):
             if name is not None:
-                columns.setdefault(name, []).append(column)
-        passes = []
-        for name, served in columns.items():
-            graph = OnnxGraph(self.bundle.path / name, allowed_inputs=_TEXT_INPUTS, output="state", threads=threads)
-            passes.append((TextEncoder(graph, [c.cache for c in served], micro_batch=self._micro_batch), served))
-        return passes
+                columns.setdefault(name, []).append(each)
+        self._passes = [
+            (TextEncoder(self._text_graphs[name], [c.cache for c in served], micro_batch=self._micro_batch), served)
+            for name, served in columns.items()
+        ]
 
     def score(self, pairs: Pairs) -> Scores:
         """Score every row.
@@ -134,26 +149,32 @@ class Scorer:
         A row whose text is empty, unreadable or too long, or for which the model gives no number, gets NaN and a
         reason; all others are unaffected.
         """
-        rows = len(pairs)
         with self._lock:
-            if rows == 1:
+            if len(pairs) == 1:
                 return self._score_one(pairs.queries[pairs.query_index[0]], pairs.titles[pairs.title_index[0]])
-            result = Scores(np.full(rows, np.nan, np.float32), np.zeros(rows, np.uint8))
-            for start in range(0, rows, CHUNK_ROWS):
-                stop = min(start + CHUNK_ROWS, rows)
-                whole = start == 0 and stop == rows and max(len(pairs.queries), len(pairs.titles)) <= CHUNK_ROWS
-                self._score_chunk(pairs if whole else pairs.rows(start, stop), start, result)
-        return self._calibrated(result)
-
-    def _calibrated(self, result: Scores) -> Scores:
-        """Replace the logits in `result.scores` by scores, and set the labels."""
-        exponent = self._slope * result.scores.astype(np.float64) + self._intercept
+            result = self._score_chunks(pairs)
+        exponent = self._exponents(result)
         result.scores = (1.0 / (1.0 + np.exp(-np.clip(exponent, -80.0, 80.0)))).astype(np.float32)
         result.labels = (result.scores >= self._threshold).astype(np.uint8)
+        return result
+
+    def _score_chunks(self, pairs: Pairs) -> Scores:
+        """Return the logits of the graph in place of scores."""
+        rows, most = len(pairs), self._chunk_rows
+        result = Scores(np.full(rows, np.nan, np.float32), np.zeros(rows, np.uint8))
+        for start in range(0, rows, most):
+            stop = min(start + most, rows)
+            whole = start == 0 and stop == rows and max(len(pairs.queries), len(pairs.titles)) <= most
+            self._score_chunk(pairs if whole else pairs.rows(start, stop), start, result)
         empty = np.flatnonzero(np.isnan(result.scores)).tolist()
         if len(empty) > len(result.errors):
             result.errors = {row: result.errors.get(row, _NO_NUMBER) for row in empty}
         return result
+
+    def _exponents(self, result: Scores) -> NDArray[np.float64]:
+        """Return the calibrated logits of the graph's, which `result` holds."""
+        exponents: NDArray[np.float64] = self._slope * result.scores.astype(np.float64) + self._intercept
+        return exponents
 
     def cache_stats(self) -> dict[str, CacheStats]:
         """Return the state of the text caches, by column: `query` and `title`."""
@@ -221,6 +242,27 @@ class Scorer:
             feed |= self.titles.feed("title", rows_t[batch], self._pair.inputs)
             logits[batch] = self._pair.run(feed)
         return logits
+
+
+class LogitScorer(Scorer):
+    """Gives calibrated logits, `logit(score)`, in place of scores; all labels are 0.
+
+    It has the graphs, the tokenizer and the lock of a scorer, and small text caches of its own: the texts that it reads
+    are parts of texts, read once, and would displace those that callers repeat.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        vars(self).update(vars(scorer))
+        # Joining words by spaces can add a byte for each.
+        self.max_text_bytes = scorer.max_text_bytes + self.bundle.manifest.max_title_tokens
+        self._add_columns(query_bytes=0, title_bytes=0, chunk_rows=_PART_ROWS)
+
+    def score(self, pairs: Pairs) -> Scores:
+        """Return the calibrated logit of every row; a row has an error where `Scorer.score` gives one."""
+        with self._lock:
+            result = self._score_chunks(pairs)
+        result.scores = self._exponents(result).astype(np.float32)
+        return result
 
 
 def _reason(query: str | None, title: str | None) -> str:

@@ -18,6 +18,8 @@ class TextColumn:
 
     Attributes
     ----------
+    tokenizer
+        Reads the texts.
     cache
         The rows.
     fresh
@@ -26,8 +28,8 @@ class TextColumn:
         Time of its tokenisation.
     """
 
-    def __init__(self, encoder: TextTokenizer, cache: TextCache) -> None:
-        self._encoder = encoder
+    def __init__(self, tokenizer: TextTokenizer, cache: TextCache) -> None:
+        self.tokenizer = tokenizer
         self.cache = cache
         self.tokenize_seconds = 0.0
         self.fresh: list[int] = []
@@ -65,11 +67,11 @@ class TextColumn:
         if not texts:
             return {}
         started = perf_counter()
-        encoded = self._encoder.encode(texts)
+        encoded = self.tokenizer.encode(texts)
         self.tokenize_seconds = perf_counter() - started
         self._fresh_texts = [text for text, code in zip(texts, encoded, strict=True) if code.error is None]
         self.fresh = self.cache.allocate(len(self._fresh_texts))
-        tokens, lengths, pad = self.cache.tokens, self.cache.lengths, self._encoder.pad_id
+        tokens, lengths, pad = self.cache.tokens, self.cache.lengths, self.tokenizer.pad_id
         readable = (code.ids for code in encoded if code.error is None)
         for row, ids in zip(self.fresh, readable, strict=True):
             lengths[row] = length = len(ids)

@@ -35,6 +35,13 @@ class TextTokenizer:
         Whether `[CLS]` precedes the text (queries) or not (titles).
     max_text_bytes
         UTF-8 bytes above which a text is an error.
+
+    Attributes
+    ----------
+    room
+        Pieces that are read of a text.
+    pad_id
+        Id of `[PAD]`.
     """
 
     def __init__(
@@ -49,22 +56,27 @@ class TextTokenizer:
         self.pad_id = vocabulary.pad_id
         self._head = [vocabulary.cls_id] if leading_cls else []
         self._tail = [vocabulary.sep_id]
-        self._room = max_tokens - len(self._head) - len(self._tail)
+        self.room = max_tokens - len(self._head) - len(self._tail)
         self._max_text_bytes = max_text_bytes
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Return one entry per text, in order."""
-        errors = [self._error_of(text) for text in texts]
+        errors = [self.error_of(text) for text in texts]
         readable = [text for text, error in zip(texts, errors, strict=True) if error is None]
-        pieces = iter(self._vocabulary.encode(readable, self._room))
+        pieces = iter(self._vocabulary.encode(readable, self.room))
         return [self._finish(next(pieces)) if error is None else EncodedText([], error) for error in errors]
+
+    def count_pieces(self, text: str) -> int:
+        """Return how many pieces the text has, up to `room`."""
+        return len(self._vocabulary.encode([text], self.room)[0])
 
     def _finish(self, pieces: list[int]) -> EncodedText:
         if not pieces:
             return EncodedText([], "has no readable character")
         return EncodedText([*self._head, *pieces, *self._tail])
 
-    def _error_of(self, text: str) -> str | None:
+    def error_of(self, text: str) -> str | None:
+        """Return why a text cannot be read, before its pieces are known."""
         if not text:
             return "is empty"
         try:
