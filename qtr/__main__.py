@@ -29,6 +29,7 @@ PROGRAMS = {
     "score": Program("qtr.score", "server", "score one query against some titles"),
     "evaluate": Program("qtr.evaluate", "evaluate", "measure a model on pairs that people judged"),
     "sample": Program("qtr.sample", "evaluate", "choose labelled rows for people to judge"),
+    "calibrate": Program("qtr.calibrate", "evaluate", "fit scaling and threshold of a bundle to judged pairs"),
     "distill": Program("distillation.__main__", "distill", "train a student and export its bundle"),
 }
 

@@ -26,6 +26,7 @@ SETTINGS = {
     "qtr score": "qtr.score:ScoreSettings",
     "qtr evaluate": "qtr.evaluate:EvaluateSettings",
     "qtr sample": "qtr.sample:SampleSettings",
+    "qtr calibrate": "qtr.calibrate:CalibrateSettings",
     "qtr plan": "qtr.plan:PlanSettings",
     "qtr tune": "qtr.tune:TuneSettings",
 }
