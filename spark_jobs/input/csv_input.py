@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -19,7 +19,7 @@ from spark_jobs.input.file_formats import Files
 from spark_jobs.input.file_loading import check_partition_names, load_files
 from spark_jobs.input.input_files import InputFile
 from spark_jobs.input.text_encoding import HEAD_BYTES, Encoding, read_head
-from spark_jobs.input.text_input import Lines, raise_line_error, scanned_by_driver, suspicious_files
+from spark_jobs.input.text_input import Lines, TextInput
 
 _MOST_COLUMNS = 20480
 _DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
@@ -44,7 +44,7 @@ class Dialect:
     header: tuple[str, ...] = field(compare=False)
 
 
-class CsvInput:
+class CsvInput(TextInput):
     """The CSV files of an input, whose headers must agree.
 
     Parameters
@@ -76,11 +76,8 @@ class CsvInput:
         encoding: Encoding,
         wanted: tuple[str, str],
     ) -> None:
-        self._spark = spark
-        self._files = files
-        self._encoding = encoding
         self._dialects: dict[str, Dialect] = {}
-        self._inputs: list[InputFile] = []
+        filled: list[InputFile] = []
         first: InputFile | None = None
         for file in inputs:
             own = delimiter or ("\t" if file.tab_separated else ",")
@@ -91,39 +88,13 @@ class CsvInput:
             if first is not None:
                 _check_same(file, dialect.header, first, self._dialects[first.path].header)
             first = first or file
-            self._inputs.append(file)
+            filled.append(file)
             self._dialects[file.path] = dialect
         if first is None:
             raise InputError(f"the input {inputs[0].shown} has no rows")
+        super().__init__(spark, files, filled, encoding)
         self.header = self._dialects[first.path].header
         check_partition_names(self._inputs, self.header)
-
-    def check(self) -> None:
-        """Look for errors that Spark would pass over in silence.
-
-        Raises
-        ------
-        InputError
-            Naming file and line.
-        """
-        if scanned_by_driver(self._inputs, self._encoding):
-            self.locate()
-            return
-        for dialect, files in self._alike():
-            lines = _suspicious(dialect)
-            for file in suspicious_files(self._spark, files, dialect.line_end, lines):
-                self._look(file)
-
-    def locate(self) -> None:
-        """Read the files on the driver until the first error.
-
-        Raises
-        ------
-        InputError
-            Naming file and line, if there is an error.
-        """
-        for file in self._inputs:
-            self._look(file)
 
     def frame(self) -> DataFrame:
         """Return the rows; all columns are strings."""
@@ -157,6 +128,10 @@ class CsvInput:
             groups.setdefault(self._dialects[file.path], []).append(file)
         return list(groups.items())
 
+    def _suspicious(self) -> Iterator[InputFile]:
+        for dialect, files in self._alike():
+            yield from self._files_with(_is_suspicious(dialect), files, dialect.line_end)
+
     def _look(self, file: InputFile) -> None:
         dialect = self._dialects[file.path]
 
@@ -168,7 +143,7 @@ class CsvInput:
                 fields=len(dialect.header),
             )
 
-        raise_line_error(self._files, file, self._encoding, dialect.line_end, check)
+        self._raise_line_error(file, dialect.line_end, check)
 
 
 def _dialect(head: str, file: InputFile, delimiter: str) -> Dialect | None:
@@ -238,7 +213,7 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _suspicious(dialect: Dialect) -> Column:
+def _is_suspicious(dialect: Dialect) -> Column:
     """Return the condition that no line of plain records fulfils; files with a line that does are read closely."""
     value = F.col("value")
     delimiter = re.escape(dialect.delimiter)

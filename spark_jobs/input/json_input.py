@@ -15,7 +15,7 @@ from spark_jobs.input.file_loading import check_partition_names, load_files, pat
 from spark_jobs.input.input_files import InputFile
 from spark_jobs.input.json_scan import ONE_CASE, KeyPath, Keys, check_json
 from spark_jobs.input.text_encoding import Encoding, read_head
-from spark_jobs.input.text_input import Lines, raise_line_error, scanned_by_driver, suspicious_files
+from spark_jobs.input.text_input import Lines, TextInput
 
 # Valid JSON contains no control characters except white space.
 _NEVER_IN_JSON = "\x01"
@@ -23,7 +23,7 @@ _CASE_SENSITIVE = "spark.sql.caseSensitive"
 _OPTIONS = {"mode": "FAILFAST", "allowSingleQuotes": "false"}
 
 
-class JsonInput:
+class JsonInput(TextInput):
     """The JSON lines files of an input.
 
     Parameters
@@ -42,38 +42,11 @@ class JsonInput:
     """
 
     def __init__(self, spark: SparkSession, files: Files, inputs: Sequence[InputFile], encoding: Encoding) -> None:
-        self._spark = spark
-        self._files = files
-        self._encoding = encoding
-        self._inputs = [file for file in inputs if read_head(files, file, encoding).strip()]
-        if not self._inputs:
+        filled = [file for file in inputs if read_head(files, file, encoding).strip()]
+        if not filled:
             raise InputError(f"the input {inputs[0].shown} has no rows")
+        super().__init__(spark, files, filled, encoding)
         self._keys: dict[str, tuple[InputFile, Keys]] = {}
-
-    def check(self) -> None:
-        """Look for errors that Spark would pass over in silence.
-
-        Raises
-        ------
-        InputError
-            Naming file and line.
-        """
-        if scanned_by_driver(self._inputs, self._encoding):
-            self.locate()
-            return
-        for file in suspicious_files(self._spark, self._inputs, None, _suspicious()):
-            self._look(file)
-
-    def locate(self) -> None:
-        """Read the files on the driver until the first error.
-
-        Raises
-        ------
-        InputError
-            Naming file and line, if there is an error.
-        """
-        for file in self._inputs:
-            self._look(file)
 
     def frame(self) -> DataFrame:
         """Return the rows; to infer the types of the columns, Spark reads all files.
@@ -103,7 +76,7 @@ class JsonInput:
         types: dict[KeyPath, DataType] = {(): frame.schema, **dict(_types(frame.schema))}
         self._check_case(types)
         if DoubleType() in types.values() and (unread := self._unread()):
-            for file in suspicious_files(self._spark, unread, None, F.col("value").rlike(r"\d{16}")):
+            for file in self._files_with(F.col("value").rlike(r"\d{16}"), unread):
                 self._look(file)
         for file, keys in self._keys.values():
             for path, line in keys.lines.items():
@@ -153,11 +126,14 @@ class JsonInput:
         }
         return load_files(self._spark, self._inputs, "csv", StructType([StructField("value", StringType())]), options)
 
+    def _suspicious(self) -> list[InputFile]:
+        return self._files_with(_is_suspicious())
+
     def _look(self, file: InputFile) -> None:
         def check(lines: Lines) -> None:
             self._keys[file.path] = file, check_json(lines)
 
-        raise_line_error(self._files, file, self._encoding, "\n", check)
+        self._raise_line_error(file, "\n", check)
 
 
 def _types(kind: DataType, path: KeyPath = ()) -> Iterator[tuple[KeyPath, DataType]]:
@@ -171,7 +147,7 @@ def _types(kind: DataType, path: KeyPath = ()) -> Iterator[tuple[KeyPath, DataTy
             yield from _types(inner, (*path, field.name))
 
 
-def _suspicious() -> Column:
+def _is_suspicious() -> Column:
     """Return the condition that no line of plain objects fulfils; files with a line that does are read closely."""
     value = F.col("value")
 

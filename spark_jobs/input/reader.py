@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StringType
@@ -21,6 +21,7 @@ from spark_jobs.input.json_input import JsonInput
 from spark_jobs.input.options import InputOptions
 from spark_jobs.input.parquet_input import ParquetInput
 from spark_jobs.input.text_encoding import Encoding
+from spark_jobs.input.text_input import TextInput
 from spark_jobs.scoring.schema import OUTPUT_COLUMNS
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from spark_jobs.storage.tables import is_table_name, table_exists
@@ -95,7 +96,7 @@ def _open(
         parquet.check()
         return Input(parquet.frame(), lambda: None), kind
     encoding = Encoding.of(spark, options.encoding)
-    source: CsvInput | JsonInput
+    source: TextInput
     if kind == "csv":
         source = CsvInput(spark, filesystem, files, delimiter=options.delimiter, encoding=encoding, wanted=texts)
     else:
