@@ -54,7 +54,7 @@ demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled stu
 # Three files at a time, also on two cores: the tests mostly wait for the processes that they start.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: test-all test-long doctest pythons coverage types drift
+.PHONY: test-all test-long doctest pythons coverage drift
 test: $(VENV)/dev ## Run the fast tests, about five minutes on two cores
 	@$(PYTEST) -m "not long"
 
@@ -77,14 +77,11 @@ pythons: $(VENV)/dev ## Run a part of the tests on every other supported Python 
 coverage: $(VENV)/dev ## Measure what all tests cover in their own processes; pyproject.toml has the floor
 	@$(PYTEST) --cov --cov-report=term:skip-covered
 
-lint: $(VENV)/dev ## Check style, types and import rules
+lint: $(VENV)/dev ## Check style, import rules and types, those of the tests too
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-
-types: $(VENV)/dev ## Check the types of the tests, the benchmarks and the tools, too
-	@$(BIN)/mypy --config-file tests/mypy.ini
 
 drift: proto manifests ## Fail if generated code or manifests differ from what they are made of
 	@git diff --exit-code --stat -- relevance_stubs k8s || { echo "generated files differ: commit what make proto manifests wrote" >&2; exit 1; }

@@ -25,7 +25,7 @@ def connect() -> Any:
         If the package `kubernetes` is missing, or none of the three is usable.
     """
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
         from kubernetes import client, config
     except ModuleNotFoundError as error:
         raise KubernetesConfigError(f"Kubernetes needs the package {error.name}, of qtr's extra 'k8s'") from None

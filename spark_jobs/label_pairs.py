@@ -154,7 +154,7 @@ def _show(report: RunReport) -> None:
 
 def _unless_gone(call: Callable[[], object]) -> None:
     """Call into Spark, whose process may have ended first: under spark-submit Ctrl-C reaches both."""
-    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+    from py4j.protocol import Py4JError
 
     with suppress(Py4JError, OSError):
         call()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from threading import Event
 
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 

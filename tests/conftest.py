@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -91,8 +90,8 @@ def start() -> Iterator[Callable[..., Job]]:
     """Start runs of `qtr label` in processes of their own: `start(flags, command, **env)`."""
     jobs: list[Job] = []
 
-    def start_job(*args: Any, **env: str) -> Job:
-        jobs.append(Job(*args, **env))
+    def start_job(flags: list[str], command: list[str] | None = None, **env: str) -> Job:
+        jobs.append(Job(flags, command, **env))
         return jobs[-1]
 
     yield start_job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
-from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JNetworkError
 from pyspark.errors import AnalysisException
 
 from grpc_client import ClientError, ConfigError, MessageTooLargeError, RequestRejectedError

@@ -31,7 +31,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError
 
 from spark_jobs.errors import DateTakenError, JobError
 from spark_jobs.storage.filesystem import HadoopFileSystem

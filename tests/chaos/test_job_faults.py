@@ -124,7 +124,7 @@ def killed_night(start: Callable[..., Job], flags: list[str], output: Path, whol
     moments = random.Random(output.name)
     reader = Reader(output)
     reader.start()
-    kept: set[tuple[int, int]] = set()
+    kept: set[tuple[int, bytes]] = set()
     for kill in range(KILLS // 2):
         job = start(flags)
         with suppress(psutil.TimeoutExpired):

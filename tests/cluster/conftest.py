@@ -158,10 +158,11 @@ def pod(
     cluster: Cluster, name: str, command: str, claim: str | None = None, role: str | None = "executor"
 ) -> dict[str, Any]:
     """Make a pod of the Spark image beside the jobs; with a role, the network policies take it for one of Spark's."""
-    mounts, volumes = [{"name": "tmp", "mountPath": "/tmp"}], [{"name": "tmp", "emptyDir": {}}]
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}]
+    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
     if claim is not None:
         mounts.append({"name": "data", "mountPath": "/data"})
-        volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": claim}})  # type: ignore[dict-item]
+        volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": claim}})
     return {
         "apiVersion": "v1",
         "kind": "Pod",

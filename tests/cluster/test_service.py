@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,9 @@ FOUND_WITHIN_SECONDS = 33 + 30 + 30
 
 
 @contextmanager
-def calling(cluster: Cluster, name: str, rows: int, threads: int) -> Iterator[dict[str, object]]:
+def calling(cluster: Cluster, name: str, rows: int, threads: int) -> Iterator[dict[str, Any]]:
     """Call from inside while the block runs; its result is filled in afterwards."""
-    result: dict[str, object] = {}
+    result: dict[str, Any] = {}
     if cluster.try_kubectl("get", "namespace", JOBS).returncode:
         cluster.kubectl("apply", "-f", str(cluster.folder / "spark/base/namespace.yaml"))
     made = pod(cluster, name, 'exec python -c "$PROGRAM" "$ROWS" "$THREADS"')
@@ -73,12 +74,15 @@ def test_the_pods_are_ready_and_none_was_restarted(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("to", ["service/qtr-server", "pod"])
-def test_a_person_scores_through_a_forwarded_port(cluster: Cluster, to: str) -> None:
+def test_a_caller_scores_through_a_forwarded_port(cluster: Cluster, to: str) -> None:
     with cluster.forwarded(to if "/" in to else f"pod/{cluster.ready()[0]}", 8001) as address:
         config = ClientConfig(address, priority="interactive")
         with RelevanceClient(config) as client:
             answer = client.score("usb c cable", ["USB-C cable 2 m", "Desk lamp"])
-    assert answer.titles[0].score > answer.titles[1].score
+    [cable, lamp] = [title.score for title in answer.titles]
+    assert cable is not None
+    assert lamp is not None
+    assert cable > lamp
 
 
 def test_the_namespace_refuses_root(cluster: Cluster) -> None:
@@ -136,6 +140,12 @@ def test_load_brings_more_pods(cluster: Cluster) -> None:
     bounds(cluster, 1, 2)
 
 
+def outcome(cluster: Cluster, name: str) -> str | None:
+    """Return how a pod has ended, if it has."""
+    phase = str(cluster.get("pod", name, "-n", JOBS)["status"]["phase"])
+    return phase if phase in {"Succeeded", "Failed"} else None
+
+
 def test_only_the_jobs_pods_may_connect(cluster: Cluster) -> None:
     if not os.environ.get("QTR_CLUSTER_POLICIES"):
         pytest.skip("set QTR_CLUSTER_POLICIES=1 where the network plugin enforces policies")
@@ -153,13 +163,7 @@ def test_only_the_jobs_pods_may_connect(cluster: Cluster) -> None:
             name = f"peer-{role or 'stranger'}-{port}".lower()
             command = f"python -c '{connect}' qtr-server-headless.qtr.svc {port}"
             cluster.apply(pod(cluster, name, command, role=role))
-            outcomes[role, port] = eventually(
-                lambda name=name: re.search(
-                    "Succeeded|Failed", cluster.get("pod", name, "-n", JOBS)["status"]["phase"]
-                ),
-                120,
-                f"{name} does not end",
-            ).group()
+            outcomes[role, port] = eventually(partial(outcome, cluster, name), 120, f"{name} does not end")
             cluster.kubectl("delete", "pod", name, "-n", JOBS, "--wait=false")
     cluster.kubectl("delete", "-f", str(cluster.folder / "components/network-policy/policies.yaml"))
     expected = {(role, port): "Succeeded" if role and port == 8001 else "Failed" for role, port in outcomes}

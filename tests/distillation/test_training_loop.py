@@ -36,7 +36,8 @@ def noisy_fit(checkpoint: Path | None, *, stop_at: int | None = None) -> tuple[n
         if step == stop_at:
             raise KeyboardInterrupt
         rows = data[plan(step)]
-        return (model(rows).squeeze(1) - rows.sum(1)).square().mean()
+        loss: torch.Tensor = (model(rows).squeeze(1) - rows.sum(1)).square().mean()
+        return loss
 
     training = Training("fit", steps=40, learning_rate=0.05, seed=3, checkpoint=checkpoint, every_seconds=0.0)
     return model, train(model, training, loss_of, Progress())

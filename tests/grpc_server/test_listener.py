@@ -11,7 +11,7 @@ import pytest
 from grpc_server.listener import is_loopback
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
-from tests.support.hostile_peers import SCORE, RawPeer
+from tests.support.raw_http2 import SCORE, RawPeer
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
@@ -54,9 +54,9 @@ def test_headers_over_the_limit_are_refused_and_smaller_ones_are_not(server: Ser
     request = pb.ScoreRequest(query="red shoes", titles=["Red canvas sneakers"])
     with server.channel() as channel:
         stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
-        assert stub.Score(request, metadata=[("x-big", "v" * 7_000)]).results
+        assert stub.Score(request, metadata=(("x-big", "v" * 7_000),)).results
         with pytest.raises(grpc.RpcError) as error:
-            stub.Score(request, metadata=[("x-big", "v" * 9_000)])
+            stub.Score(request, metadata=(("x-big", "v" * 9_000),))
     assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

@@ -36,11 +36,11 @@ def free_ports() -> tuple[int, int]:
 class Unread:
     """A server whose log nobody reads, so that its ports must be known beforehand."""
 
-    def __init__(self, shell: str = 'exec "$@"', **streams: int) -> None:
+    def __init__(self, shell: str, stdout: int | None, stderr: int | None) -> None:
         port, metrics_port = free_ports()
         self.metrics_address = f"127.0.0.1:{metrics_port}"
         ports = ["--port", str(port), "--metrics-port", str(metrics_port)]
-        self.process = subprocess.Popen(["sh", "-c", shell, "sh", *COMMAND, *ports], **streams)
+        self.process = subprocess.Popen(["sh", "-c", shell, "sh", *COMMAND, *ports], stdout=stdout, stderr=stderr)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         self.stub = relevance_pb2_grpc.RelevanceServiceStub(self.channel)
 
@@ -59,8 +59,8 @@ class Unread:
 def unread() -> Iterator[Callable[..., Unread]]:
     started: list[Unread] = []
 
-    def start(*args: str, **streams: int) -> Unread:
-        started.append(Unread(*args, **streams))
+    def start(shell: str = 'exec "$@"', stdout: int | None = None, stderr: int | None = None) -> Unread:
+        started.append(Unread(shell, stdout, stderr))
         return started[-1]
 
     yield start

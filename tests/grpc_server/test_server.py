@@ -14,29 +14,26 @@ from pathlib import Path
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_status import rpc_status
 
 from relevance_model import Bundle, Scorer, default_bundle_path
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
+from tests.support.grpc_calls import Health, refused
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+RelevanceStub = relevance_pb2_grpc.RelevanceServiceStub
 
 
 @pytest.fixture
-def stub(server: ServerProcess) -> relevance_pb2_grpc.RelevanceServiceStub:
-    return relevance_pb2_grpc.RelevanceServiceStub(server.channel())
+def stub(server: ServerProcess) -> RelevanceStub:
+    return RelevanceStub(server.channel())
 
 
-def refused(call: Callable[[], object]) -> grpc.RpcError:
-    with pytest.raises(grpc.RpcError) as error:
-        call()
-    return error.value
-
-
-def test_score_answers_like_the_model_itself(stub, scorer: Scorer, student: Bundle) -> None:
+def test_score_answers_like_the_model_itself(stub: RelevanceStub, scorer: Scorer, student: Bundle) -> None:
     titles = ["Red canvas sneakers size 42", "Cast iron pan 28 cm", ""]
     response = stub.Score(pb.ScoreRequest(query="red shoes", titles=titles))
     expected = scorer.score_texts(["red shoes"], titles, [0, 0, 0])
@@ -48,7 +45,7 @@ def test_score_answers_like_the_model_itself(stub, scorer: Scorer, student: Bund
     assert (response.model.name, response.model.version) == (student.manifest.name, student.manifest.version)
 
 
-def test_score_batch_reads_columns_and_indices(stub, scorer: Scorer) -> None:
+def test_score_batch_reads_columns_and_indices(stub: RelevanceStub, scorer: Scorer) -> None:
     queries, titles = ["red shoes", "", "usb cable"], ["Red shoes 42", "USB cable 2 m"]
     request = pb.ScoreBatchRequest(queries=queries, titles=titles, query_index=[0, 1, 2, 2], title_index=[0, 0, 1, 0])
     response = stub.ScoreBatch(request)
@@ -64,7 +61,7 @@ def test_score_batch_reads_columns_and_indices(stub, scorer: Scorer) -> None:
     assert response.timings.infer_micros > 0
 
 
-def test_get_model_announces_model_and_limits(stub, student: Bundle) -> None:
+def test_get_model_announces_model_and_limits(stub: RelevanceStub, student: Bundle) -> None:
     model = stub.GetModel(pb.GetModelRequest())
     assert model.sha256 == student.sha256
     assert tuple(model.labels) == student.manifest.labels
@@ -86,22 +83,23 @@ def test_get_model_announces_model_and_limits(stub, student: Bundle) -> None:
     ],
     ids=["index out of range", "columns disagree", "too many rows", "too many texts"],
 )
-def test_a_malformed_batch_names_its_field(stub, request_: pb.ScoreBatchRequest, field: str) -> None:
+def test_a_malformed_batch_names_its_field(stub: RelevanceStub, request_: pb.ScoreBatchRequest, field: str) -> None:
     error = refused(lambda: stub.ScoreBatch(request_))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     status = rpc_status.from_call(error)
     detail = error_details_pb2.BadRequest()
+    assert status is not None
     assert status.details[0].Unpack(detail)
     assert [violation.field for violation in detail.field_violations] == [field]
 
 
-def test_score_without_titles_is_malformed(stub) -> None:
+def test_score_without_titles_is_malformed(stub: RelevanceStub) -> None:
     error = refused(lambda: stub.Score(pb.ScoreRequest(query="a")))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "titles: at least one title is needed" in error.details()
 
 
-def test_an_empty_batch_is_answered(stub) -> None:
+def test_an_empty_batch_is_answered(stub: RelevanceStub) -> None:
     response = stub.ScoreBatch(pb.ScoreBatchRequest())
     assert len(response.scores) == len(response.errors) == 0
 
@@ -114,13 +112,13 @@ def test_an_empty_batch_is_answered(stub) -> None:
         pb.ModelVersion(name="student", sha256="ab"),
     ],
 )
-def test_another_model_is_not_found(stub, wanted: pb.ModelVersion) -> None:
+def test_another_model_is_not_found(stub: RelevanceStub, wanted: pb.ModelVersion) -> None:
     error = refused(lambda: stub.Score(pb.ScoreRequest(query="a", titles=["b"], model=wanted)))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert "is not served here" in error.details()
 
 
-def test_the_served_model_may_be_asked_for_by_name_and_version(stub, student: Bundle) -> None:
+def test_the_served_model_may_be_asked_for_by_name_and_version(stub: RelevanceStub, student: Bundle) -> None:
     wanted = pb.ModelVersion(name=student.manifest.name, version=student.manifest.version)
     exactly = pb.ModelVersion(name=wanted.name, version=wanted.version, sha256=student.sha256)
     for asked in (wanted, exactly):
@@ -129,25 +127,24 @@ def test_the_served_model_may_be_asked_for_by_name_and_version(stub, student: Bu
 
 def test_a_message_over_the_limit_is_grpcs_own_refusal(start_server: StartServer) -> None:
     server = start_server("--max-message-bytes", "4096")
-    stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
+    stub = RelevanceStub(server.channel())
     error = refused(lambda: stub.Score(pb.ScoreRequest(query="a", titles=["x" * 5000])))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_health_is_serving_for_the_server_and_the_service(server: ServerProcess) -> None:
-    health = health_pb2_grpc.HealthStub(server.channel())
+    health = Health(server.channel())
     for name in ("", "relevance.v1.RelevanceService"):
-        answer = health.Check(health_pb2.HealthCheckRequest(service=name))
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        assert health.check(name) == SERVING
 
 
 def test_texts_stay_out_of_the_log(start_server: StartServer) -> None:
     server = start_server("--log-level", "DEBUG")
-    stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
+    stub = RelevanceStub(server.channel())
     stub.Score(pb.ScoreRequest(query="privatequery", titles=["privatetitle", ""]))
     wanted = pb.ModelVersion(name="other")
     request = pb.ScoreRequest(query="privatequery", titles=["privatetitle"], model=wanted)
-    refused(lambda: stub.Score(request, metadata=[("x-request-id", "night-7")]))
+    refused(lambda: stub.Score(request, metadata=(("x-request-id", "night-7"),)))
     server.process.send_signal(signal.SIGTERM)
     assert server.finish() == 0
     assert "private" not in str(server.events)
@@ -159,15 +156,15 @@ def test_texts_stay_out_of_the_log(start_server: StartServer) -> None:
 def test_a_signal_finishes_what_was_accepted_and_exits_0(start_server: StartServer, signum: signal.Signals) -> None:
     server = start_server("--log-level", "DEBUG", "--drain-seconds", "3600")
     channel = server.channel()
-    stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
-    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
-    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    stub = RelevanceStub(channel)
+    watch = Health(channel).watch()
+    assert next(watch) == SERVING
     titles = [f"running shoe number {i} in red and blue with laces" for i in range(4096)]
     calls = [stub.ScoreBatch.future(pb.ScoreBatchRequest(queries=["shoes"] * 4096, titles=titles)) for _ in range(4)]
     for _ in calls:
         server.wait_for("work accepted")
     server.process.send_signal(signum)
-    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert next(watch) == NOT_SERVING
     assert [len(call.result().scores) for call in calls] == [4096] * 4
     assert server.finish() == 0
     assert [event["msg"] for event in server.events if event["level"] == "INFO"][-2:] == ["draining", "stopped"]
@@ -176,17 +173,18 @@ def test_a_signal_finishes_what_was_accepted_and_exits_0(start_server: StartServ
 def test_new_work_is_accepted_during_the_lame_duck_time(start_server: StartServer) -> None:
     server = start_server("--lame-duck-seconds", "1800", "--drain-seconds", "3600")
     channel = server.channel()
-    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
-    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    watch = Health(channel).watch()
+    assert next(watch) == SERVING
     server.process.send_signal(signal.SIGTERM)
-    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
+    assert next(watch) == NOT_SERVING
+    stub = RelevanceStub(channel)
     assert stub.Score(pb.ScoreRequest(query="a", titles=["b"])).results
     server.process.kill()
 
 
 def test_a_closed_stdin_ends_the_server_that_was_asked_to_watch_it(start_server: StartServer) -> None:
     server = start_server("--exit-on-stdin-close")
+    assert server.process.stdin is not None
     server.process.stdin.close()
     server.process.stdin = None
     assert server.finish() == 0

@@ -137,7 +137,7 @@ def test_both_ways_to_start_the_job_agree() -> None:
 def spark_version() -> str:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     [pinned] = [each for each in extras["spark"] if each.startswith("pyspark==")]
-    return pinned.partition("==")[2]
+    return str(pinned.partition("==")[2])
 
 
 def test_the_driver_reads_the_configuration_where_it_is_mounted() -> None:

@@ -41,7 +41,7 @@ SETS = {
 }
 
 
-@pytest.fixture(params=SETS.values(), ids=SETS.keys())
+@pytest.fixture(params=list(SETS.values()), ids=list(SETS))
 def rule_set(request: pytest.FixtureRequest) -> RuleSet:
     found: RuleSet = request.param
     return found

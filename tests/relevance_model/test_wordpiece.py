@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -89,7 +90,12 @@ def test_no_more_words_are_cut_than_the_pieces_need(
     pieces = WordPieces(student.path / TOKENIZER)
     cut: list[str] = []
     real = GreedyPieces.cut
-    monkeypatch.setattr(GreedyPieces, "cut", lambda self, word: cut.append(word) or real(self, word))
+
+    def noted(self: GreedyPieces, word: str) -> Any:
+        cut.append(word)
+        return real(self, word)
+
+    monkeypatch.setattr(GreedyPieces, "cut", noted)
     monkeypatch.setattr(pieces, "_tokenizer", None)
     [ids] = pieces.encode([KINDS[kind](random.Random(0))], 47)
     assert len(ids) <= 47

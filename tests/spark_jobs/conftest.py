@@ -28,7 +28,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     warehouse = tmp_path_factory.mktemp("warehouse")
     small = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", "spark.sql.warehouse.dir": str(warehouse)}
     prepare_environment()
-    SparkSession.builder.config(map=job_settings(64) | machine_settings(["unused"]) | small).getOrCreate()
+    builder = SparkSession.builder
+    for name, value in (job_settings(64) | machine_settings(["unused"]) | small).items():
+        builder.config(name, value)
+    builder.getOrCreate()
     session = open_session(["unused"], arrow_batch_rows=64)
     yield session
     session.stop()
@@ -111,3 +114,11 @@ def assert_right(rows: list[dict[str, Any]], pairs: list[tuple[Text, Text]]) -> 
     for row, (query, title) in zip(rows, pairs, strict=True):
         assert (row["query"], row["title"]) == (query, title)
         assert row["score"] == score_of(str(query), str(title))
+
+
+def run(*flags: str) -> int:
+    """Run and give the exit status, whichever way the command ends."""
+    try:
+        return main(flags)
+    except SystemExit as end:
+        return int(end.code or 0)

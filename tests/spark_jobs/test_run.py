@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -53,7 +54,7 @@ def test_tables_and_other_formats(label: Callable[..., int], tmp_path: Path, spa
     assert_right(sorted((row for row in rows if str(row["run_date"]) == "2026-11-02"), key=lambda row: row["id"]), two)
     # Nothing waits any more, and what failed in between is not lost.
     assert not list((tmp_path / "out").glob("_*"))
-    refused = [{}] * 3 + [REFUSING] * 50
+    refused: list[dict[str, Any]] = [{}] * 3 + [REFUSING] * 50
     label(
         pairs_of(80), *flags, "--rows-per-rpc", "5", "--partitions", "8", "--in-flight", "1", script=refused, status=2
     )

@@ -82,7 +82,12 @@ def peers(address: tuple[str, int], attempts: list[str]) -> Condition:
 
 def _attack_until_stdin_closes(host: str, port: str, seed: str) -> None:
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     rng = random.Random(int(seed))
     turn = rng.randrange(len(PEERS))
     while not ended.is_set():

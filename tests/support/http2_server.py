@@ -103,7 +103,8 @@ class Http2Server:
                 for event in http2.receive_data(data):
                     match event:
                         case h2.events.RequestReceived(stream_id=stream, headers=headers):
-                            paths[stream], bodies[stream] = dict(headers)[":path"], b""
+                            paths[stream] = next(str(value) for name, value in headers if str(name) == ":path")
+                            bodies[stream] = b""
                         case h2.events.DataReceived(stream_id=stream, data=more, flow_controlled_length=length):
                             bodies[stream] += more
                             http2.acknowledge_received_data(length, stream)

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-Json = dict[str, Any]
+from tests.support import kubernetes_objects as objects
+from tests.support.kubernetes_objects import DEPLOYMENT, NAMESPACE, SERVICE, Json
 
-NAMESPACE, SERVICE, DEPLOYMENT = "search", "relevance", "relevance"
 _SLICES = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
 _DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{DEPLOYMENT}"
 _HPA = f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/{DEPLOYMENT}"
@@ -46,8 +45,8 @@ class KubernetesApi:
         # How many of the wanted replicas get ready; None: all of them.
         self.room: int | None = None
         self.before_patch: Callable[[str], None] = lambda path: None
-        self.deployment = self._new_deployment(replicas)
-        self.hpa = None if hpa is None else self._new_hpa(*hpa)
+        self.deployment = objects.deployment(replicas, self._version)
+        self.hpa = None if hpa is None else objects.autoscaler(*hpa, self._version)
 
     # What tests do
 
@@ -81,19 +80,7 @@ class KubernetesApi:
 
     def kubeconfig(self, folder: Path) -> Path:
         path = folder / "kubeconfig"
-        name = "scripted"
-        path.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "clusters": [{"name": name, "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-                    "users": [{"name": name, "user": {"token": "secret"}}],
-                    "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-                    "current-context": name,
-                }
-            )
-        )
+        path.write_text(json.dumps(objects.kubeconfig(f"http://127.0.0.1:{self.port}")))
         return path
 
     def set_endpoints(
@@ -105,7 +92,8 @@ class KubernetesApi:
             host, port = address.rsplit(":", 1)
             by_port.setdefault(port, []).append((host, ready))
         with self._changed:
-            wanted = {f"{name}-{port}": _slice(f"{name}-{port}", port, hosts) for port, hosts in by_port.items()}
+            names = {port: f"{name}-{port}" for port in by_port}
+            wanted = {names[port]: objects.endpoint_slice(names[port], port, by_port[port]) for port in by_port}
             for gone in [each for each in self._slices if each.startswith(name) and each not in wanted]:
                 self._change("DELETED", gone, self._slices[gone])
             for each, new in wanted.items():
@@ -158,10 +146,11 @@ class KubernetesApi:
         path, query = parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()}
         for verb, end in self.denied:
             if verb in {method, "*"} and path.endswith(end):
-                return _status(403, "Forbidden", f'{end} is forbidden: User "system:serviceaccount:search:job" cannot')
+                why = f'{end} is forbidden: User "system:serviceaccount:search:job" cannot'
+                return objects.failure(403, "Forbidden", why)
         for (verb, end), refusals in self.refusals.items():
             if verb == method and path.endswith(end) and refusals:
-                return _status(*refusals.pop(0))
+                return objects.failure(*refusals.pop(0))
         if path == _SLICES:
             return self._watch(query, generation) if query.get("watch") else self._list(query)
         if path == _HPA and self.hpa is not None:
@@ -171,7 +160,7 @@ class KubernetesApi:
         if path == f"{_DEPLOYMENT}/scale":
             return self._scale(method, body)
         kind, name = path.rsplit("/", 2)[-2:]
-        return _status(404, "NotFound", f'{kind} "{name}" not found')
+        return objects.failure(404, "NotFound", f'{kind} "{name}" not found')
 
     def _list(self, query: dict[str, str]) -> tuple[int, Json]:
         assert query["labelSelector"] == f"kubernetes.io/service-name={SERVICE}"
@@ -188,7 +177,7 @@ class KubernetesApi:
 
     def _watch(self, query: dict[str, str], generation: int) -> tuple[int, Json] | Iterator[Json]:
         since = int(query["resourceVersion"])
-        gone = _status(410, "Expired", f"too old resource version: {since} ({self._oldest})")
+        gone = objects.failure(410, "Expired", f"too old resource version: {since} ({self._oldest})")
         if since < self._oldest:
             return gone if self.gone_as_status else iter([{"type": "ERROR", "object": gone[1]}])
         return self._stream(since, query.get("allowWatchBookmarks") == "true", generation)
@@ -214,10 +203,10 @@ class KubernetesApi:
             with self._changed:
                 asked = body.get("metadata", {}).get("resourceVersion")
                 if asked is not None and asked != item["metadata"]["resourceVersion"]:
-                    return _status(
+                    return objects.failure(
                         409, "Conflict", "the object has been modified; please apply your changes to the latest version"
                     )
-                _merge(item, body)
+                objects.merge(item, body)
                 self.touch(item)
                 self._control()
         with self._changed:
@@ -230,15 +219,7 @@ class KubernetesApi:
                 self.deployment["spec"]["replicas"] = body["spec"]["replicas"]
                 self.touch(self.deployment)
                 self._control()
-            metadata = self.deployment["metadata"]
-            kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-            return 200, {
-                "kind": "Scale",
-                "apiVersion": "autoscaling/v1",
-                "metadata": {key: metadata[key] for key in kept},
-                "spec": {"replicas": self.deployment["spec"]["replicas"]},
-                "status": {"replicas": self.deployment["status"]["replicas"], "selector": f"app={DEPLOYMENT}"},
-            }
+            return 200, objects.scale(self.deployment)
 
     # What controllers do
 
@@ -261,46 +242,9 @@ class KubernetesApi:
         self._changed.notify_all()
 
     def touch(self, item: Json) -> None:
-        """Return an object a new version, as any change of it does."""
+        """Give an object a new version, as any change of it does."""
         self._version += 1
         item["metadata"]["resourceVersion"] = str(self._version)
-
-    def _new_deployment(self, replicas: int) -> Json:
-        return {
-            "kind": "Deployment",
-            "apiVersion": "apps/v1",
-            "metadata": _metadata(DEPLOYMENT, self._version),
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": {"app": DEPLOYMENT}},
-                "template": {
-                    "metadata": {"labels": {"app": DEPLOYMENT}},
-                    "spec": {"containers": [{"name": "server", "image": "relevance:1.0.0"}]},
-                },
-            },
-            "status": {
-                "observedGeneration": 1,
-                "replicas": replicas,
-                "updatedReplicas": replicas,
-                "readyReplicas": replicas,
-                "availableReplicas": replicas,
-            },
-        }
-
-    def _new_hpa(self, least: int, most: int) -> Json:
-        utilization = {"type": "Utilization", "averageUtilization": 80}
-        return {
-            "kind": "HorizontalPodAutoscaler",
-            "apiVersion": "autoscaling/v2",
-            "metadata": _metadata(DEPLOYMENT, self._version),
-            "spec": {
-                "scaleTargetRef": {"kind": "Deployment", "name": DEPLOYMENT, "apiVersion": "apps/v1"},
-                "minReplicas": least,
-                "maxReplicas": most,
-                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": utilization}}],
-            },
-            "status": {"currentReplicas": least, "desiredReplicas": least, "currentMetrics": None, "conditions": []},
-        }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -351,64 +295,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
-
-
-def _metadata(name: str, version: int) -> Json:
-    return {
-        "name": name,
-        "namespace": NAMESPACE,
-        "uid": "9f4f5b2e-6c2f-4b0e-8a3d-2f1c7a5e9d10",
-        "resourceVersion": str(version),
-        "generation": 1,
-        "creationTimestamp": "2026-11-01T00:00:00Z",
-        "labels": {"app.kubernetes.io/name": name},
-    }
-
-
-def _slice(name: str, port: str, hosts: list[tuple[str, bool]]) -> Json:
-    return {
-        "kind": "EndpointSlice",
-        "apiVersion": "discovery.k8s.io/v1",
-        "metadata": _metadata(name, 0)
-        | {
-            "generateName": f"{SERVICE}-",
-            "labels": {
-                "kubernetes.io/service-name": SERVICE,
-                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
-            },
-        },
-        "addressType": "IPv4",
-        "endpoints": [
-            {
-                "addresses": [host],
-                "conditions": {"ready": ready, "serving": ready, "terminating": not ready},
-                "nodeName": "worker-1",
-                "targetRef": {"kind": "Pod", "namespace": NAMESPACE, "name": f"{SERVICE}-{number}"},
-            }
-            for number, (host, ready) in enumerate(hosts)
-        ],
-        "ports": [{"name": "grpc", "port": int(port), "protocol": "TCP", "appProtocol": "grpc"}],
-    }
-
-
-def _status(code: int, reason: str, message: str) -> tuple[int, Json]:
-    return code, {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "code": code,
-    }
-
-
-def _merge(item: Json, patch: Json) -> None:
-    """Apply a merge patch (RFC 7396); for maps, a strategic one does the same."""
-    for key, value in patch.items():
-        if value is None:
-            item.pop(key, None)
-        elif isinstance(value, dict):
-            _merge(item.setdefault(key, {}), value)
-        else:
-            item[key] = value

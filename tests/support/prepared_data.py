@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from distillation.pipeline.workspace import Context
@@ -18,7 +19,7 @@ def prepared(root: Path, data: dict[str, object], **evaluation: object) -> Conte
     return context
 
 
-def judged_table(rows: list[tuple[object, ...]], header: str = "query\ttitle\tlabel") -> str:
+def judged_table(rows: Sequence[tuple[object, ...]], header: str = "query\ttitle\tlabel") -> str:
     return "\n".join([header, *("\t".join(map(str, row)) for row in rows)]) + "\n"
 
 

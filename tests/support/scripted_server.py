@@ -26,6 +26,7 @@ from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc as pb_grpc
 
 LABELS = ("irrelevant", "relevant")
+INVALID_ARGUMENT = pb.ROW_ERROR_CODE_INVALID_ARGUMENT
 
 
 def score_of(query: str, title: str) -> float:
@@ -118,7 +119,8 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
                 score = score_of(request.query, title)
                 results.append(pb.TitleScore(title=title, score=score, label=LABELS[score >= 0.5]))
             else:
-                results.append(pb.TitleScore(title=title, error=pb.RowError(row=row, code=3, reason="title is empty")))
+                error = pb.RowError(row=row, code=INVALID_ARGUMENT, reason="title is empty")
+                results.append(pb.TitleScore(title=title, error=error))
         return pb.ScoreResponse(results=results, model=self._model)
 
     def ScoreBatch(self, request: pb.ScoreBatchRequest, context: grpc.ServicerContext) -> pb.ScoreBatchResponse:
@@ -134,7 +136,7 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
             if effect == "DIE":
                 os.kill(os.getpid(), signal.SIGKILL)
             if effect is not None:
-                context.set_trailing_metadata([("x-fault", "service")])
+                context.set_trailing_metadata((("x-fault", "service"),))
                 context.abort(grpc.StatusCode[effect], "as told")
         if len(pairs) > self._settings.get("too_large_above", 1 << 30):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max")
@@ -145,11 +147,11 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
             if not query.strip() or not title.strip():
                 scores[row], labels[row] = float("nan"), 0
                 name = "query" if not query.strip() else "title"
-                errors.append(pb.RowError(row=row, code=3, reason=f"{name} is empty"))
+                errors.append(pb.RowError(row=row, code=INVALID_ARGUMENT, reason=f"{name} is empty"))
             elif (size := max(len(query.encode()), len(title.encode()))) > self._text_limit:
                 scores[row], labels[row] = float("nan"), 0
                 reason = f"title has {size} bytes, the limit is {self._text_limit}"
-                errors.append(pb.RowError(row=row, code=3, reason=reason))
+                errors.append(pb.RowError(row=row, code=INVALID_ARGUMENT, reason=reason))
         answer_by = pb.ModelVersion(**step["model"]) if "model" in step else self._model
         keep = len(scores) - step.get("drop_scores", 0)
         return pb.ScoreBatchResponse(
@@ -164,9 +166,9 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
             time.sleep(0.01)
         if "status" in step:
             if "pushback_ms" in step:
-                context.set_trailing_metadata([("grpc-retry-pushback-ms", str(step["pushback_ms"]))])
+                context.set_trailing_metadata((("grpc-retry-pushback-ms", str(step["pushback_ms"])),))
             elif step["status"] in {"INTERNAL", "UNKNOWN"}:
-                context.set_trailing_metadata([("x-fault", "service")])  # the mark of a service's own fault
+                context.set_trailing_metadata((("x-fault", "service"),))  # the mark of a service's own fault
             context.abort(grpc.StatusCode[step["status"]], step.get("details", "as told"))
         return step
 

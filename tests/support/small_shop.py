@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def write_encoder(shop: Shop, folder: Path) -> Path:
     return folder
 
 
-def _tsv(path: Path, header: list[str], rows: list[tuple[object, ...]]) -> None:
+def _tsv(path: Path, header: list[str], rows: Sequence[tuple[object, ...]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
         writer.writerow(header)

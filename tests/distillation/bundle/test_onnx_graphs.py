@@ -48,7 +48,8 @@ class Served:
         title, title_length = padded([[*t, SEP] for _, t in pairs])
         batch = TrainingBatch(*(torch.from_numpy(x).long() for x in (query, query_length, title, title_length)))
         with torch.inference_mode():
-            return self.model(batch).logit.numpy()
+            logits: np.ndarray = self.model(batch).logit.numpy()
+        return logits
 
     def onnx_logits(self, pairs: list[tuple[list[int], list[int]]], extra: int = 0) -> np.ndarray:
         query, query_length = padded([[CLS, *q, SEP] for q, _ in pairs], extra)
@@ -62,7 +63,8 @@ class Served:
             "title_ids": title,
             "title_state": title_state,
         }
-        return self.pair.run(["logit"], feed)[0]
+        logits: np.ndarray = self.pair.run(["logit"], feed)[0]
+        return logits
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ class RandomEmbeddings:
 
     def of(self, texts: Sequence[str]) -> np.ndarray:
         vectors = np.random.default_rng(0).normal(size=(len(texts), 4))
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+        unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit.astype(np.float16)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -68,8 +69,8 @@ def test_one_slow_call_does_not_hold_up_those_behind_it() -> None:
         others.release()
         return number
 
-    calls = iter([slow, *(lambda number=number: quick(number) for number in range(1, 20))])
-    assert list(ordered_window(calls, 2)) == list(range(20))
+    calls: list[Callable[[], int]] = [slow, *(partial(quick, number) for number in range(1, 20))]
+    assert list(ordered_window(iter(calls), 2)) == list(range(20))
 
 
 def test_the_first_failure_ends_the_rest() -> None:
@@ -84,7 +85,7 @@ def test_the_first_failure_ends_the_rest() -> None:
 
     def calls() -> Iterator[Callable[[], int]]:
         for number in range(1000):
-            yield lambda number=number: call(number)
+            yield partial(call, number)
 
     window = ordered_window(calls(), 2, stop)
     assert next(window) == 0

@@ -9,10 +9,11 @@ from contextlib import ExitStack, contextmanager
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
-from tests.support.hostile_peers import CHECK, PREFACE, SCORE, SCORE_BATCH, SETTINGS, WATCH, RawPeer, frame, message
+from tests.support.grpc_calls import Health, refused
+from tests.support.raw_http2 import CHECK, PREFACE, SCORE, SCORE_BATCH, SETTINGS, WATCH, RawPeer, frame, message
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
@@ -37,14 +38,14 @@ def peer_without_window(server: ServerProcess) -> RawPeer:
 
 
 @contextmanager
-def health_of(server: ServerProcess) -> Iterator[health_pb2_grpc.HealthStub]:
+def health_of(server: ServerProcess) -> Iterator[Health]:
     with server.channel() as channel:
-        yield health_pb2_grpc.HealthStub(channel)
+        yield Health(channel)
 
 
 def check(server: ServerProcess, service: str = "") -> int:
     with health_of(server) as health:
-        return health.Check(health_pb2.HealthCheckRequest(service=service)).status
+        return health.check(service)
 
 
 def stuck_watch(server: ServerProcess) -> RawPeer:
@@ -67,11 +68,11 @@ def test_a_watcher_that_reads_nothing_blocks_neither_other_watchers_nor_the_end(
         for _ in range(3):
             stack.enter_context(stuck_watch(server))
         health = stack.enter_context(health_of(server))
-        watch = health.Watch(health_pb2.HealthCheckRequest())
-        assert next(watch).status == SERVING
+        watch = health.watch()
+        assert next(watch) == SERVING
         server.process.send_signal(signal.SIGTERM)
         # The watch reports the end even without a lame-duck time, and then ends.
-        assert [answer.status for answer in watch] == [NOT_SERVING]
+        assert list(watch) == [NOT_SERVING]
         assert server.finish() == 0
     assert [event["msg"] for event in server.events][-2:] == ["draining", "stopped"]
 
@@ -88,9 +89,9 @@ def test_watches_have_a_bound_on_each_connection_and_leave_room_for_checks_and_f
             assert peer.status(streams[-1], 30) == "14"
         for service in ("", "liveness"):
             assert check(server, service) == SERVING
-        by_proxies = [(f"x-hop-{number}", "a") for number in range(10)]
+        by_proxies = tuple((f"x-hop-{number}", "a") for number in range(10))
         with health_of(server) as health:
-            assert next(health.Watch(health_pb2.HealthCheckRequest(), metadata=by_proxies)).status == SERVING
+            assert next(health.watch(metadata=by_proxies)) == SERVING
 
 
 def test_checks_that_are_never_sent_leave_room_for_those_that_are(start_server: StartServer) -> None:
@@ -103,7 +104,7 @@ def test_checks_that_are_never_sent_leave_room_for_those_that_are(start_server: 
                     peer.send(stream, HALF_A_MESSAGE)
         assert [check(server) for _ in range(3)] == [SERVING] * 3
         with health_of(server) as health:
-            assert next(health.Watch(health_pb2.HealthCheckRequest())).status == SERVING
+            assert next(health.watch()) == SERVING
 
 
 @pytest.mark.parametrize("method", [CHECK, WATCH])
@@ -177,8 +178,6 @@ def test_a_peer_that_leaves_and_a_method_that_is_not_served_are_no_error_of_the_
 
 def test_a_health_watch_reports_an_unknown_service(server: ServerProcess) -> None:
     with health_of(server) as health:
-        watch = health.Watch(health_pb2.HealthCheckRequest(service="other"))
-        assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-        with pytest.raises(grpc.RpcError) as error:
-            health.Check(health_pb2.HealthCheckRequest(service="other"))
-    assert error.value.code() is grpc.StatusCode.NOT_FOUND
+        assert next(health.watch("other")) == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        error = refused(lambda: health.check("other"))
+    assert error.code() is grpc.StatusCode.NOT_FOUND

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -15,8 +16,9 @@ from grpc_server.api.health import HealthServicer
 from grpc_server.core.observer import CallEnded, CallStarted, Metadata, Method, Observers
 from grpc_server.errors import DrainingError, LaneFullError, ModelNotServedError
 from tests.support.admitted_server import admitted_server
+from tests.support.grpc_calls import bidi_stream, server_stream, unary
 
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 @dataclass
@@ -150,7 +152,7 @@ async def outcome(call: Awaitable[object]) -> str:
 async def test_the_observer_hears_what_the_caller_sees(
     ears: Ears, channel: grpc.aio.Channel, method: str, code: str, reason: str | None
 ) -> None:
-    seen = await outcome(channel.unary_unary(f"/test.Service/{method}")(b"", metadata=[("x-request-id", "night-7")]))
+    seen = await outcome(unary(channel, f"/test.Service/{method}")(b"", metadata=[("x-request-id", "night-7")]))
     await ears.until(lambda: bool(ears.ended))
     [(called, metadata)] = ears.started
     assert called == Method("unary", "test.Service", method)
@@ -160,7 +162,7 @@ async def test_the_observer_hears_what_the_caller_sees(
 
 
 async def test_a_cancelled_call_is_not_counted_as_a_deadline(ears: Ears, channel: grpc.aio.Channel) -> None:
-    method = channel.unary_unary("/test.Service/wait")
+    method = unary(channel, "/test.Service/wait")
     leaving = method(b"", timeout=600)
     await ears.until(lambda: len(ears.started) == 1)
     leaving.cancel()
@@ -175,9 +177,9 @@ async def test_streams_pass_through_and_end_once(ears: Ears, channel: grpc.aio.C
         for number in range(3):
             yield bytes([number])
 
-    assert [each async for each in channel.unary_stream("/test.Service/count")(b"")] == [b"\0", b"\1", b"\2"]
-    assert [each async for each in channel.stream_stream("/test.Service/echo")(numbers())] == [b"\0", b"\1", b"\2"]
-    broken = channel.unary_stream("/test.Service/break_off")(b"")
+    assert [each async for each in server_stream(channel, "/test.Service/count")(b"")] == [b"\0", b"\1", b"\2"]
+    assert [each async for each in bidi_stream(channel, "/test.Service/echo")(numbers())] == [b"\0", b"\1", b"\2"]
+    broken = server_stream(channel, "/test.Service/break_off")(b"")
     assert await broken.read() == b"first"
     assert await outcome(broken.read()) == "DATA_LOSS"
     await ears.until(lambda: len(ears.ended) == 3)
@@ -186,7 +188,8 @@ async def test_streams_pass_through_and_end_once(ears: Ears, channel: grpc.aio.C
 
 
 async def test_a_watch_that_the_client_drops_ends_as_cancelled(ears: Ears, channel: grpc.aio.Channel) -> None:
-    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
     await watch.read()
     assert ears.ended == []
     watch.cancel()
@@ -197,7 +200,7 @@ async def test_a_watch_that_the_client_drops_ends_as_cancelled(ears: Ears, chann
 
 async def test_a_caller_cannot_create_label_values(ears: Ears, channel: grpc.aio.Channel) -> None:
     for number in range(3):
-        assert await outcome(channel.unary_unary(f"/made.up/{number}")(b"")) == "UNIMPLEMENTED"
+        assert await outcome(unary(channel, f"/made.up/{number}")(b"")) == "UNIMPLEMENTED"
     assert {(method.service, method.name) for method, _ in ears.started} == {("unknown", "unknown")}
     assert ears.ended == [("unknown", "UNIMPLEMENTED", None)] * 3
 

@@ -20,7 +20,11 @@ from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
-REQUEST = {"query": "red shoes", "titles": ["Red canvas shoes", "Sofa"]}
+
+
+def request(version: str = "") -> pb.ScoreRequest:
+    model = pb.ModelVersion(version=version) if version else None
+    return pb.ScoreRequest(query="red shoes", titles=["Red canvas shoes", "Sofa"], model=model)
 
 
 def student_as(folder: Path, version: str, intercept: float = 0.0) -> Path:
@@ -58,7 +62,7 @@ def test_a_swap_under_load_loses_no_call(start_server: StartServer, link: Path) 
 
     def call() -> None:
         while not stop.is_set():
-            response = stub.Score(pb.ScoreRequest(**REQUEST))
+            response = stub.Score(request())
             seen.append((response.model.version, response.results[0].score))
 
     callers = [threading.Thread(target=call) for _ in range(4)]
@@ -67,7 +71,7 @@ def test_a_swap_under_load_loses_no_call(start_server: StartServer, link: Path) 
     move(link, student_as(link.with_name("v2"), "2", intercept=1.0))
     server.process.send_signal(signal.SIGHUP)
     assert server.wait_for("bundle swapped")["version"] == "2"
-    after = stub.Score(pb.ScoreRequest(**REQUEST))
+    after = stub.Score(request())
     stop.set()
     for caller in callers:
         caller.join()
@@ -89,7 +93,7 @@ def test_the_version_before_can_still_be_asked_for(start_server: StartServer, li
         server.wait_for("bundle swapped")
 
     def version_for(version: str) -> str:
-        return stub.Score(pb.ScoreRequest(**REQUEST, model=pb.ModelVersion(version=version))).model.version
+        return stub.Score(request(version)).model.version
 
     assert [version_for(""), version_for("3"), version_for("2")] == ["3", "3", "2"]
     with pytest.raises(grpc.RpcError) as error:
@@ -129,7 +133,7 @@ def test_a_bad_bundle_is_refused_and_the_old_one_goes_on(
     move(link, bad)
     server.process.send_signal(signal.SIGHUP)
     assert reason in server.wait_for("bundle refused, the old one goes on serving")["reason"]
-    assert stub_of(server).Score(pb.ScoreRequest(**REQUEST)).model.version == "1"
+    assert stub_of(server).Score(request()).model.version == "1"
 
 
 def test_a_watched_folder_is_swapped_by_itself(start_server: StartServer, link: Path) -> None:

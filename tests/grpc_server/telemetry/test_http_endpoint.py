@@ -27,8 +27,10 @@ def registry() -> CollectorRegistry:
 
 
 @asynccontextmanager
-async def listening(registry: CollectorRegistry, **limits: float) -> AsyncIterator[tuple[HttpEndpoint, int]]:
-    endpoint = HttpEndpoint(registry, lambda: True, **limits)
+async def listening(
+    registry: CollectorRegistry, *, max_connections: int = 32, seconds: float = 10
+) -> AsyncIterator[tuple[HttpEndpoint, int]]:
+    endpoint = HttpEndpoint(registry, lambda: True, max_connections=max_connections, seconds=seconds)
     address = await endpoint.listen("127.0.0.1", 0)
     try:
         yield endpoint, int(address.removeprefix("127.0.0.1:"))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grpc_server.core.engine import Engine
 from grpc_server.core.observer import BatchStats, CacheUse, Method
@@ -25,7 +24,8 @@ from relevance_model import Bundle, Pairs, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.gated_scorer import BreakingScorer
-from tests.support.hostile_peers import unread_answer
+from tests.support.grpc_calls import Health, refused
+from tests.support.raw_http2 import unread_answer
 from tests.support.scrape import Scrape, parse, read_metrics
 from tests.support.server_process import ServerProcess
 from tests.support.small_bundles import twin_encoder
@@ -40,12 +40,6 @@ def shown(metrics: Metrics) -> Scrape:
     return parse(generate_latest(metrics.registry).decode())
 
 
-def refused(call: Callable[[], object]) -> grpc.StatusCode:
-    with pytest.raises(grpc.RpcError) as error:
-        call()
-    return error.value.code()
-
-
 def test_a_server_counts_what_its_callers_saw(start_server: StartServer, student: Bundle) -> None:
     server = start_server()
     stub = relevance_pb2_grpc.RelevanceServiceStub(server.channel())
@@ -54,13 +48,13 @@ def test_a_server_counts_what_its_callers_saw(start_server: StartServer, student
         stub.Score(pb.ScoreRequest(query="green boots", titles=titles))
     stub.ScoreBatch(
         pb.ScoreBatchRequest(queries=["usb"] * 3, titles=["USB cable"] * 3),
-        metadata=[("x-priority", "bulk")],
+        metadata=(("x-priority", "bulk"),),
     )
     wrong = pb.ScoreRequest(query="a", titles=["b"], model=pb.ModelVersion(name="other"))
-    assert refused(lambda: stub.Score(wrong)) is grpc.StatusCode.NOT_FOUND
-    assert refused(lambda: stub.Score(pb.ScoreRequest())) is grpc.StatusCode.INVALID_ARGUMENT
-    health = health_pb2_grpc.HealthStub(server.channel())
-    assert refused(lambda: health.Check(health_pb2.HealthCheckRequest(service="no"))) is (grpc.StatusCode.NOT_FOUND)
+    assert refused(lambda: stub.Score(wrong)).code() is grpc.StatusCode.NOT_FOUND
+    assert refused(lambda: stub.Score(pb.ScoreRequest())).code() is grpc.StatusCode.INVALID_ARGUMENT
+    health = Health(server.channel())
+    assert refused(lambda: health.check("no")).code() is grpc.StatusCode.NOT_FOUND
     seen = read_metrics(server.metrics_address)
 
     score = {"grpc_service": SERVICE, "grpc_method": "Score", "grpc_type": "unary"}

@@ -11,7 +11,6 @@ import grpc
 import grpc.aio
 import h2.events
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grpc_server.errors import UnavailableError
 from grpc_server.transport.admission import AdmissionLimits
@@ -20,7 +19,8 @@ from relevance_model import RequestError
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.admitted_server import admitted_server
-from tests.support.hostile_peers import METHODS, SCORE, SCORE_BATCH, RawPeer, call, message
+from tests.support.grpc_calls import Health, bidi_stream, refused, server_stream, unary
+from tests.support.raw_http2 import METHODS, SCORE, SCORE_BATCH, RawPeer, call, message
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
@@ -80,13 +80,11 @@ def test_requests_over_the_byte_budget_get_pushback_and_probes_do_not(start_serv
         streams = [peer.start(SCORE_BATCH) for _ in range(7)]
         assert peer.status(streams[-1], 10) == UNAVAILABLE
         with server.channel() as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            assert health.Check(health_pb2.HealthCheckRequest()).status == 1
+            assert Health(channel).check() == 1
             stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
-            with pytest.raises(grpc.RpcError) as error:
-                stub.Score(pb.ScoreRequest(query="a", titles=["b"]))
-    assert error.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert dict(error.value.trailing_metadata())["grpc-retry-pushback-ms"] == "500"
+            error = refused(lambda: stub.Score(pb.ScoreRequest(query="a", titles=["b"])))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert ("grpc-retry-pushback-ms", "500") in tuple(error.trailing_metadata())
 
 
 @pytest.mark.parametrize(
@@ -155,13 +153,12 @@ async def test_a_refused_message_is_freed_before_its_memory_is_given_back(kind: 
     gc.disable()
     try:
         async with serving(AdmissionLimits(budget, ReceiveSlots(4, 10)), Message, **{name: behaviour}) as channel:
-            stub = channel.unary_stream(f"/test/{name}") if name == "many" else channel.unary_unary(f"/test/{name}")
             for _ in range(3):
                 with pytest.raises(grpc.aio.AioRpcError):
                     if name == "many":
-                        _ = [answer async for answer in stub(b"x" * 1000)]
+                        _ = [answer async for answer in server_stream(channel, "/test/many")(b"x" * 1000)]
                     else:
-                        await stub(b"x" * 1000)
+                        await unary(channel, "/test/one")(b"x" * 1000)
     finally:
         gc.enable()
     assert len(budget.alive) >= 3
@@ -239,18 +236,18 @@ async def test_what_a_method_raises_never_reaches_the_caller(caplog: pytest.LogC
         return "secret, and no bytes"  # type: ignore[return-value]
 
     async with serving(one=one, many=many, wrong=wrong) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as unary:
-            await channel.unary_unary("/test/one")(b"x", metadata=[("x-request-id", "night-7")])
-        with pytest.raises(grpc.aio.AioRpcError) as stream:
-            _ = [answer async for answer in channel.unary_stream("/test/many")(b"x")]
-        with pytest.raises(grpc.aio.AioRpcError) as unserializable:
-            await channel.unary_unary("/test/wrong")(b"x")
-    for error in (unary.value, stream.value, unserializable.value):
+        with pytest.raises(grpc.aio.AioRpcError) as from_one:
+            await unary(channel, "/test/one")(b"x", metadata=[("x-request-id", "night-7")])
+        with pytest.raises(grpc.aio.AioRpcError) as from_many:
+            _ = [answer async for answer in server_stream(channel, "/test/many")(b"x")]
+        with pytest.raises(grpc.aio.AioRpcError) as from_wrong:
+            await unary(channel, "/test/wrong")(b"x")
+    for error in (from_one.value, from_many.value, from_wrong.value):
         assert error.code() is grpc.StatusCode.INTERNAL
         assert "secret" not in str(error)
         assert ("x-fault", "service") in tuple(error.trailing_metadata() or ())
         assert "Error" not in str(error.details())
-    assert "night-7" in str(unary.value.details())
+    assert "night-7" in str(from_one.value.details())
     assert "the secret is b'x'" in caplog.text
 
 
@@ -267,6 +264,6 @@ async def test_every_kind_of_method_works_behind_admission_control() -> None:
             yield request
 
     async with serving(one=one, many=many, echo=echo) as channel:
-        assert await channel.unary_unary("/test/one")(b"ab") == b"AB"
-        assert [answer async for answer in channel.unary_stream("/test/many")(b"ab")] == [b"a", b"b"]
-        assert [answer async for answer in channel.stream_stream("/test/echo")(iter([b"a", b"b"]))] == [b"a", b"b"]
+        assert await unary(channel, "/test/one")(b"ab") == b"AB"
+        assert [answer async for answer in server_stream(channel, "/test/many")(b"ab")] == [b"a", b"b"]
+        assert [answer async for answer in bidi_stream(channel, "/test/echo")(iter([b"a", b"b"]))] == [b"a", b"b"]

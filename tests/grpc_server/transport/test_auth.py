@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from grpc_server.errors import StartupError, UnauthenticatedError
@@ -20,7 +20,8 @@ from grpc_server.transport.auth import TokenFile
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.certificates import replace
-from tests.support.hostile_peers import SCORE, RawPeer, message
+from tests.support.grpc_calls import Health
+from tests.support.raw_http2 import SCORE, RawPeer, message
 from tests.support.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
@@ -38,7 +39,7 @@ def score(server: ServerProcess, *authorization: str) -> grpc.StatusCode:
     with server.channel() as channel:
         stub = relevance_pb2_grpc.RelevanceServiceStub(channel)
         try:
-            stub.Score(REQUEST, metadata=[("authorization", value) for value in authorization])
+            stub.Score(REQUEST, metadata=tuple(("authorization", value) for value in authorization))
         except grpc.RpcError as error:
             return error.code()
     return grpc.StatusCode.OK
@@ -55,10 +56,10 @@ def test_a_call_needs_a_token(start_server: StartServer, token_file: Path) -> No
 def test_health_is_open_and_reflection_is_not(start_server: StartServer, token_file: Path) -> None:
     server = start_server("--auth-token-file", str(token_file))
     with server.channel() as channel:
-        health = health_pb2_grpc.HealthStub(channel)
-        assert health.Check(health_pb2.HealthCheckRequest()).status == 1
-        assert next(health.Watch(health_pb2.HealthCheckRequest())).status == 1
-        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        health = Health(channel)
+        assert health.check() == 1
+        assert next(health.watch()) == 1
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         asked = reflection_pb2.ServerReflectionRequest(list_services="")
         with pytest.raises(grpc.RpcError) as error:
             list(reflection.ServerReflectionInfo(iter([asked])))

@@ -18,7 +18,7 @@ import pytest
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.conftest import ROOT
-from tests.support.hostile_peers import PREFACE, SCORE, SCORE_BATCH, SETTINGS, RawPeer, message
+from tests.support.raw_http2 import PREFACE, SCORE, SCORE_BATCH, SETTINGS, RawPeer, message
 from tests.support.server_process import ServerProcess
 
 Address = tuple[str, int]
@@ -63,7 +63,8 @@ class Peer(RawPeer):
         events = super().receive()
         for event in events:
             if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
-                self.heard.setdefault(event.stream_id, {}).update(event.headers)
+                headers = {str(key): str(value) for key, value in event.headers}
+                self.heard.setdefault(event.stream_id, {}).update(headers)
             elif isinstance(event, h2.events.StreamReset):
                 self.heard.setdefault(event.stream_id, {}).setdefault("grpc-status", "reset")
         return events
@@ -246,7 +247,6 @@ def test_hostile_peers_together_take_no_more_memory_than_documented(server: Serv
         before = begin = most_memory(server)
         for what, peers in WORST.items():
             peers(address, stack)
-
             after = most_memory(server)
             assert after - before <= sums[what], (what, (after - before) / MIB)
             before = after

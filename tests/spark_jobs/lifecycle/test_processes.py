@@ -112,8 +112,8 @@ def test_a_failure_while_scoring_publishes_nothing(
         expected = (128 + number, "qtr label: the run was interrupted; nothing was published\n")
     status, out, err = job.finish()
     assert (status, err) == expected
-    failure = json.loads(out.splitlines()[-1])
-    assert (failure["msg"], failure["exit_code"]) == ("run failed", status)
+    last = json.loads(out.splitlines()[-1])
+    assert (last["msg"], last["exit_code"]) == ("run failed", status)
     # Scores that tasks had committed are kept; nothing else is.
     left = {path.name for path in output.iterdir()} if output.exists() else set()
     assert left <= {"scores"}

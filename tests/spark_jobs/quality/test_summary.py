@@ -81,9 +81,10 @@ def test_rows_are_counted_by_label_reason_and_score(spark: SparkSession, tmp_pat
 
 @pytest.mark.parametrize("copies", [1, 500])
 def test_samples_stay_few_and_span_the_scores(spark: SparkSession, tmp_path: Path, copies: int) -> None:
-    rows: list[Labelled] = [
-        (f"q{number}", f"t{number}", number / 100, "yes" if number >= 50 else "no", "OK", None) for number in range(100)
-    ] * (5 if copies == 1 else 1)
+    rows: list[Labelled] = []
+    for number in range(100):
+        label = "yes" if number >= 50 else "no"
+        rows += [(f"q{number}", f"t{number}", number / 100, label, "OK", None)] * (5 if copies == 1 else 1)
     rows += [(None, None, None, None, "INVALID_ARGUMENT", "query is null; title is null")] * copies
     summary, shown = looked_at(labelled(spark, tmp_path, rows))
     assert len(summary.picks) <= 4 * 6 + 2

@@ -62,7 +62,8 @@ def check_row(pair: Pair, row: dict[str, Any], reason: str | None) -> None:
 
 
 def results(scored: pa.RecordBatch) -> list[dict[str, Any]]:
-    return scored.select(RESULT_ARROW.names).to_pylist()
+    rows: list[dict[str, Any]] = scored.select(RESULT_ARROW.names).to_pylist()
+    return rows
 
 
 def test_hostile_rows_keep_their_place_among_good_ones(config: ClientConfig) -> None:
@@ -127,7 +128,8 @@ def _servable(text: str | None) -> bool:
 def test_calls_are_cut_by_rows_and_bytes_and_fold_repeated_texts(config: ClientConfig) -> None:
     with ScriptedServer() as server:
         narrow = replace(config, target=server.address, max_rows_per_rpc=10, max_bytes_per_rpc=200)
-        pairs: list[Pair] = [("query", f"{'long' * 10} title {row}") for row in range(10)] + [("q", "t")] * 10
+        pairs: list[Pair] = [("query", f"{'long' * 10} title {row}") for row in range(10)]
+        pairs += [("q", "t")] * 10
         list(score_record_batches(iter([batch(pairs)]), narrow))
         calls = [call for call in server.finished_calls() if call["method"] == "ScoreBatch"]
     assert sum(call["rows"] for call in calls) == 20
