@@ -2,7 +2,7 @@
 
 The default store is a folder of Parquet files (`spark_jobs.storage.parquet_scores`). A pair is identified by its two
 keys alone (`spark_jobs.storage.pair_keys`): storing its texts would add a tenth to Spark's cost of scoring, and would
-keep people's searches in one more place.
+store what shoppers searched for in one more place.
 
 **No log of what was done.** Scores are facts about pairs, so the store is a set: half of a run's scores in it do no
 harm, and are not computed again. Scoring is therefore one Spark job whose tasks each commit their own file by Hadoop's

@@ -86,7 +86,7 @@ def in_store(output: Path) -> set[tuple[int, bytes]]:
 
 
 class Reader(threading.Thread):
-    """Looks at the published folder all the time, as whoever uses it does."""
+    """Reads the published folder again and again, as its users do."""
 
     def __init__(self, output: Path) -> None:
         super().__init__(daemon=True)
@@ -96,7 +96,7 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(0.01):
-            # While one night takes another one's place, files that were listed may be gone when they are opened.
+            # While one partition replaces another, files that were listed may be gone when they are opened.
             with suppress(FileNotFoundError):
                 if files := list(self._folder.glob("*.parquet")):
                     self.seen.add(sum(pq.read_metadata(file).num_rows for file in files))
@@ -111,7 +111,7 @@ def test_the_driver_killed_at_ten_random_moments(start: Callable[..., Job], flag
     start(flags).succeed()
     whole_seconds = time.monotonic() - begun
     assert_right(tmp_path / "out")
-    # Two nights, each killed five times: a store that is full leaves little to be killed in.
+    # Two runs, each killed five times: with a full store there is little left to kill a run in.
     with ThreadPoolExecutor() as nights:
         outputs = [tmp_path / "one", tmp_path / "two"]
         for ended in [nights.submit(killed_night, start, flags, output, whole_seconds) for output in outputs]:

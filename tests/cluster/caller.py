@@ -1,4 +1,4 @@
-"""Runs inside of the cluster: calls the headless Service until it is told to stop, and prints what came of it."""
+"""Runs inside the cluster: calls the headless Service until a file says stop, and prints answers and failures."""
 
 import json
 import sys

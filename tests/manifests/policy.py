@@ -1,4 +1,4 @@
-"""What a manifest must keep to beyond its schema: every rule is a mistake that somebody made before.
+"""Rules for the manifests beyond their schemas; each names a mistake that is easily made.
 
 A rule is a function that gives a sentence for each thing that breaks it. `check` runs all that apply.
 """

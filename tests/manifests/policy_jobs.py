@@ -32,13 +32,13 @@ def schedule(manifests: Manifests) -> Iterator[str]:
 
 @rule
 def run_ends(manifests: Manifests) -> Iterator[str]:
-    """A run that hangs must not hold up every night after it, and one that fails is tried again, but not for ever."""
+    """A run that hangs must not block the next ones; one that fails is tried again, a limited number of times."""
     for cron in manifests.of("CronJob"):
         spec, job = cron["spec"], cron["spec"]["jobTemplate"]["spec"]
         if not spec.get("startingDeadlineSeconds"):
             yield f"{title(cron)} gives up for good after a hundred missed starts"
         if not 0 < job.get("activeDeadlineSeconds", 0) < DAY_SECONDS:
-            yield f"{title(cron)} may run into the next night"
+            yield f"{title(cron)} may run into the next run"
         if job.get("backoffLimit", 6) > 3:
             yield f"{title(cron)} is tried {job.get('backoffLimit', 6) + 1} times"
         if "ttlSecondsAfterFinished" not in job:
@@ -49,7 +49,7 @@ def run_ends(manifests: Manifests) -> Iterator[str]:
 
 @rule
 def date_of_schedule(manifests: Manifests) -> Iterator[str]:
-    """An attempt that begins after midnight must go on with the night that its schedule began."""
+    """An attempt that begins after midnight must keep the run date of its schedule."""
     label = {
         "CronJob": "metadata.labels['batch.kubernetes.io/job-name']",
         "ScheduledSparkApplication": "metadata.labels['sparkoperator.k8s.io/app-name']",

@@ -109,7 +109,7 @@ def service_links_off(manifests: Manifests) -> Iterator[str]:
 
 @rule
 def references(manifests: Manifests) -> Iterator[str]:
-    """A name that is nobody's leaves the pods waiting in ContainerCreating."""
+    """A name that does not exist leaves the pods waiting in ContainerCreating."""
     known = {
         (resource["kind"], resource["metadata"].get("namespace", ""), resource["metadata"]["name"])
         for resource in manifests.resources
@@ -132,12 +132,12 @@ def references(manifests: Manifests) -> Iterator[str]:
             names.append(("ServiceAccount", {"name": account}))
         for kind, reference in names:
             if not reference.get("optional") and (kind, pod.namespace, reference["name"]) not in known:
-                yield f"{pod.owner} needs {kind}/{reference['name']} in {pod.namespace}, which nobody makes"
+                yield f"{pod.owner} needs {kind}/{reference['name']} in {pod.namespace}, which no manifest makes"
 
 
 @rule
 def labels(manifests: Manifests) -> Iterator[str]:
-    """The labels by which people and tools find what belongs together."""
+    """The labels by which tools find what belongs together."""
     wanted = {f"app.kubernetes.io/{name}" for name in ("name", "part-of", "managed-by")}
     for resource in manifests.resources:
         missing = wanted - resource["metadata"].get("labels", {}).keys()

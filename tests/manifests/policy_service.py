@@ -8,7 +8,7 @@ from grpc_server.telemetry.http_endpoint import LIVE, READY
 from tests.manifests.policy import rule
 from tests.manifests.resources import Manifests, Pod, Resource, title
 
-# gRPC's clients ask DNS at most this often, so connections that come anew sooner find nothing new.
+# gRPC's clients ask DNS at most this often, so a connection that is made again sooner finds nothing new.
 LEAST_CONNECTION_SECONDS = 30
 # The server varies the age of a connection by a tenth.
 JITTER = 1.1
@@ -54,7 +54,7 @@ def threads(manifests: Manifests) -> Iterator[str]:
 
 @rule
 def listens(manifests: Manifests) -> Iterator[str]:
-    """The default is loopback, where nobody in the cluster arrives; and the ports must be those that are named."""
+    """The default host is loopback, which no other pod reaches; and the ports must be those that are named."""
     for _, pod, container in _deployment(manifests):
         settings = manifests.settings()
         if settings.get("QTR_HOST") not in {"0.0.0.0", "::"}:
@@ -67,7 +67,7 @@ def listens(manifests: Manifests) -> Iterator[str]:
 
 @rule
 def no_token(manifests: Manifests) -> Iterator[str]:
-    """The server calls nobody; a token of the cluster's would be of use to an intruder only."""
+    """The server does not call the API server; a token for it would only help an intruder."""
     for _, pod, _ in _deployment(manifests):
         accounts = [
             account for account in manifests.of("ServiceAccount") if account["metadata"]["name"] == "qtr-server"
@@ -180,7 +180,7 @@ def disruption_budget(manifests: Manifests) -> Iterator[str]:
 
 @rule
 def services(manifests: Manifests) -> Iterator[str]:
-    """Jobs need every pod's address, people one; and proxies must know that it is gRPC."""
+    """Jobs need every pod's address, interactive callers one; and proxies must know that it is gRPC."""
     for _, pod, container in _deployment(manifests):
         found = manifests.of("Service")
         headless = [service for service in found if service["spec"].get("clusterIP") == "None"]

@@ -1,4 +1,4 @@
-"""Each rule notices the mistake that it is there for, and no other rule cries wolf.
+"""Each rule reports the mistake that it is for, and no other rule does.
 
 Every row breaks one thing in a copy of manifests that keep all rules.
 """

@@ -1,4 +1,4 @@
-"""The plan: its arithmetic at random, its words, and a real measurement."""
+"""The plan: its arithmetic as properties, its text, and a real measurement."""
 
 from __future__ import annotations
 

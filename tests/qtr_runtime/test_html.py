@@ -1,4 +1,4 @@
-"""Nothing that a text says is obeyed by a browser."""
+"""A browser shows the markup in a text and does not act on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process ends when its owner lets go of its standard input, and may well end before that."""
+"""A process ends when its parent closes its standard input, or before that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A score is a property of the pair: whatever the batch, its order, its size or the cache, the pair's score stays."""
+"""A score is a property of the pair: it does not depend on the batch, its order, its size or the cache."""
 
 from __future__ import annotations
 

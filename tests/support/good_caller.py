@@ -1,4 +1,4 @@
-"""A caller that behaves, without any retries: whatever goes wrong for it shows."""
+"""A well-behaved caller without retries, so that every failure of a call shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peers that mean harm, one function for each way; each makes one attempt and leaves, whatever comes of it."""
+"""Hostile peers, one function for each kind of attack; each makes one attempt and disconnects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/2 as a caller must not speak it: raw bytes, and calls whose every frame can be spoilt.
+"""HTTP/2 that breaks the rules: raw bytes, and calls of which every frame can be changed.
 
 Through raw sockets, or through h2 with its checks switched off, so that no well-behaved library stands between a test
 and the server.
@@ -50,7 +50,7 @@ def frame(kind: int, payload: bytes, *, stream: int = 1) -> bytes:
 
 
 class RawPeer:
-    """One HTTP/2 connection whose every frame is ours to spoil."""
+    """One HTTP/2 connection of which every frame can be changed."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address, timeout=TIMEOUT_SECONDS)

@@ -187,7 +187,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     server = grpc.server(ThreadPoolExecutor(32))
     pb_grpc.add_RelevanceServiceServicer_to_server(_Servicer(settings), server)
-    # Each watch holds a thread. The other way, with callbacks, new clients hung in their first call now and then.
+    # Each watch holds a thread. With callbacks instead, new clients sometimes hung in their first call.
     servicer = health.HealthServicer(experimental_non_blocking=False)
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -196,7 +196,7 @@ def main() -> None:
     print(json.dumps({"address": f"127.0.0.1:{port}"}), flush=True)
     signal.sigwait({signal.SIGTERM})
     server.stop(0)
-    # Without Python's own farewell, which now and then waits for ever for a thread of gRPC's.
+    # Python's normal exit sometimes waits for ever for a thread of gRPC's.
     sys.stdout.flush()
     os._exit(0)
 

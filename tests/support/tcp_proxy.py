@@ -1,4 +1,4 @@
-"""A TCP proxy that can reset every connection, or swallow all that is sent, as a network does at its worst."""
+"""A TCP proxy that can reset every connection, or drop all that is sent."""
 
 from __future__ import annotations
 

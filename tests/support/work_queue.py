@@ -1,4 +1,4 @@
-"""A work queue with a clock that stands still, and work for it."""
+"""A work queue with a fake clock, and work for it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class RelevanceServiceServicer:
     """
 
     def Score(self, request, context):
-        """Scores one query against one or more titles. For people and small callers.
+        """Scores one query against one or more titles. For interactive callers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

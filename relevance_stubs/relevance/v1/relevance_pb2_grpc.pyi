@@ -38,7 +38,7 @@ class RelevanceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RelevanceServiceAsyncStub: ...
     Score: _grpc.UnaryUnaryMultiCallable[_relevance_pb2.ScoreRequest, _relevance_pb2.ScoreResponse]
-    """Scores one query against one or more titles. For people and small callers."""
+    """Scores one query against one or more titles. For interactive callers."""
     ScoreBatch: _grpc.UnaryUnaryMultiCallable[_relevance_pb2.ScoreBatchRequest, _relevance_pb2.ScoreBatchResponse]
     """Scores many pairs at once, in columns. For batch jobs."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_relevance_pb2.GetModelRequest, _relevance_pb2.GetModelResponse]
@@ -50,7 +50,7 @@ class RelevanceServiceAsyncStub(RelevanceServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Score: _aio.UnaryUnaryMultiCallable[_relevance_pb2.ScoreRequest, _relevance_pb2.ScoreResponse]  # type: ignore[assignment]
-    """Scores one query against one or more titles. For people and small callers."""
+    """Scores one query against one or more titles. For interactive callers."""
     ScoreBatch: _aio.UnaryUnaryMultiCallable[_relevance_pb2.ScoreBatchRequest, _relevance_pb2.ScoreBatchResponse]  # type: ignore[assignment]
     """Scores many pairs at once, in columns. For batch jobs."""
     GetModel: _aio.UnaryUnaryMultiCallable[_relevance_pb2.GetModelRequest, _relevance_pb2.GetModelResponse]  # type: ignore[assignment]
@@ -65,7 +65,7 @@ class RelevanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _relevance_pb2.ScoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_relevance_pb2.ScoreResponse, _abc.Awaitable[_relevance_pb2.ScoreResponse]]:
-        """Scores one query against one or more titles. For people and small callers."""
+        """Scores one query against one or more titles. For interactive callers."""
 
     @_abc_1.abstractmethod
     def ScoreBatch(

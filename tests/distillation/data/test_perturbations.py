@@ -1,4 +1,4 @@
-"""Perturbations change what they say and nothing else."""
+"""Perturbations change what their name says and nothing else."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_methods_without_texts_take_small_messages_only(server: ServerProcess, m
 
 
 class Message:
-    """A message that tells whether anybody holds it."""
+    """A message that counts how many of its kind are referenced."""
 
     alive = 0
 

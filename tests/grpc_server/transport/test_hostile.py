@@ -1,6 +1,6 @@
-"""Hostile peers all at once, for a short while: the server lives, stays small, and good callers notice nothing.
+"""All hostile peers at once, for 12 seconds: the server survives, its memory stays bounded, other callers are served.
 
-`benchmarks/hostile.py` does the same for as long as it is told.
+`benchmarks/hostile.py` does the same for any time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a shell, a working folder or a locale leaves behind changes no run; what stands in the way is told at once."""
+"""Environment variables, the working folder and the locale change no run; what prevents one is reported at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHADOWS = ("queue", "grpc", "numpy", "random", "logging", "pyarrow", "types")
 
 @pytest.fixture
 def littered(tmp_path: Path) -> Path:
-    """A working folder in which modules of Python and of ours seem to lie, and a night whose names are not ASCII."""
+    """A working folder with modules named as Python's and ours, and an input whose names are not ASCII."""
     folder = tmp_path / "schlüssel"
     folder.mkdir()
     for name in SHADOWS:

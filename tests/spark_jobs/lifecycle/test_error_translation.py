@@ -1,4 +1,4 @@
-"""What a person reads, for errors that take much to bring about."""
+"""Messages and exit statuses of errors that are hard to cause in a real run."""
 
 from __future__ import annotations
 

@@ -104,11 +104,11 @@ def test_a_wrapper_never_lies_where_others_may_write(tmp_path: Path, open_folder
     assert not home.is_relative_to(tmp_path / "cache")
     assert is_private(home / "bin" / "java")
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    assert java_home() != home, "made anew, under a name that nobody knew before"
+    assert java_home() != home, "made again, under a random name"
 
 
 def test_the_name_that_others_could_guess_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A folder for everybody with the sticky bit, as /tmp is, in which somebody was there first."""
+    """A folder that all may write to, with the sticky bit, as /tmp; another user made the folder in it first."""
     shared = tmp_path / "tmp"
     shared.mkdir()
     shared.chmod(0o1777)

@@ -1,4 +1,4 @@
-"""Rates and times to go, by a clock of our own."""
+"""Rates and remaining times, by a fake clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown while a run goes: from a scripted state of things, by a clock of our own, and from Spark itself."""
+"""Progress of a run: from a scripted state with a fake clock, and from Spark itself."""
 
 from __future__ import annotations
 

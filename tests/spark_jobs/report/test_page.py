@@ -1,4 +1,4 @@
-"""The page is self-contained, shows texts without obeying them, and says how the run ended."""
+"""The page is self-contained, shows markup in texts as text, and says how the run ended."""
 
 from __future__ import annotations
 

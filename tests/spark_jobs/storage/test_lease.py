@@ -1,4 +1,4 @@
-"""What a lease file says, and how little of it is trusted."""
+"""Lease files: what is read of them, and contents that are refused."""
 
 from __future__ import annotations
 
