@@ -94,8 +94,7 @@ def run(options: Options, folder: Path) -> Found:
         if isinstance(expected, str):
             raise SystemExit(f"the run on a quiet server failed: {expected}")
         server.reading.clear()  # from here on the log has a stuck reader
-        host, port = server.address.rsplit(":", 1)
-        address, attempts = (host, int(port)), list[str]()
+        address, attempts = server.socket_address, list[str]()
         conditions = [peers(address, attempts) for _ in range(options.processes)]
         conditions.append(silence(address, options.silent))
         conditions.append(connection_floods(address, MAX_FILES, every_seconds=options.every_seconds))

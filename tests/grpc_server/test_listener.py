@@ -17,11 +17,6 @@ from tests.support.server_process import ServerProcess
 StartServer = Callable[..., ServerProcess]
 
 
-def address_of(server: ServerProcess) -> tuple[str, int]:
-    host, port = server.address.rsplit(":", 1)
-    return host, int(port)
-
-
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
@@ -41,10 +36,10 @@ def test_only_this_machine_is_loopback(host: str, expected: bool) -> None:
 
 def test_connections_over_the_limit_are_closed_and_there_is_room_again(start_server: StartServer) -> None:
     server = start_server("--max-connections", "2")
-    with RawPeer(address_of(server)) as first, RawPeer(address_of(server)) as second:
+    with RawPeer(server.socket_address) as first, RawPeer(server.socket_address) as second:
         for peer in (first, second):
             assert peer.receive()
-        with socket.create_connection(address_of(server)) as third:
+        with socket.create_connection(server.socket_address) as third:
             assert third.recv(1) == b""
     with server.channel() as channel:
         grpc.channel_ready_future(channel).result()
@@ -62,7 +57,7 @@ def test_headers_over_the_limit_are_refused_and_smaller_ones_are_not(server: Ser
 
 def test_a_call_that_never_goes_on_does_not_keep_its_connection(start_server: StartServer) -> None:
     server = start_server("--connection-seconds", "0.2", "--connection-grace-seconds", "0.2")
-    with RawPeer(address_of(server)) as peer:
+    with RawPeer(server.socket_address) as peer:
         peer.start(SCORE)
         peer.socket.settimeout(20)
         while peer.socket.recv(65536):

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import h2.exceptions
 
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
+from tests.support.protobuf_wire import field
 from tests.support.raw_http2 import (
     CHECK,
     METHODS,
@@ -81,7 +82,7 @@ def lying_lengths(address: tuple[str, int], rng: random.Random) -> None:
 
 def bad_utf8(address: tuple[str, int], rng: random.Random) -> None:
     text = rng.choice([b"\xff\xfe", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"]) + rng.randbytes(20)
-    body = b"".join(bytes([field << 3 | 2, len(text)]) + text for field in (1, 2))
+    body = field(1, text) + field(2, text)
     call(address, rng.choice([SCORE, SCORE_BATCH]), message(body))
 
 
@@ -193,13 +194,12 @@ def half_sent_checks(address: tuple[str, int], rng: random.Random) -> None:
 def refused_giants(address: tuple[str, int], rng: random.Random) -> None:
     """A message of the largest size that comes whole, with far more indices than rows that it may have."""
     indices = bytes(rng.randrange(1 << 20, (1 << 22) - 100))
-    body = b"\x22" + _varint(len(indices)) + indices
-    call(address, SCORE_BATCH, message(body))
+    call(address, SCORE_BATCH, message(field(4, indices)))
 
 
 def giant_names(address: tuple[str, int], rng: random.Random) -> None:
     name = b"x" * rng.randrange(1 << 20, (1 << 22) - 100)
-    call(address, rng.choice([CHECK, WATCH]), message(b"\x0a" + _varint(len(name)) + name))
+    call(address, rng.choice([CHECK, WATCH]), message(field(1, name)))
 
 
 def long_words(address: tuple[str, int], rng: random.Random) -> None:
@@ -216,14 +216,6 @@ def unread_pings(address: tuple[str, int], rng: random.Random) -> None:
         pings = frame(6, rng.randbytes(8), stream=0) * 1000
         for _ in range(rng.randrange(1, 500)):
             peer.sendall(pings)
-
-
-def _varint(number: int) -> bytes:
-    digits = bytearray()
-    while number > 127:
-        digits.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*digits, number])
 
 
 PEERS: tuple[Peer, ...] = (

@@ -136,10 +136,9 @@ class RawPeer:
 
 
 @contextmanager
-def unread_answer(address: str) -> Iterator[None]:
-    """Hold a call open on the server at `host:port`: its answer is written, and never read."""
-    host, port = address.rsplit(":", 1)
-    with RawPeer((host, int(port))) as peer:
+def unread_answer(address: tuple[str, int]) -> Iterator[None]:
+    """Hold a call open: its answer is written, and never read."""
+    with RawPeer(address) as peer:
         peer.socket.settimeout(None)
         peer.http2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
         peer.flush()

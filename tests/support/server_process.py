@@ -43,6 +43,12 @@ class ServerProcess:
         self.wait_for("serving")
         return self
 
+    @property
+    def socket_address(self) -> tuple[str, int]:
+        """Host and port, as `socket.create_connection` takes them."""
+        host, port = self.address.rsplit(":", 1)
+        return host, int(port)
+
     def wait_for(self, message: str) -> dict[str, Any]:
         """Return the first event with this `message` after the one that was waited for last."""
         ended = False

@@ -24,14 +24,9 @@ A_PAIR = message(pb.ScoreRequest(query="a", titles=["b"]).SerializeToString())
 HALF_A_MESSAGE = message(b"\x0a", length=900)
 
 
-def address_of(server: ServerProcess) -> tuple[str, int]:
-    host, port = server.address.rsplit(":", 1)
-    return host, int(port)
-
-
 def peer_without_window(server: ServerProcess) -> RawPeer:
     """Connect, and let the server send no message at all."""
-    peer = RawPeer(address_of(server))
+    peer = RawPeer(server.socket_address)
     peer.http2.update_settings({4: 0})
     peer.flush()
     return peer
@@ -83,7 +78,7 @@ def test_watches_have_a_bound_on_each_connection_and_leave_room_for_checks_and_f
     server = start_server("--max-connections", "40")
     with ExitStack() as stack:
         for _ in range(21):
-            peer = stack.enter_context(RawPeer(address_of(server)))
+            peer = stack.enter_context(RawPeer(server.socket_address))
             streams = [call_on(peer, WATCH) for _ in range(100)]
             # Calls of one connection are begun in their order: once the last is refused, the others are taken or not.
             assert peer.status(streams[-1], 30) == "14"
@@ -98,7 +93,7 @@ def test_checks_that_are_never_sent_leave_room_for_those_that_are(start_server: 
     server = start_server("--arrival-seconds", "3600")
     with ExitStack() as stack:
         for _ in range(10):
-            peer = stack.enter_context(RawPeer(address_of(server)))
+            peer = stack.enter_context(RawPeer(server.socket_address))
             for path in (CHECK, WATCH):
                 for stream in [peer.start(path) for _ in range(50)]:
                     peer.send(stream, HALF_A_MESSAGE)
@@ -109,24 +104,24 @@ def test_checks_that_are_never_sent_leave_room_for_those_that_are(start_server: 
 
 @pytest.mark.parametrize("method", [CHECK, WATCH])
 def test_a_health_message_over_a_kibibyte_is_refused(server: ServerProcess, method: str) -> None:
-    with RawPeer(address_of(server)) as peer:
+    with RawPeer(server.socket_address) as peer:
         service = b"\x0a\x80\x10" + b"x" * 2048
         assert peer.status(call_on(peer, method, message(service)), 30) == "8"
 
 
 def half_open_connections(server: ServerProcess, stack: ExitStack) -> None:
     for opening in (b"", PREFACE[:10], PREFACE + SETTINGS, PREFACE + SETTINGS + frame(1, b"\x82\x86")):
-        stack.enter_context(socket.create_connection(address_of(server))).sendall(opening)
+        stack.enter_context(socket.create_connection(server.socket_address)).sendall(opening)
 
 
 def half_open_calls(server: ServerProcess, stack: ExitStack) -> None:
-    peer = stack.enter_context(RawPeer(address_of(server)))
+    peer = stack.enter_context(RawPeer(server.socket_address))
     for path in (CHECK, WATCH, SCORE, SCORE_BATCH, REFLECTION):
         peer.send(peer.start(path), HALF_A_MESSAGE)
 
 
 def idle_reflection(server: ServerProcess, stack: ExitStack) -> None:
-    peer = stack.enter_context(RawPeer(address_of(server)))
+    peer = stack.enter_context(RawPeer(server.socket_address))
     peer.send(peer.start(REFLECTION), LIST_SERVICES)
 
 
@@ -139,7 +134,7 @@ def unread_answers(server: ServerProcess, stack: ExitStack) -> None:
 
 def unread_socket(server: ServerProcess, stack: ExitStack) -> None:
     """Fill the connection with answers to pings until nothing more goes through, in either direction."""
-    peer = stack.enter_context(socket.create_connection(address_of(server)))
+    peer = stack.enter_context(socket.create_connection(server.socket_address))
     peer.settimeout(2)
     pings = frame(6, b"12345678", stream=0) * 1000
     try:

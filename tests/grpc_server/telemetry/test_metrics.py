@@ -179,7 +179,7 @@ def test_two_servers_in_one_process_share_nothing() -> None:
 def test_a_draining_server_serves_its_metrics(start_server: StartServer) -> None:
     server = start_server("--lame-duck-seconds", "0", "--drain-seconds", "3600")
     # An answer that is not read keeps the server draining until its peer leaves.
-    with unread_answer(server.address):
+    with unread_answer(server.socket_address):
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("draining")
         while read_metrics(server.metrics_address).value("qtr_serving"):

@@ -30,32 +30,27 @@ LATE = str(grpc.StatusCode.DEADLINE_EXCEEDED.value[0])
 UNAVAILABLE = str(grpc.StatusCode.UNAVAILABLE.value[0])
 
 
-def address_of(server: ServerProcess) -> tuple[str, int]:
-    host, port = server.address.rsplit(":", 1)
-    return host, int(port)
-
-
 @pytest.mark.parametrize("method", [method for method in METHODS if "no.such" not in method])
 @pytest.mark.parametrize("body", [b"\xff\xff", b"\x0a\x05ab"], ids=["junk", "cut off"])
 def test_bytes_that_are_not_the_message_are_the_callers_mistake(
     server: ServerProcess, method: str, body: bytes
 ) -> None:
-    assert call(address_of(server), method, message(body)) == INVALID
+    assert call(server.socket_address, method, message(body)) == INVALID
 
 
 @pytest.mark.parametrize("method", [SCORE, SCORE_BATCH])
 def test_text_that_is_no_utf8_is_the_callers_mistake(server: ServerProcess, method: str) -> None:
-    assert call(address_of(server), method, message(b"\x0a\x02\xff\xfe")) == INVALID
+    assert call(server.socket_address, method, message(b"\x0a\x02\xff\xfe")) == INVALID
 
 
 def test_a_call_that_ends_without_a_message_is_the_callers_mistake(server: ServerProcess) -> None:
-    assert call(address_of(server), SCORE, b"") == INVALID
+    assert call(server.socket_address, SCORE, b"") == INVALID
 
 
 def test_a_message_that_does_not_come_in_time_is_cancelled(start_server: StartServer) -> None:
     server = start_server("--arrival-seconds", "0.3")
     for method in (SCORE, "/grpc.health.v1.Health/Check"):
-        with RawPeer(address_of(server)) as peer:
+        with RawPeer(server.socket_address) as peer:
             stream = peer.start(method)
             peer.send(stream, message(b"a", length=1000))
             assert peer.status(stream, 10) == LATE
@@ -63,7 +58,7 @@ def test_a_message_that_does_not_come_in_time_is_cancelled(start_server: StartSe
 
 def test_slow_messages_do_not_keep_others_out(start_server: StartServer) -> None:
     server = start_server("--max-arriving", "2", "--arrival-seconds", "60")
-    with RawPeer(address_of(server)) as peer:
+    with RawPeer(server.socket_address) as peer:
         streams = [peer.start(SCORE_BATCH) for _ in range(8)]
         for stream in streams:
             peer.send(stream, message(b"a", length=1000))
@@ -76,7 +71,7 @@ def test_slow_messages_do_not_keep_others_out(start_server: StartServer) -> None
 
 def test_requests_over_the_byte_budget_get_pushback_and_probes_do_not(start_server: StartServer) -> None:
     server = start_server("--max-message-bytes", "100000", "--max-inflight-bytes", "200000", "--arrival-seconds", "60")
-    with RawPeer(address_of(server)) as peer:
+    with RawPeer(server.socket_address) as peer:
         streams = [peer.start(SCORE_BATCH) for _ in range(7)]
         assert peer.status(streams[-1], 10) == UNAVAILABLE
         with server.channel() as channel:
@@ -93,10 +88,10 @@ def test_requests_over_the_byte_budget_get_pushback_and_probes_do_not(start_serv
 )
 def test_methods_without_texts_take_small_messages_only(server: ServerProcess, method: str, most: int | None) -> None:
     unknown_field = b"\x7a\xfd\xff\x03" + bytes(65533)
-    status = call(address_of(server), method, message(unknown_field))
+    status = call(server.socket_address, method, message(unknown_field))
     assert (status == EXHAUSTED) is (most is not None)
     if most is not None:
-        assert call(address_of(server), method, message(b"\x7a\xfd\x07" + bytes(most - 3))) != EXHAUSTED
+        assert call(server.socket_address, method, message(b"\x7a\xfd\x07" + bytes(most - 3))) != EXHAUSTED
 
 
 class Message:
@@ -168,7 +163,7 @@ async def test_a_refused_message_is_freed_before_its_memory_is_given_back(kind: 
 def test_answers_that_are_not_read_count_against_the_budget(start_server: StartServer) -> None:
     server = start_server("--max-message-bytes", "100000", "--max-inflight-bytes", "200000")
     request = pb.ScoreRequest(query="a", titles=["b"])
-    with RawPeer(address_of(server)) as peer:
+    with RawPeer(server.socket_address) as peer:
         peer.http2.update_settings({4: 0})  # no window: the server may send no answer
         peer.flush()
         # Six calls of 32 KiB fit; their headers, which need no window, say that they are answered.
@@ -189,7 +184,7 @@ def test_answers_that_are_not_read_count_against_the_budget(start_server: StartS
 
 def test_headers_are_charged_by_their_number(start_server: StartServer) -> None:
     server = start_server("--max-message-bytes", "100000", "--max-inflight-bytes", "200000", "--arrival-seconds", "60")
-    with RawPeer(address_of(server)) as peer:
+    with RawPeer(server.socket_address) as peer:
         peer.start(SCORE, [("a", "")] * 400)
         assert peer.status(peer.start(SCORE, [("a", "")] * 400), 10) == UNAVAILABLE
 

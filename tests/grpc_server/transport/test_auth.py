@@ -72,8 +72,7 @@ def test_a_call_without_a_token_is_refused_before_its_message_is_read(
     start_server: StartServer, token_file: Path
 ) -> None:
     server = start_server("--auth-token-file", str(token_file))
-    host, port = server.address.rsplit(":", 1)
-    with RawPeer((host, int(port))) as peer:
+    with RawPeer(server.socket_address) as peer:
         stream = peer.start(SCORE)
         peer.send(stream, message(b"", length=4 << 20))  # announced, never sent
         assert peer.status(stream, 10) == str(grpc.StatusCode.UNAUTHENTICATED.value[0])

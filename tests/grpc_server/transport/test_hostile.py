@@ -28,8 +28,7 @@ MOST_GROWTH = 256 * MIB
 
 def test_hostile_peers_harm_nobody(start_server: StartServer) -> None:
     server = start_server("--arrival-seconds", "3")
-    host, port = server.address.rsplit(":", 1)
-    address = (host, int(port))
+    address = server.socket_address
     process = psutil.Process(server.process.pid)
     with ExitStack() as stack:
         caller = stack.enter_context(GoodCaller(server.address))

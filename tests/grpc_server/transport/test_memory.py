@@ -18,6 +18,7 @@ import pytest
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.conftest import ROOT
+from tests.support.protobuf_wire import field
 from tests.support.raw_http2 import PREFACE, SCORE, SCORE_BATCH, SETTINGS, RawPeer, message
 from tests.support.server_process import ServerProcess
 
@@ -38,17 +39,6 @@ QUEUED = (
     "/inference.GRPCInferenceService/ModelMetadata",
     "/no.such.Service/Method",
 )
-
-
-def varint(number: int) -> bytes:
-    encoded = b""
-    while number > 127:
-        encoded, number = encoded + bytes([number & 127 | 128]), number >> 7
-    return encoded + bytes([number])
-
-
-def field(number: int, body: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(body)) + body
 
 
 class Peer(RawPeer):
@@ -237,8 +227,7 @@ def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
 def test_hostile_peers_together_take_no_more_memory_than_documented(server: ServerProcess) -> None:
     sums = documented()
     assert sums.keys() >= WORST.keys()
-    host, port = server.address.rsplit(":", 1)
-    address = (host, int(port))
+    address = server.socket_address
     request = pb.ScoreRequest(query="red shoes", titles=["Red canvas sneakers"])
     with server.channel() as channel, ExitStack() as stack:
         stub = relevance_pb2_grpc.RelevanceServiceStub(channel)

@@ -16,24 +16,13 @@ from grpc_server.transport.wire import ValueBound
 from relevance_model import RequestError
 from relevance_stubs.inference import open_inference_pb2 as inference_pb
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
+from tests.support.protobuf_wire import field, varint
 
 ROWS = 4096
 LARGE_BYTES = 1 << 20
 BATCH = ValueBound(pb.ScoreBatchRequest, column_values=ROWS, values=4 * ROWS + 1024)
 INFER = ValueBound(inference_pb.ModelInferRequest, column_values=ROWS, values=4 * ROWS + 1024)
 FILLED = bytes(wire.SCANNED_BYTES)
-
-
-def varint(number: int) -> bytes:
-    encoded = b""
-    while number > 127:
-        encoded, number = encoded + bytes([number & 127 | 128]), number >> 7
-    return encoded + bytes([number])
-
-
-def field(number: int, body: bytes) -> bytes:
-    """Write a field of the wire type of texts, sub-messages and numbers in a row."""
-    return varint(number << 3 | 2) + varint(len(body)) + body
 
 
 # An unknown field makes each message large enough to be looked through, whatever else it holds.
