@@ -74,8 +74,8 @@ doctest: $(VENV)/dev ## Run the examples in the docstrings of the public package
 pythons: $(VENV)/dev ## Run a part of the tests on every other supported Python of this machine
 	@tools/other_pythons.sh
 
-coverage: $(VENV)/dev ## Measure what all tests cover in their own processes; pyproject.toml has the floor
-	@$(PYTEST) --cov --cov-report=term:skip-covered
+coverage: $(VENV)/dev ## Run the fast tests and measure what they cover in their own processes; pyproject.toml has the floor
+	@$(PYTEST) -m "not long" --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/dev ## Check style, import rules and types, those of the tests too
 	@$(BIN)/ruff check .
