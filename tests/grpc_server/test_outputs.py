@@ -20,7 +20,7 @@ import pytest
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 from tests.support.scrape import read_metrics
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import ServerProcess, socket_address
 from tests.support.stuck_pipe import StuckPipe
 
 StartServer = Callable[..., ServerProcess]
@@ -135,8 +135,7 @@ def test_descriptors_that_are_used_up_give_few_lines_and_are_used_when_free(star
         with contextlib.ExitStack() as stack:
             for address in (server.address, server.metrics_address) * 40:
                 assert address is not None
-                host, port = address.rsplit(":", 1)
-                stack.enter_context(socket.create_connection((host, int(port))))
+                stack.enter_context(socket.create_connection(socket_address(address)))
             while not any(event["msg"] == "no metrics and no probes for now" for event in server.events):
                 time.sleep(0.01)
             assert len(stub.Score(GOOD).results) == 1  # who is connected is served

@@ -14,8 +14,8 @@ import pytest
 
 from grpc_server.telemetry.http_endpoint import LIVE, MAX_CONNECTIONS, READY
 from tests.support.certificates import Authority, replace
-from tests.support.hostile_peers import PREFACE, SETTINGS
-from tests.support.server_process import ServerProcess
+from tests.support.raw_http2 import PREFACE, SETTINGS
+from tests.support.server_process import ServerProcess, socket_address
 
 StartServer = Callable[..., ServerProcess]
 
@@ -47,17 +47,17 @@ def test_mutual_tls_needs_no_certificate_for_probes(start_server: StartServer, t
     assert (probe(server, READY), probe(server, LIVE)) == (200, 200)
 
 
-def test_strangers_who_hold_all_connections_keep_no_probe_out(start_server: StartServer) -> None:
+def test_callers_that_hold_all_connections_block_no_probe(start_server: StartServer) -> None:
     server = start_server("--max-connections", "40")
     assert server.metrics_address is not None
-    addresses = [tuple(address.split(":")) for address in (server.address, server.metrics_address)]
+    http = socket_address(server.metrics_address)
     with ExitStack() as stack:
         for _ in range(40):
-            held = stack.enter_context(socket.create_connection(addresses[0]))
+            held = stack.enter_context(socket.create_connection(server.socket_address))
             held.sendall(PREFACE + SETTINGS)
             assert held.recv(1)
         for _ in range(2 * MAX_CONNECTIONS):
-            stack.enter_context(socket.create_connection(addresses[1])).sendall(b"GET /livez HT")
+            stack.enter_context(socket.create_connection(http)).sendall(b"GET /livez HT")
         with server.channel() as channel, pytest.raises(grpc.FutureTimeoutError):
             grpc.channel_ready_future(channel).result(timeout=0.5)  # no caller can connect
         assert (probe(server, READY), probe(server, LIVE)) == (200, 200)

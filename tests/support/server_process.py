@@ -14,6 +14,12 @@ from qtr_runtime.server_process import ServerProcess as Process
 _POLL_SECONDS = 0.5
 
 
+def socket_address(address: str) -> tuple[str, int]:
+    """Split `host:port` for `socket.create_connection`."""
+    host, port = address.rsplit(":", 1)
+    return host, int(port)
+
+
 class ServerProcess:
     """Start on entry, wait until it serves, stop on exit; it may open `max_files` at a time."""
 
@@ -45,9 +51,7 @@ class ServerProcess:
 
     @property
     def socket_address(self) -> tuple[str, int]:
-        """Host and port, as `socket.create_connection` takes them."""
-        host, port = self.address.rsplit(":", 1)
-        return host, int(port)
+        return socket_address(self.address)
 
     def wait_for(self, message: str) -> dict[str, Any]:
         """Return the first event with this `message` after the one that was waited for last."""
