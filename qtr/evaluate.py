@@ -28,6 +28,7 @@ NOT_MET = 1
 _NUMBERS = "evaluation.json"
 _PAGE = "evaluation.html"
 _MISSING = "-"
+_BUNDLED = "bundled"
 
 
 class EvaluateSettings(JudgedSettings, ClientSettings):
@@ -43,7 +44,9 @@ class EvaluateSettings(JudgedSettings, ClientSettings):
     target: str | None = Field(
         default=None, description="A running server to measure, such as localhost:8001, instead of a bundle."
     )
-    against: Path | None = Field(default=None, description="Folder of another bundle, to compare with.")
+    against: Path | None = Field(
+        default=None, description=f"Folder of another bundle, to compare with; {_BUNDLED} is the bundled student."
+    )
     require: Literal["better", "not-worse"] | None = Field(
         default=None,
         description="What --against has to show, or the exit status is 1. better: the interval of the difference is "
@@ -105,7 +108,8 @@ def _evaluate(settings: EvaluateSettings) -> Evaluation:
 
     judged = read_judged_file(settings.judged, settings.columns(tuple(settings.slice_by)))
     model = _scores(judged, settings)
-    against = None if settings.against is None else _bundle_scores(settings.against, judged)
+    other = None if str(settings.against) == _BUNDLED else settings.against
+    against = None if settings.against is None else _bundle_scores(other, judged)
     options = Options(settings.resamples, settings.confidence, settings.seed)
     return evaluate(str(settings.judged), judged, model, against, options)
 
