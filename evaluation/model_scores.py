@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from relevance_model.bundle import TOKENIZER, Bundle
+from relevance_model.explanation import Explainer, Explanation
 from relevance_model.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class ModelScores:
         Row number to the reason that the row has no score.
     unknown
         Share of each pair's pieces that the model's vocabulary does not have, float64 [N]; `None` if it is not known.
+    explain
+        Explains the score of a pair; `None` if the model is elsewhere.
     """
 
     name: str
@@ -44,6 +47,7 @@ class ModelScores:
     scores: npt.NDArray[np.float64]
     errors: dict[int, str]
     unknown: npt.NDArray[np.float64] | None = None
+    explain: Callable[[str, str], Explanation] | None = None
 
     @property
     def title(self) -> str:
@@ -57,13 +61,16 @@ class ModelScores:
     def take(self, rows: npt.NDArray[np.int64]) -> ModelScores:
         """Return the scores of some rows, all of which have one."""
         unknown = None if self.unknown is None else self.unknown[rows]
-        return ModelScores(self.name, self.version, self.sha256, self.threshold, self.scores[rows], {}, unknown)
+        return ModelScores(
+            self.name, self.version, self.sha256, self.threshold, self.scores[rows], {}, unknown, self.explain
+        )
 
 
 def scores_of_bundle(bundle: Bundle, queries: Sequence[str], titles: Sequence[str]) -> ModelScores:
     """Score pairs with a bundle."""
     manifest = bundle.manifest
-    result = Scorer(bundle).score_texts(queries, titles)
+    scorer = Scorer(bundle)
+    result = scorer.score_texts(queries, titles)
     return ModelScores(
         manifest.name,
         manifest.version,
@@ -72,6 +79,7 @@ def scores_of_bundle(bundle: Bundle, queries: Sequence[str], titles: Sequence[st
         result.scores.astype(np.float64),
         result.errors,
         _unknown_shares(bundle, queries, titles),
+        Explainer(scorer).explain,
     )
 
 
@@ -83,8 +91,6 @@ def scores_of_service(config: ClientConfig, queries: Sequence[str], titles: Sequ
     ClientError
         If it gives no answer, or its model changes meanwhile.
     """
-    from dataclasses import replace
-
     from grpc_client import RelevanceClient
 
     with RelevanceClient(config) as client:

@@ -9,10 +9,12 @@ import numpy as np
 
 from evaluation.measures import BM25, METRICS, SHARED_WORDS
 from evaluation.metrics import Interval, Ranking
+from evaluation.model_scores import ModelScores
 from evaluation.results import AGAINST, MODEL, Evaluation
 from qtr_runtime.html.charts import Dot, Line, bar, histogram, legend, lines
 from qtr_runtime.html.components import NOTHING, card, num_head, shown_text
 from qtr_runtime.html.markup import Markup, join, tag
+from qtr_runtime.html.words import weighted_words
 
 _COLOURS: Final = {
     MODEL: "var(--accent)",
@@ -180,19 +182,32 @@ def worst_errors(evaluation: Evaluation) -> Markup:
         (0, "Irrelevant, but labelled relevant", _RELEVANT),
     ):
         wrong = int(((judged.relevant == relevant) & (model.predicted() != relevant)).sum())
-        items = [
-            tag(
-                "li",
-                tag("div", f"{model.scores[row]:.3f}", bar(model.scores[row], colour), class_="score"),
-                tag("div", shown_text(judged.queries[row]), class_="query"),
-                tag("div", shown_text(judged.titles[row]), tag("span", f" · {judged.grades[row]}"), class_="title"),
-            )
-            for row in evaluation.worst(relevant, _WORST)
-        ]
+        items = []
+        for row in evaluation.worst(relevant, _WORST):
+            query, shown = _explained(model, judged.queries[row], judged.titles[row])
+            score = tag("div", f"{model.scores[row]:.3f}", bar(model.scores[row], colour), class_="score")
+            shown = join(shown, tag("span", f" · {judged.grades[row]}"))
+            items.append(tag("li", score, tag("div", query, class_="query"), tag("div", shown, class_="title")))
         head = join(tag("h3", title), tag("p", f"{wrong:,} of {(judged.relevant == relevant).sum():,}", class_="note"))
         groups.append(tag("div", head, tag("ul", *items)))
     note = "The wrong labels furthest from the threshold. Look at these first: some are errors of the judgements."
+    if model.explain is not None:
+        note += " Words on a green ground speak for relevance, words on an orange one against it."
     return card("Worst errors", note, tag("div", *groups, class_="samples"), wide=True, long=True)
+
+
+def _explained(model: ModelScores, query: str, title: str) -> tuple[Markup, Markup]:
+    """Return the two texts, their words coloured by what they contribute to the score if the model is here."""
+    if model.explain is None:
+        return shown_text(query), shown_text(title)
+    found = model.explain(query, title)
+    most = max((abs(word.contribution) for word in (*found.query, *found.title)), default=0.0)
+    sides = ((found.query, found.unread_query_words), (found.title, found.unread_title_words))
+    texts = []
+    for words, unread in sides:
+        shown = weighted_words([(word.word, word.contribution) for word in words], most)
+        texts.append(join(shown, f" … ({unread} more)" if unread else None))
+    return texts[0], texts[1]
 
 
 def _tall(title: str, note: str, *content: Markup) -> Markup:

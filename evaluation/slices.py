@@ -48,7 +48,7 @@ class Slice:
 
 
 def slices(judged: JudgedPairs, model: ModelScores, *, resamples: int, confidence: float, seed: int) -> list[Slice]:
-    """Return all parts of ten rows or more; a kind that does not part the rows is left out."""
+    """Return all parts of ten rows or more; a kind that has fewer than two of them is left out."""
     found: list[Slice] = []
     for kind, values in _kinds(judged, model).items():
         counts = Counter(values)
@@ -56,7 +56,7 @@ def slices(judged: JudgedPairs, model: ModelScores, *, resamples: int, confidenc
             value for value, _ in counts.most_common(_MOST_VALUES)
         ]
         parts = [value for value in order if counts[value] >= _FEWEST_ROWS]
-        if len(counts) < 2:
+        if len(parts) < 2:
             continue
         for value in parts:
             rows = np.flatnonzero(np.array(values) == value)
