@@ -26,7 +26,17 @@ if TYPE_CHECKING:
         TargetUnavailableError,
     )
     from grpc_client.flow_control.window import ordered_window
-    from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowError, TitleScore
+    from grpc_client.results import (
+        FAILED,
+        BatchScores,
+        Explanation,
+        Limits,
+        ModelInfo,
+        QueryScores,
+        RowError,
+        TitleScore,
+        WordContribution,
+    )
     from grpc_client.shared import shared_client
     from grpc_client.stats import ClientStats
 
@@ -38,6 +48,7 @@ __all__ = [
     "ClientError",
     "ClientStats",
     "ConfigError",
+    "Explanation",
     "Limits",
     "MessageTooLargeError",
     "ModelInfo",
@@ -54,6 +65,7 @@ __all__ = [
     "TargetUnavailableError",
     "TitleScore",
     "TlsFiles",
+    "WordContribution",
     "ordered_window",
     "shared_client",
 ]
@@ -65,6 +77,7 @@ _MODULES = {
     "ClientError": "grpc_client.errors",
     "ClientStats": "grpc_client.stats",
     "ConfigError": "grpc_client.errors",
+    "Explanation": "grpc_client.results",
     "FAILED": "grpc_client.results",
     "Limits": "grpc_client.results",
     "MessageTooLargeError": "grpc_client.errors",
@@ -82,6 +95,7 @@ _MODULES = {
     "TargetUnavailableError": "grpc_client.errors",
     "TitleScore": "grpc_client.results",
     "TlsFiles": "grpc_client.config",
+    "WordContribution": "grpc_client.results",
     "ordered_window": "grpc_client.flow_control.window",
     "shared_client": "grpc_client.shared",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,17 @@ from grpc_client.config import ClientConfig, ModelRef
 from grpc_client.errors import ClientClosedError, RequestRejectedError, ResponseMismatchError
 from grpc_client.isolation import FaultPolicy, score_isolating
 from grpc_client.pair_batch import PairBatch
-from grpc_client.results import FAILED, BatchScores, Limits, ModelInfo, QueryScores, RowError, TitleScore
+from grpc_client.results import (
+    FAILED,
+    BatchScores,
+    Explanation,
+    Limits,
+    ModelInfo,
+    QueryScores,
+    RowError,
+    TitleScore,
+    WordContribution,
+)
 from grpc_client.stats import ClientStats
 from grpc_client.transport.credentials import BearerToken
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
@@ -139,6 +149,33 @@ class RelevanceClient:
         )
         return QueryScores(titles=results, model=ref)
 
+    def explain(self, query: str, title: str) -> Explanation:
+        """Explain the score of one pair: what each word adds to it.
+
+        Raises
+        ------
+        ClientError
+            If there is no answer; `RequestRejectedError` if the pair has no score or no explanations are offered.
+        """
+        with _sendable():
+            request = pb.ExplainRequest(query=query, title=title, model=self._pinned())
+        response = self._executor().call("Explain", request)
+        ref = _ref(response.model)
+        self._check_model(ref)
+        return Explanation(
+            query=_contributions(response.query),
+            title=_contributions(response.title),
+            unread_query_words=response.unread_query_words,
+            unread_title_words=response.unread_title_words,
+            score=response.score,
+            label=response.label,
+            logit=response.logit,
+            baseline_logit=response.baseline_logit,
+            exact=response.exact,
+            pairs=response.pairs,
+            model=ref,
+        )
+
     def score_batch(
         self,
         queries: Sequence[str],
@@ -259,6 +296,10 @@ def _sendable() -> Iterator[None]:
 
 def _ref(model: pb.ModelVersion) -> ModelRef:
     return ModelRef(model.name, model.version, model.sha256)
+
+
+def _contributions(words: Iterable[pb.WordContribution]) -> tuple[WordContribution, ...]:
+    return tuple(WordContribution(word.word, word.contribution, word.standard_error) for word in words)
 
 
 def _row_error(error: pb.RowError) -> RowError:

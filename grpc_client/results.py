@@ -62,6 +62,35 @@ class QueryScores:
 
 
 @dataclass(frozen=True)
+class WordContribution:
+    """A word, what it adds to the logit of the score, and the standard error of that; 0 if it is exact."""
+
+    word: str
+    contribution: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a pair has its score; documented at the proto's `ExplainResponse`.
+
+    The contributions of all words sum to `logit - baseline_logit`.
+    """
+
+    query: tuple[WordContribution, ...]
+    title: tuple[WordContribution, ...]
+    unread_query_words: int
+    unread_title_words: int
+    score: float
+    label: str
+    logit: float
+    baseline_logit: float
+    exact: bool
+    pairs: int
+    model: ModelRef
+
+
+@dataclass(frozen=True)
 class BatchScores:
     """Results for a batch, row by row.
 

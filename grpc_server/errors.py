@@ -4,7 +4,8 @@
 
     ServiceError
     ├── UnavailableError       refused for now; retry later
-    │   ├── LaneFullError      too much work waits in the lane
+    │   ├── LaneFullError          too much work waits in the lane
+    │   ├── ExplanationsFullError  too many explanations are being computed
     │   └── DrainingError      the server is about to end
     ├── DeadlineError          dropped before scoring: the deadline passed or cannot be met
     ├── MessageSizeError       the message is larger than its method accepts
@@ -48,6 +49,12 @@ class LaneFullError(UnavailableError):
     """Too much work waits in the request's lane."""
 
     reason = "lane_full"
+
+
+class ExplanationsFullError(UnavailableError):
+    """Too many explanations are being computed."""
+
+    reason = "explanations_full"
 
 
 class DrainingError(UnavailableError):

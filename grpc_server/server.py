@@ -16,6 +16,7 @@ from grpc_server.api.health import HealthServicer
 from grpc_server.api.relevance import RelevanceServicer
 from grpc_server.api.relevance_messages import RequestLimits
 from grpc_server.core.engine import Engine, IncomingCalls
+from grpc_server.core.explanations import Explanations
 from grpc_server.core.observer import Observer
 from grpc_server.core.registry import ModelRegistry, smoke_test
 from grpc_server.core.reload import BundleReloader
@@ -157,7 +158,8 @@ def _add_services(server: grpc.aio.Server, settings: ServerSettings, engine: Eng
         max_message_bytes=settings.max_message_bytes,
         max_queued_tokens=settings.max_queued_tokens,
     )
-    relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(RelevanceServicer(engine, limits), server)
+    explanations = Explanations(engine, max_at_once=settings.max_explanations, max_cost=settings.max_explanation_pairs)
+    relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(RelevanceServicer(engine, explanations, limits), server)
     open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
         open_inference.OpenInferenceServicer(engine, limits, health), server
     )
@@ -174,6 +176,7 @@ def _text_methods(max_rows: int) -> dict[str, ValueBound]:
     messages: dict[str, type[Message]] = {
         f"{SERVICE}/Score": relevance_pb2.ScoreRequest,
         f"{SERVICE}/ScoreBatch": relevance_pb2.ScoreBatchRequest,
+        f"{SERVICE}/Explain": relevance_pb2.ExplainRequest,
         f"{open_inference.SERVICE}/ModelInfer": open_inference_pb2.ModelInferRequest,
     }
     return {

@@ -73,6 +73,17 @@ class ServerSettings(ProgramSettings):
         description="Estimated tokens that may wait in each lane. Calls above it are refused with pushback, instead "
         "of waiting for an answer that would be too late.",
     )
+    max_explanations: int = Field(
+        default=2,
+        ge=0,
+        description="Explanations computed at a time; others are refused with pushback. 0 offers none.",
+    )
+    max_explanation_pairs: int = Field(
+        default=1536,
+        ge=1,
+        description="Cost of one explanation, in pairs; a part of a text that is read for it counts as 8. More makes "
+        "the contributions in long texts more precise. A few orders of the words are sampled in any case.",
+    )
     max_text_bytes: int = Field(
         default=8192, ge=1, description="UTF-8 bytes of one text; a row with a longer text gets a row error."
     )

@@ -9,7 +9,14 @@ True
 
 from relevance_model.bundle import Bundle, BundleManifest, Calibration, Graphs, default_bundle_path, write_bundle
 from relevance_model.errors import BundleError, ModelError, RequestError
-from relevance_model.explanation import DEFAULT_MAX_COST, Explainer, Explanation, WordContribution
+from relevance_model.explanation import (
+    DEFAULT_MAX_COST,
+    Explainer,
+    Explanation,
+    WordContribution,
+    baseline_of,
+    baseline_pairs,
+)
 from relevance_model.pairs import Pairs
 from relevance_model.scorer import DEFAULT_CACHE_BYTES, DEFAULT_MICRO_BATCH, LogitScorer, Scorer, Scores
 from relevance_model.text_cache import CacheStats
@@ -35,6 +42,8 @@ __all__ = [
     "Scorer",
     "Scores",
     "WordContribution",
+    "baseline_of",
+    "baseline_pairs",
     "default_bundle_path",
     "write_bundle",
 ]

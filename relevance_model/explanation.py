@@ -22,7 +22,7 @@ from relevance_model.errors import RequestError
 from relevance_model.pairs import Pairs
 from relevance_model.scorer import LogitScorer, Scorer
 from relevance_model.shapley import Design, Ints, design
-from relevance_model.text_column import TextColumn
+from relevance_model.tokenizer import TextTokenizer
 from relevance_model.words import Words, words_of
 
 DEFAULT_MAX_COST: Final = 1536
@@ -172,6 +172,8 @@ class Explainer:
     ----------
     logits
         Scores the pairs of a plan.
+    baseline
+        The model's baseline, once it is known.
 
     Examples
     --------
@@ -184,9 +186,11 @@ class Explainer:
 
     def __init__(self, scorer: Scorer, *, max_cost: int = DEFAULT_MAX_COST) -> None:
         self.logits = LogitScorer(scorer)
-        self._scorer = scorer
+        self.baseline: float | None = None
+        # Not the scorer itself, which may be the key under which an explainer is kept.
+        self._query_tokenizer, self._title_tokenizer = scorer.queries.tokenizer, scorer.titles.tokenizer
+        self._threshold = scorer.bundle.manifest.threshold
         self._max_cost = max_cost
-        self._baseline: float | None = None
 
     def explain(self, query: str, title: str) -> Explanation:
         """Return the contributions of the words of a pair.
@@ -197,10 +201,10 @@ class Explainer:
             If the pair has no score; `field` is `query` or `title`.
         """
         plan = self.plan(query, title)
-        if self._baseline is None:
-            self._baseline = baseline_of(self.logits.score(baseline_pairs()).scores)
+        if self.baseline is None:
+            self.baseline = baseline_of(self.logits.score(baseline_pairs()).scores)
         result = self.logits.score(plan.pairs)
-        return plan.explanation(result.scores, result.errors, self._baseline)
+        return plan.explanation(result.scores, result.errors, self.baseline)
 
     def plan(self, query: str, title: str) -> Plan:
         """Return the pairs to score for an explanation of this pair.
@@ -210,8 +214,8 @@ class Explainer:
         RequestError
             If a text cannot be read.
         """
-        query_words = _read("query", query, self._scorer.queries)
-        title_words = _read("title", title, self._scorer.titles)
+        query_words = _read("query", query, self._query_tokenizer)
+        title_words = _read("title", title, self._title_tokenizer)
         seed = int.from_bytes(blake2b(f"{query}\0{title}".encode(), digest_size=8).digest(), "little")
         chosen = design(len(query_words.read), len(title_words.read), max_cost=self._max_cost, seed=seed)
         pairs = Pairs(
@@ -220,7 +224,7 @@ class Explainer:
             chosen.query_index,
             chosen.title_index,
         )
-        return Plan(pairs, query_words, title_words, chosen, self._scorer.bundle.manifest.threshold)
+        return Plan(pairs, query_words, title_words, chosen, self._threshold)
 
 
 def baseline_pairs() -> Pairs:
@@ -234,9 +238,9 @@ def baseline_of(logits: ArrayLike) -> float:
     return float(np.mean(np.asarray(logits, np.float64)))
 
 
-def _read(field: str, text: str, column: TextColumn) -> Words:
-    error = column.tokenizer.error_of(text)
-    words = None if error else words_of(text, column.tokenizer)
+def _read(field: str, text: str, tokenizer: TextTokenizer) -> Words:
+    error = tokenizer.error_of(text)
+    words = None if error else words_of(text, tokenizer)
     if words is None or not words.read:
         raise RequestError(field, error or "has no readable character")
     return words

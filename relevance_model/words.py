@@ -22,6 +22,11 @@ _IDEOGRAPHS: Final = (
 _WORDS: Final = re.compile(rf"[{_IDEOGRAPHS}]|(?:(?![{_IDEOGRAPHS}])(?:\S|[{_DROPPED}]))+")
 
 
+# Subsets of the words are numbers of 64 bits. Neighbours count as one word if there are more; the bundled student reads
+# 47 words at most.
+_MAX_WORDS: Final = 62
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """The words of a text.
@@ -63,4 +68,7 @@ def words_of(text: str, tokenizer: TextTokenizer) -> Words:
         elif count := tokenizer.count_pieces(found[0]):
             read.append(found[0])
             pieces += count
+    together = -(-len(read) // _MAX_WORDS)
+    if together > 1:
+        read = [" ".join(read[start : start + together]) for start in range(0, len(read), together)]
     return Words(text, tuple(read), unread)

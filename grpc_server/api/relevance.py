@@ -6,8 +6,9 @@ from grpc_server.api import relevance_messages as messages
 from grpc_server.api.relevance_messages import RequestedModel, RequestLimits
 from grpc_server.api.scoring import score
 from grpc_server.core.engine import Engine
+from grpc_server.core.explanations import Explanations
 from grpc_server.core.results import Result
-from grpc_server.transport.call import Context
+from grpc_server.transport.call import Context, call_of
 from relevance_model import Pairs
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 from relevance_stubs.relevance.v1 import relevance_pb2_grpc
@@ -16,8 +17,9 @@ from relevance_stubs.relevance.v1 import relevance_pb2_grpc
 class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
     """Serves `relevance.v1` from one engine."""
 
-    def __init__(self, engine: Engine, limits: RequestLimits) -> None:
+    def __init__(self, engine: Engine, explanations: Explanations, limits: RequestLimits) -> None:
         self._engine = engine
+        self._explanations = explanations
         self._limits = limits
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
@@ -33,6 +35,18 @@ class RelevanceServicer(relevance_pb2_grpc.RelevanceServiceServicer):
         del request
         result = await self._score(pairs, model, context)
         return messages.batch_response(result, self._engine.models.current.max_text_bytes)
+
+    async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
+        """Explain the score of one pair."""
+        model, call = messages.requested_model(request.model), call_of(context)
+        explained = await self._explanations.explain(
+            request.query,
+            request.title,
+            scorer=self._engine.models.find(*model),
+            deadline=call.time_remaining(),
+            request_id=call.request_id,
+        )
+        return messages.explain_response(explained)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Return the model and the limits."""

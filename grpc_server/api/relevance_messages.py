@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from grpc_server.core.explanations import Explained
 from grpc_server.core.results import Result
-from relevance_model import Bundle, Pairs, RequestError, Scorer
+from relevance_model import Bundle, Pairs, RequestError, Scorer, WordContribution
 from relevance_stubs.relevance.v1 import relevance_pb2 as pb
 
 
@@ -95,6 +96,25 @@ def batch_response(result: Result, max_text_bytes: int) -> pb.ScoreBatchResponse
     )
 
 
+def explain_response(explained: Explained) -> pb.ExplainResponse:
+    """Return the response to `Explain`."""
+    found, result = explained.explanation, explained.result
+    return pb.ExplainResponse(
+        query=map(_word_contribution, found.query),
+        title=map(_word_contribution, found.title),
+        unread_query_words=found.unread_query_words,
+        unread_title_words=found.unread_title_words,
+        score=found.score,
+        label=result.bundle.manifest.labels[found.label],
+        logit=found.logit,
+        baseline_logit=found.baseline,
+        exact=found.exact,
+        pairs=found.pairs,
+        model=model_version(result.bundle),
+        timings=_timings(result),
+    )
+
+
 def model_response(scorer: Scorer, limits: RequestLimits) -> pb.GetModelResponse:
     """Return the response to `GetModel`."""
     manifest = scorer.bundle.manifest
@@ -117,6 +137,10 @@ def model_response(scorer: Scorer, limits: RequestLimits) -> pb.GetModelResponse
 def model_version(bundle: Bundle) -> pb.ModelVersion:
     """Return the identity of a bundle."""
     return pb.ModelVersion(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
+
+
+def _word_contribution(word: WordContribution) -> pb.WordContribution:
+    return pb.WordContribution(word=word.word, contribution=word.contribution, standard_error=word.standard_error)
 
 
 def _row_error(row: int, reason: str) -> pb.RowError:

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 
 from grpc_server.core.observer import BatchStats, CacheUse
 from grpc_server.core.work import Work
-from relevance_model import CacheStats, Scorer, Scores
+from relevance_model import CacheStats, LogitScorer, Scorer, Scores
 
 
 def batch_stats(
     batch: list[Work], scorer: Scorer, scores: Scores, before: Mapping[str, CacheStats], seconds: float
 ) -> BatchStats:
     """Return the statistics of a batch that took `seconds`; `before` is `scorer.cache_stats()` from when it began."""
-    after = scorer.cache_stats()
     manifest = scorer.bundle.manifest
+    # Parts of pairs have small caches of their own; they say nothing about the texts of callers.
+    explaining = isinstance(scorer, LogitScorer)
+    after = {} if explaining else scorer.cache_stats()
     return BatchStats(
         model=manifest.name,
         version=manifest.version,
@@ -31,4 +33,5 @@ def batch_stats(
             for name, stats in after.items()
         },
         contexts=[work.context for work in batch],
+        explaining=explaining,
     )

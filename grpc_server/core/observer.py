@@ -81,6 +81,8 @@ class BatchStats:
         Use of the score cache; zero without one.
     contexts
         The context of the call, for each piece of work.
+    explaining
+        Whether its rows are parts of pairs that are explained; `texts` is empty then.
     """
 
     model: str
@@ -96,6 +98,7 @@ class BatchStats:
     texts: Mapping[str, CacheUse]
     contexts: Sequence[Context]
     scores: CacheUse = CacheUse(0, 0)
+    explaining: bool = False
 
 
 class Observer(Protocol):

@@ -1,7 +1,8 @@
 """An LRU cache of scores: a repeated pair is answered without running the model.
 
 A score depends on the pair and the model only, so a cached score equals a computed one. Each model version has its own
-entries, which are freed with the version. The key is a digest of the texts, so that all entries have the same size.
+entries, which are freed with the version. The key is a digest of the texts, so that all entries have the same size. The
+parts of a pair that is explained are not looked up: they hardly repeat.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from grpc_server.core.observer import CacheUse
-from relevance_model import Pairs, Scorer, Scores
+from relevance_model import LogitScorer, Pairs, Scorer, Scores
 
 # Measured: a digest, a score and a label in a dict that is half full.
 ENTRY_BYTES = 240
@@ -49,7 +50,7 @@ class ScoreCache:
 
     def score(self, scorer: Scorer, pairs: Pairs) -> tuple[Scores, CacheUse]:
         """Return the scores of all rows, and how many were cached."""
-        if not self._capacity:
+        if not self._capacity or isinstance(scorer, LogitScorer):
             return scorer.score(pairs), CacheUse(0, 0)
         keys = _keys(pairs)
         with self._lock:

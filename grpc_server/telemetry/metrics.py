@@ -65,6 +65,7 @@ class Metrics:
         self._tokenize = self._histogram("qtr_tokenize_seconds", "Tokenisation of a batch.", _SECONDS)
         self._infer = self._histogram("qtr_infer_seconds", "Forward passes of a batch.", _SECONDS)
         self._rows = self._counter("qtr_rows", "Rows of accepted requests, by outcome.", "outcome")
+        self._explanation_pairs = self._counter("qtr_explanation_pairs", "Rows that were scored for explanations.")
         self._hits = self._counter("qtr_text_cache_hits", "Texts found in the cache.", "column")
         self._misses = self._counter("qtr_text_cache_misses", "Texts not found in the cache, and encoded.", "column")
         self._score_hits = self._counter("qtr_score_cache_hits", "Pairs found in the score cache.")
@@ -124,6 +125,8 @@ class Metrics:
             waited.observe(seconds)
         self._outcomes["scored"].inc(stats.rows - stats.error_rows)
         self._outcomes["row_error"].inc(stats.error_rows)
+        if stats.explaining:
+            self._explanation_pairs.inc(stats.rows)
         for column, use in stats.texts.items():
             hits, misses = self._texts[column]
             hits.inc(use.hits)

@@ -33,6 +33,7 @@ from grpc_status import rpc_status
 from grpc_server.errors import (
     DeadlineError,
     DrainingError,
+    ExplanationsFullError,
     LaneFullError,
     MessageSizeError,
     ModelNotServedError,
@@ -60,7 +61,11 @@ _REASONS = {
     grpc.StatusCode.NOT_FOUND: "unknown_model",
 }
 # Those that every server should show from its start, even if none has happened yet.
-COMMON_REASONS = (*_REASONS.values(), *(e.reason for e in (UnavailableError, LaneFullError, DrainingError)), "internal")
+COMMON_REASONS = (
+    *_REASONS.values(),
+    *(e.reason for e in (UnavailableError, LaneFullError, ExplanationsFullError, DrainingError)),
+    "internal",
+)
 _PUBLIC_INTERNAL = "internal error; the server's log has the cause under this request id"
 
 

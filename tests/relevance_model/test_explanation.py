@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relevance_model import Explainer, Explanation, RequestError, Scorer
+from relevance_model import Bundle, Explainer, Explanation, RequestError, Scorer
 from relevance_model.explanation import baseline_of, baseline_pairs
 from relevance_model.tokenizer import TextTokenizer
 from relevance_model.wordpiece import WordPieces
@@ -169,3 +169,13 @@ def test_other_tokenizers_read_the_words_of_a_text(tmp_path: Path) -> None:
     assert words.unread == 2
     assert words.subset(0b101) == "red shoes"
     assert words.subset(0b111) == "red blue shoes hat boots"
+
+
+def test_neighbours_are_explained_together_where_a_model_reads_very_many_words(student: Bundle) -> None:
+    vocabulary = WordPieces(student.path / "tokenizer.json")
+    tokenizer = TextTokenizer(vocabulary, max_tokens=200, leading_cls=False)
+    text = " ".join(["red", "shoes"] * 70)
+    words = words_of(text, tokenizer)
+    assert words.read[:2] == ("red shoes red", "shoes red shoes")
+    assert " ".join(words.read) == text
+    assert len(words.read) <= 62

@@ -29,6 +29,7 @@ WATCH = "/grpc.health.v1.Health/Watch"
 METHODS = (
     SCORE,
     SCORE_BATCH,
+    "/relevance.v1.RelevanceService/Explain",
     "/relevance.v1.RelevanceService/GetModel",
     "/inference.GRPCInferenceService/ModelInfer",
     CHECK,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,relevance_stubs/relevance/v1/relevance.proto\x12\x0crelevance.v1\"Q\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\r\x12(\n\x04\x63ode\x18\x02 \x01(\x0e\x32\x1a.relevance.v1.RowErrorCode\x12\x0e\n\x06reason\x18\x03 \x01(\t\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"N\n\x07Timings\x12\x14\n\x0cqueue_micros\x18\x01 \x01(\x04\x12\x17\n\x0ftokenize_micros\x18\x02 \x01(\x04\x12\x14\n\x0cinfer_micros\x18\x03 \x01(\x04\"X\n\x0cScoreRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0e\n\x06titles\x18\x02 \x03(\t\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\"o\n\nTitleScore\x12\r\n\x05title\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05label\x18\x03 \x01(\t\x12%\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x16.relevance.v1.RowErrorB\x08\n\x06_score\"\x8d\x01\n\rScoreResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.relevance.v1.TitleScore\x12)\n\x05model\x18\x02 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\x12&\n\x07timings\x18\x03 \x01(\x0b\x32\x15.relevance.v1.Timings\"\x89\x01\n\x11ScoreBatchRequest\x12\x0f\n\x07queries\x18\x01 \x03(\t\x12\x0e\n\x06titles\x18\x02 \x03(\t\x12\x13\n\x0bquery_index\x18\x03 \x03(\r\x12\x13\n\x0btitle_index\x18\x04 \x03(\r\x12)\n\x05model\x18\x05 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\"\xc7\x01\n\x12ScoreBatchResponse\x12\x0e\n\x06scores\x18\x01 \x03(\x02\x12\x0e\n\x06labels\x18\x02 \x03(\r\x12&\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x16.relevance.v1.RowError\x12)\n\x05model\x18\x04 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\x12&\n\x07timings\x18\x05 \x01(\x0b\x32\x15.relevance.v1.Timings\x12\x16\n\x0emax_text_bytes\x18\x06 \x01(\r\"\x11\n\x0fGetModelRequest\"\x9c\x01\n\x06Limits\x12\x10\n\x08max_rows\x18\x01 \x01(\r\x12\x16\n\x0emax_text_bytes\x18\x02 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\r\x12\x19\n\x11max_queued_tokens\x18\x04 \x01(\x04\x12\x18\n\x10max_query_tokens\x18\x05 \x01(\r\x12\x18\n\x10max_title_tokens\x18\x06 \x01(\r\"\x96\x01\n\x10GetModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x11\n\tthreshold\x18\x04 \x01(\x02\x12$\n\x06limits\x18\x05 \x01(\x0b\x32\x14.relevance.v1.Limits*S\n\x0cRowErrorCode\x12\x1e\n\x1aROW_ERROR_CODE_UNSPECIFIED\x10\x00\x12#\n\x1fROW_ERROR_CODE_INVALID_ARGUMENT\x10\x03\x32\xff\x01\n\x10RelevanceService\x12\x45\n\x05Score\x12\x1a.relevance.v1.ScoreRequest\x1a\x1b.relevance.v1.ScoreResponse\"\x03\x90\x02\x01\x12T\n\nScoreBatch\x12\x1f.relevance.v1.ScoreBatchRequest\x1a .relevance.v1.ScoreBatchResponse\"\x03\x90\x02\x01\x12N\n\x08GetModel\x12\x1d.relevance.v1.GetModelRequest\x1a\x1e.relevance.v1.GetModelResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,relevance_stubs/relevance/v1/relevance.proto\x12\x0crelevance.v1\"Q\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\r\x12(\n\x04\x63ode\x18\x02 \x01(\x0e\x32\x1a.relevance.v1.RowErrorCode\x12\x0e\n\x06reason\x18\x03 \x01(\t\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"N\n\x07Timings\x12\x14\n\x0cqueue_micros\x18\x01 \x01(\x04\x12\x17\n\x0ftokenize_micros\x18\x02 \x01(\x04\x12\x14\n\x0cinfer_micros\x18\x03 \x01(\x04\"X\n\x0cScoreRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0e\n\x06titles\x18\x02 \x03(\t\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\"o\n\nTitleScore\x12\r\n\x05title\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05label\x18\x03 \x01(\t\x12%\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x16.relevance.v1.RowErrorB\x08\n\x06_score\"\x8d\x01\n\rScoreResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.relevance.v1.TitleScore\x12)\n\x05model\x18\x02 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\x12&\n\x07timings\x18\x03 \x01(\x0b\x32\x15.relevance.v1.Timings\"\x89\x01\n\x11ScoreBatchRequest\x12\x0f\n\x07queries\x18\x01 \x03(\t\x12\x0e\n\x06titles\x18\x02 \x03(\t\x12\x13\n\x0bquery_index\x18\x03 \x03(\r\x12\x13\n\x0btitle_index\x18\x04 \x03(\r\x12)\n\x05model\x18\x05 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\"\xc7\x01\n\x12ScoreBatchResponse\x12\x0e\n\x06scores\x18\x01 \x03(\x02\x12\x0e\n\x06labels\x18\x02 \x03(\r\x12&\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x16.relevance.v1.RowError\x12)\n\x05model\x18\x04 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\x12&\n\x07timings\x18\x05 \x01(\x0b\x32\x15.relevance.v1.Timings\x12\x16\n\x0emax_text_bytes\x18\x06 \x01(\r\"Y\n\x0e\x45xplainRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\"N\n\x10WordContribution\x12\x0c\n\x04word\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontribution\x18\x02 \x01(\x01\x12\x16\n\x0estandard_error\x18\x03 \x01(\x01\"\xdd\x02\n\x0f\x45xplainResponse\x12-\n\x05query\x18\x01 \x03(\x0b\x32\x1e.relevance.v1.WordContribution\x12-\n\x05title\x18\x02 \x03(\x0b\x32\x1e.relevance.v1.WordContribution\x12\x1a\n\x12unread_query_words\x18\x03 \x01(\r\x12\x1a\n\x12unread_title_words\x18\x04 \x01(\r\x12\r\n\x05score\x18\x05 \x01(\x02\x12\r\n\x05label\x18\x06 \x01(\t\x12\r\n\x05logit\x18\x07 \x01(\x01\x12\x16\n\x0e\x62\x61seline_logit\x18\x08 \x01(\x01\x12\r\n\x05\x65xact\x18\t \x01(\x08\x12\r\n\x05pairs\x18\n \x01(\r\x12)\n\x05model\x18\x0b \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\x12&\n\x07timings\x18\x0c \x01(\x0b\x32\x15.relevance.v1.Timings\"\x11\n\x0fGetModelRequest\"\x9c\x01\n\x06Limits\x12\x10\n\x08max_rows\x18\x01 \x01(\r\x12\x16\n\x0emax_text_bytes\x18\x02 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\r\x12\x19\n\x11max_queued_tokens\x18\x04 \x01(\x04\x12\x18\n\x10max_query_tokens\x18\x05 \x01(\r\x12\x18\n\x10max_title_tokens\x18\x06 \x01(\r\"\x96\x01\n\x10GetModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.relevance.v1.ModelVersion\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x11\n\tthreshold\x18\x04 \x01(\x02\x12$\n\x06limits\x18\x05 \x01(\x0b\x32\x14.relevance.v1.Limits*S\n\x0cRowErrorCode\x12\x1e\n\x1aROW_ERROR_CODE_UNSPECIFIED\x10\x00\x12#\n\x1fROW_ERROR_CODE_INVALID_ARGUMENT\x10\x03\x32\xcc\x02\n\x10RelevanceService\x12\x45\n\x05Score\x12\x1a.relevance.v1.ScoreRequest\x1a\x1b.relevance.v1.ScoreResponse\"\x03\x90\x02\x01\x12T\n\nScoreBatch\x12\x1f.relevance.v1.ScoreBatchRequest\x1a .relevance.v1.ScoreBatchResponse\"\x03\x90\x02\x01\x12K\n\x07\x45xplain\x12\x1c.relevance.v1.ExplainRequest\x1a\x1d.relevance.v1.ExplainResponse\"\x03\x90\x02\x01\x12N\n\x08GetModel\x12\x1d.relevance.v1.GetModelRequest\x1a\x1e.relevance.v1.GetModelResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEVANCESERVICE'].methods_by_name['Score']._serialized_options = b'\220\002\001'
   _globals['_RELEVANCESERVICE'].methods_by_name['ScoreBatch']._loaded_options = None
   _globals['_RELEVANCESERVICE'].methods_by_name['ScoreBatch']._serialized_options = b'\220\002\001'
+  _globals['_RELEVANCESERVICE'].methods_by_name['Explain']._loaded_options = None
+  _globals['_RELEVANCESERVICE'].methods_by_name['Explain']._serialized_options = b'\220\002\001'
   _globals['_RELEVANCESERVICE'].methods_by_name['GetModel']._loaded_options = None
   _globals['_RELEVANCESERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001'
-  _globals['_ROWERRORCODE']._serialized_start=1308
-  _globals['_ROWERRORCODE']._serialized_end=1391
+  _globals['_ROWERRORCODE']._serialized_start=1831
+  _globals['_ROWERRORCODE']._serialized_end=1914
   _globals['_ROWERROR']._serialized_start=62
   _globals['_ROWERROR']._serialized_end=143
   _globals['_MODELVERSION']._serialized_start=145
@@ -55,12 +57,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCOREBATCHREQUEST']._serialized_end=773
   _globals['_SCOREBATCHRESPONSE']._serialized_start=776
   _globals['_SCOREBATCHRESPONSE']._serialized_end=975
-  _globals['_GETMODELREQUEST']._serialized_start=977
-  _globals['_GETMODELREQUEST']._serialized_end=994
-  _globals['_LIMITS']._serialized_start=997
-  _globals['_LIMITS']._serialized_end=1153
-  _globals['_GETMODELRESPONSE']._serialized_start=1156
-  _globals['_GETMODELRESPONSE']._serialized_end=1306
-  _globals['_RELEVANCESERVICE']._serialized_start=1394
-  _globals['_RELEVANCESERVICE']._serialized_end=1649
+  _globals['_EXPLAINREQUEST']._serialized_start=977
+  _globals['_EXPLAINREQUEST']._serialized_end=1066
+  _globals['_WORDCONTRIBUTION']._serialized_start=1068
+  _globals['_WORDCONTRIBUTION']._serialized_end=1146
+  _globals['_EXPLAINRESPONSE']._serialized_start=1149
+  _globals['_EXPLAINRESPONSE']._serialized_end=1498
+  _globals['_GETMODELREQUEST']._serialized_start=1500
+  _globals['_GETMODELREQUEST']._serialized_end=1517
+  _globals['_LIMITS']._serialized_start=1520
+  _globals['_LIMITS']._serialized_end=1676
+  _globals['_GETMODELRESPONSE']._serialized_start=1679
+  _globals['_GETMODELRESPONSE']._serialized_end=1829
+  _globals['_RELEVANCESERVICE']._serialized_start=1917
+  _globals['_RELEVANCESERVICE']._serialized_end=2249
 # @@protoc_insertion_point(module_scope)

@@ -106,6 +106,54 @@ class ScoreBatchResponse(_message.Message):
     max_text_bytes: int
     def __init__(self, scores: _Optional[_Iterable[float]] = ..., labels: _Optional[_Iterable[int]] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., max_text_bytes: _Optional[int] = ...) -> None: ...
 
+class ExplainRequest(_message.Message):
+    __slots__ = ("query", "title", "model")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    title: str
+    model: ModelVersion
+    def __init__(self, query: _Optional[str] = ..., title: _Optional[str] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
+
+class WordContribution(_message.Message):
+    __slots__ = ("word", "contribution", "standard_error")
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    word: str
+    contribution: float
+    standard_error: float
+    def __init__(self, word: _Optional[str] = ..., contribution: _Optional[float] = ..., standard_error: _Optional[float] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("query", "title", "unread_query_words", "unread_title_words", "score", "label", "logit", "baseline_logit", "exact", "pairs", "model", "timings")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_QUERY_WORDS_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_TITLE_WORDS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    LOGIT_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_LOGIT_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    query: _containers.RepeatedCompositeFieldContainer[WordContribution]
+    title: _containers.RepeatedCompositeFieldContainer[WordContribution]
+    unread_query_words: int
+    unread_title_words: int
+    score: float
+    label: str
+    logit: float
+    baseline_logit: float
+    exact: bool
+    pairs: int
+    model: ModelVersion
+    timings: Timings
+    def __init__(self, query: _Optional[_Iterable[_Union[WordContribution, _Mapping]]] = ..., title: _Optional[_Iterable[_Union[WordContribution, _Mapping]]] = ..., unread_query_words: _Optional[int] = ..., unread_title_words: _Optional[int] = ..., score: _Optional[float] = ..., label: _Optional[str] = ..., logit: _Optional[float] = ..., baseline_logit: _Optional[float] = ..., exact: _Optional[bool] = ..., pairs: _Optional[int] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+
 class GetModelRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -45,6 +45,11 @@ class RelevanceServiceStub:
                 request_serializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ScoreBatchRequest.SerializeToString,
                 response_deserializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ScoreBatchResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/relevance.v1.RelevanceService/Explain',
+                request_serializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/relevance.v1.RelevanceService/GetModel',
                 request_serializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.GetModelRequest.SerializeToString,
@@ -70,6 +75,15 @@ class RelevanceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Explains the score of one pair: what each word of the query and the title adds to it. It scores the parts of the
+        pair, hundreds of pairs, in the bulk lane. UNAVAILABLE with grpc-retry-pushback-ms while the server computes as many
+        explanations as it may; UNIMPLEMENTED if it offers none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Describes the served model, and the limits that the server sets on requests, rows and its queue.
         """
@@ -89,6 +103,11 @@ def add_RelevanceServiceServicer_to_server(servicer, server):
                     servicer.ScoreBatch,
                     request_deserializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ScoreBatchRequest.FromString,
                     response_serializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ScoreBatchResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ExplainRequest.FromString,
+                    response_serializer=relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ExplainResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -151,6 +170,33 @@ class RelevanceService:
             '/relevance.v1.RelevanceService/ScoreBatch',
             relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ScoreBatchRequest.SerializeToString,
             relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ScoreBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/relevance.v1.RelevanceService/Explain',
+            relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ExplainRequest.SerializeToString,
+            relevance__stubs_dot_relevance_dot_v1_dot_relevance__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,11 @@ class RelevanceServiceStub:
     """Scores one query against one or more titles. For interactive callers."""
     ScoreBatch: _grpc.UnaryUnaryMultiCallable[_relevance_pb2.ScoreBatchRequest, _relevance_pb2.ScoreBatchResponse]
     """Scores many pairs at once, in columns. For batch jobs."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_relevance_pb2.ExplainRequest, _relevance_pb2.ExplainResponse]
+    """Explains the score of one pair: what each word of the query and the title adds to it. It scores the parts of the
+    pair, hundreds of pairs, in the bulk lane. UNAVAILABLE with grpc-retry-pushback-ms while the server computes as many
+    explanations as it may; UNIMPLEMENTED if it offers none.
+    """
     GetModel: _grpc.UnaryUnaryMultiCallable[_relevance_pb2.GetModelRequest, _relevance_pb2.GetModelResponse]
     """Describes the served model, and the limits that the server sets on requests, rows and its queue."""
 
@@ -53,6 +58,11 @@ class RelevanceServiceAsyncStub(RelevanceServiceStub):
     """Scores one query against one or more titles. For interactive callers."""
     ScoreBatch: _aio.UnaryUnaryMultiCallable[_relevance_pb2.ScoreBatchRequest, _relevance_pb2.ScoreBatchResponse]  # type: ignore[assignment]
     """Scores many pairs at once, in columns. For batch jobs."""
+    Explain: _aio.UnaryUnaryMultiCallable[_relevance_pb2.ExplainRequest, _relevance_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Explains the score of one pair: what each word of the query and the title adds to it. It scores the parts of the
+    pair, hundreds of pairs, in the bulk lane. UNAVAILABLE with grpc-retry-pushback-ms while the server computes as many
+    explanations as it may; UNIMPLEMENTED if it offers none.
+    """
     GetModel: _aio.UnaryUnaryMultiCallable[_relevance_pb2.GetModelRequest, _relevance_pb2.GetModelResponse]  # type: ignore[assignment]
     """Describes the served model, and the limits that the server sets on requests, rows and its queue."""
 
@@ -74,6 +84,17 @@ class RelevanceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_relevance_pb2.ScoreBatchResponse, _abc.Awaitable[_relevance_pb2.ScoreBatchResponse]]:
         """Scores many pairs at once, in columns. For batch jobs."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _relevance_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relevance_pb2.ExplainResponse, _abc.Awaitable[_relevance_pb2.ExplainResponse]]:
+        """Explains the score of one pair: what each word of the query and the title adds to it. It scores the parts of the
+        pair, hundreds of pairs, in the bulk lane. UNAVAILABLE with grpc-retry-pushback-ms while the server computes as many
+        explanations as it may; UNIMPLEMENTED if it offers none.
+        """
 
     @_abc_1.abstractmethod
     def GetModel(

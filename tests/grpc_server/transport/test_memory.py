@@ -34,6 +34,7 @@ QUEUED = (
     SCORE,
     SCORE_BATCH,
     INFER,
+    "/relevance.v1.RelevanceService/Explain",
     "/relevance.v1.RelevanceService/GetModel",
     "/inference.GRPCInferenceService/ServerLive",
     "/inference.GRPCInferenceService/ModelMetadata",
