@@ -38,7 +38,7 @@ def run_ends(manifests: Manifests) -> Iterator[str]:
         if not spec.get("startingDeadlineSeconds"):
             yield f"{title(cron)} gives up for good after a hundred missed starts"
         if not 0 < job.get("activeDeadlineSeconds", 0) < DAY_SECONDS:
-            yield f"{title(cron)} may run into the next run"
+            yield f"{title(cron)} may overlap with the next run"
         if job.get("backoffLimit", 6) > 3:
             yield f"{title(cron)} is tried {job.get('backoffLimit', 6) + 1} times"
         if "ttlSecondsAfterFinished" not in job:
