@@ -44,7 +44,7 @@ myst_enable_extensions = ["attrs_inline", "deflist"]
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!(relevance_model|grpc_client|spark_jobs)\.).*"),
-    (r"py:class", r".*\.(Counters|Result|ScoredPair)"),
+    (r"py:class", r".*\.(Counters|Plan|Result|ScoredPair)"),
 ]
 
 docs_pages.write_all(Path(__file__).parent)
