@@ -34,6 +34,10 @@ class Servicer(relevance_pb2_grpc.RelevanceServiceServicer):
         """Return an empty answer."""
         return pb.GetModelResponse()
 
+    async def Explain(self, request: pb.ExplainRequest, _: Any) -> pb.ExplainResponse:  # noqa: ARG002, N802
+        """Return an empty answer."""
+        return pb.ExplainResponse()
+
 
 async def serve() -> None:
     """Serve until killed."""

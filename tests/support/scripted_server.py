@@ -158,6 +158,9 @@ class _Servicer(pb_grpc.RelevanceServiceServicer):
             scores=scores[:keep], labels=labels, errors=errors, model=answer_by, max_text_bytes=self._text_limit
         )
 
+    def Explain(self, request: pb.ExplainRequest, context: grpc.ServicerContext) -> pb.ExplainResponse:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not scripted")
+
     def _next_step(self, context: grpc.ServicerContext) -> dict[str, Any]:
         with self._lock:
             step = next(self._steps, {})

@@ -28,6 +28,7 @@ from grpc_server.api.health import HealthServicer
 from grpc_server.api.relevance import RelevanceServicer
 from grpc_server.api.relevance_messages import RequestLimits
 from grpc_server.core.engine import Engine
+from grpc_server.core.explanations import Explanations
 from grpc_server.core.registry import ModelRegistry
 from grpc_server.core.work import Lane
 from grpc_server.telemetry.telemetry import traces_requested
@@ -78,10 +79,9 @@ async def service(student: Bundle) -> AsyncIterator[Service]:
     )
     engine.start()
     server = admitted_server(tracing)
-    relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(
-        RelevanceServicer(engine, RequestLimits(max_rows=100, max_message_bytes=1 << 20, max_queued_tokens=10_000)),
-        server,
-    )
+    limits = RequestLimits(max_rows=100, max_message_bytes=1 << 20, max_queued_tokens=10_000)
+    servicer = RelevanceServicer(engine, Explanations(engine, max_at_once=0, max_cost=1), limits)
+    relevance_pb2_grpc.add_RelevanceServiceServicer_to_server(servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
