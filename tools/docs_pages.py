@@ -24,6 +24,7 @@ SETTINGS = {
     "qtr serve": "grpc_server.settings:ServerSettings",
     "qtr label": "spark_jobs.settings:LabelSettings",
     "qtr score": "qtr.score:ScoreSettings",
+    "qtr explain": "qtr.explain:ExplainSettings",
     "qtr evaluate": "qtr.evaluate:EvaluateSettings",
     "qtr sample": "qtr.sample:SampleSettings",
     "qtr calibrate": "qtr.calibrate:CalibrateSettings",
