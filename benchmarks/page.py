@@ -28,7 +28,7 @@ SECTIONS = {
         "demo",
     ],
     "The service": ["service-single", "service-mixed", "service-overload", "service-start", "other-servers"],
-    "The model": ["scorer-speed", "quality", "distillation", "sampling"],
+    "The model": ["scorer-speed", "quality", "distillation", "sampling", "faithfulness"],
 }
 # A row of the README: what it says, the file, its figures; each `{}` of the last stands for one figure's value.
 SHORT = [
