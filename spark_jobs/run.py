@@ -34,7 +34,7 @@ from spark_jobs.storage.run_lock import RunLock
 from spark_jobs.storage.score_store import ScoreStore, batches_root, require_keys
 from spark_jobs.storage.tables import Table
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 
 class LabelRun:

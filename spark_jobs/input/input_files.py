@@ -17,7 +17,7 @@ from spark_jobs.errors import InputError
 from spark_jobs.input.file_formats import Files, format_of
 from spark_jobs.storage.paths import without_file_scheme
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 _TAB_SEPARATED = frozenset({".tsv", ".tab"})
 _TABLE_FOLDERS = {"_delta_log": "Delta", ".hoodie": "Hudi"}

@@ -28,7 +28,7 @@ from spark_jobs.input.parquet_types import ambiguous_field, is_nanoseconds, read
 from spark_jobs.spark_compat import has_java_class
 from spark_jobs.storage.paths import without_file_scheme
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 _READERS = 8
 # Classes that Spark loads for codecs that it does not include.

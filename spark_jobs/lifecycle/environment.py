@@ -18,7 +18,7 @@ from pathlib import Path
 from spark_jobs.errors import SetupError
 from spark_jobs.lifecycle.java import java_home
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 _PREFIXES = ("SPARK_", "PYSPARK_")
 # Where large scratch files go is the machine's decision.

@@ -13,7 +13,7 @@ from typing import Any
 
 from qtr_runtime import kubernetes_api
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 ANNOTATION = "qtr.dev/replicas-before"
 _TARGET = re.compile(r"deployment/(?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9.-]+)")

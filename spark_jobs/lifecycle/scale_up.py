@@ -30,7 +30,7 @@ from spark_jobs.lifecycle.scale_targets import (
     ScaleTarget,
 )
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 _NOT_FOUND, _CONFLICT = 404, 409
 _RETRY_SECONDS = 60.0

@@ -19,7 +19,7 @@ from spark_jobs.progress.rate import RateSnapshot
 from spark_jobs.progress.spark_status import Tasks
 from spark_jobs.progress.task_metrics import TaskTotals
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 _LOG_INTERVAL_SECONDS = 5.0
 

@@ -34,7 +34,7 @@ from spark_jobs.settings import LabelSettings
 from spark_jobs.spark_compat import java_property
 from spark_jobs.storage.filesystem import HadoopFileSystem
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 PAGE = "report.html"
 

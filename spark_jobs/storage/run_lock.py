@@ -39,7 +39,7 @@ from spark_jobs.storage.lease import describe_lease, lease_text, parse_lease, re
 from spark_jobs.storage.process_identity import is_alive
 from spark_jobs.storage.run_ids import is_run_id
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 30.0

@@ -51,7 +51,7 @@ from spark_jobs.storage.parquet_scores import (
 from spark_jobs.storage.paths import literal
 from spark_jobs.storage.tables import Table
 
-log = logging.getLogger("spark_jobs")
+log = logging.getLogger(__name__)
 
 
 class ScoreStore:
