@@ -5,11 +5,12 @@ A status does not tell its origin: gRPC's libraries and proxies set most of them
 metadata `x-fault`; only these are attributed to the rows. The first line that matches holds:
 
 =====================================  ==================================================================
-INVALID_ARGUMENT, NOT_FOUND,           `RequestRejectedError` with the details. UNAUTHENTICATED: the token's file is
+RESOURCE_EXHAUSTED of a message's      `MessageTooLargeError`; a batch is split. The limits are read from a server at
+size, INVALID_ARGUMENT of too many     the start, and may be lower on another or after a restart
+rows
+other INVALID_ARGUMENT, NOT_FOUND,     `RequestRejectedError` with the details. UNAUTHENTICATED: the token's file is
 UNAUTHENTICATED, PERMISSION_DENIED,    read again and, if it changed, the call is repeated at once, one time
 UNIMPLEMENTED and the like
-RESOURCE_EXHAUSTED of a message's      `MessageTooLargeError`; a batch is split
-size
 any status with `x-fault`              `ServerFaultError` with the request id to look for in the server's log; a batch
                                        is split until the row at fault is alone (`grpc_client.isolation`)
 any other                              repeated within the budget: exponential backoff with full jitter, or the wait
@@ -63,6 +64,7 @@ REJECTED = frozenset(
 _SIZE = re.compile(
     r"message larger than|message exceeds maximum size|the message has \d+ bytes|header with status: 413"
 )
+_ROWS = re.compile(r"entries, (the limit is \d+ a request|which is the limit)")
 _SIZE_CODES = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNKNOWN})
 
 Metadata = Iterable[tuple[str, str | bytes]] | None
@@ -79,6 +81,8 @@ class Meaning(Enum):
 
 def meaning(code: grpc.StatusCode, details: str, metadata: Metadata) -> Meaning:
     """Return what a status means, from its code, its details and its trailing metadata."""
+    if code is grpc.StatusCode.INVALID_ARGUMENT and _ROWS.search(details):
+        return Meaning.TOO_LARGE
     if code in REJECTED:
         return Meaning.REJECTED
     if code in _SIZE_CODES and _SIZE.search(details):

@@ -53,6 +53,18 @@ def test_score_answers_every_title(scene: Scene) -> None:
     assert server.next_call("Score")["metadata"]["x-priority"] == "interactive"
 
 
+def test_a_server_that_takes_fewer_rows_than_another_gets_halves(start_server: Callable[..., ServerProcess]) -> None:
+    # As after a restart with other limits; the small message is refused once it is parsed, the large one before.
+    server = start_server("--max-rows", "8")
+    queries, titles = [f"query {row}" for row in range(20)], [f"title {row} " + "x" * 20_000 for row in range(20)]
+    with RelevanceClient(ClientConfig(server.address, retry=QUICK)) as client:
+        short = [title[:10] for title in titles]
+        assert len(client.score_batch(queries, short).scores) == 20
+        answer = client.score_batch(queries, titles)
+    assert len(answer.scores) == 20
+    assert all("bytes, the limit is 8192" in answer.errors[row].reason for row in range(20))
+
+
 def test_closing_ends_a_call_that_runs_and_one_that_waits(scene: Scene) -> None:
     for script in ([{"delay_seconds": 60}], [{"status": "UNAVAILABLE", "pushback_ms": 50_000}] * 3):
         server, client = scene(script)

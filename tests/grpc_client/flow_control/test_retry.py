@@ -34,6 +34,15 @@ def test_size_is_a_matter_of_words_and_code() -> None:
 
 
 @pytest.mark.parametrize(
+    "details",
+    ["queries: 1024 entries, the limit is 512 a request", "titles: more than 512 entries, which is the limit"],
+)
+def test_too_many_rows_are_a_matter_of_size(details: str) -> None:
+    assert meaning(grpc.StatusCode.INVALID_ARGUMENT, details, ()) is Meaning.TOO_LARGE
+    assert meaning(grpc.StatusCode.INTERNAL, details, ()) is Meaning.REPEAT
+
+
+@pytest.mark.parametrize(
     ("what", "kind"),
     [
         (Meaning.TOO_LARGE, MessageTooLargeError),
