@@ -13,11 +13,11 @@ import stat
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from spark_jobs.errors import InputError, SetupError, UsageError
 from spark_jobs.settings import LabelSettings
-from spark_jobs.storage.paths import links_upwards
+from spark_jobs.storage.paths import links_upwards, local_path
 from spark_jobs.storage.tables import is_table_name
 
 _KINDS = (
@@ -29,6 +29,7 @@ _KINDS = (
 _HIDDEN = ("_", ".")
 _LONGEST_NAME = 255
 _READ_ONLY = frozenset({"http", "https"})
+_HADOOP_VARIABLES = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")
 _GLOB = re.compile(r"[*?\[{]")
 # What a run writes into --output; readers skip names that begin with "_".
 _RESULTS = ("labels", "scores", "reports")
@@ -44,10 +45,15 @@ def check_places(settings: LabelSettings) -> None:
     UsageError
         If the run would read what it writes, or an output does not name a folder.
     SetupError
-        If a local output is not writable.
+        If a local output is not writable, or the working folder was deleted.
     """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise SetupError(f"the working folder cannot be used ({error.strerror}); change to another") from None
     for path in settings.input:
-        local = _local(path)
+        _check_form("--input", path)
+        local = local_path(path)
         if local is not None:
             _check_kind(path, local)
     folders = [("--output", settings.output)]
@@ -55,6 +61,7 @@ def check_places(settings: LabelSettings) -> None:
     folders += [(flag, place) for flag, place in named if place and not is_table_name(place)]
     for flag, folder in folders:
         _check_output(flag, folder)
+    _check_own_folders(settings, dict(folders))
     _check_results_apart(settings)
     places = [("--output", f"{settings.output.rstrip('/')}/{name}") for name in _RESULTS]
     for flag, place in (*places, *folders[1:]):
@@ -76,8 +83,17 @@ def _check_results_apart(settings: LabelSettings) -> None:
             )
 
 
+def _check_form(flag: str, path: str) -> None:
+    """Refuse a path that names no file on any storage, or another one to Spark than to a shell."""
+    if "\0" in path:
+        raise UsageError(f"{flag} {path!r}: a path has no character 0")
+    if path.startswith("//"):
+        raise UsageError(f"{flag} {path}: after two slashes Spark expects a host; write {path[1:]}")
+
+
 def _check_output(flag: str, folder: str) -> None:
     """Refuse an output that does not name a folder, or a local folder that is not writable."""
+    _check_form(flag, folder)
     if not folder.strip() or not folder.isprintable():
         raise UsageError(f"{flag} {folder!r}: expected the name of a folder")
     scheme, colon, rest = folder.partition(":")
@@ -87,16 +103,47 @@ def _check_output(flag: str, folder: str) -> None:
         raise UsageError(f"{flag} {folder}: nothing can be written to {scheme.lower()} addresses; expected a folder")
     if folder.startswith("file://") and urlsplit(folder).netloc:
         raise UsageError(f"{flag} {folder}: a file address has three slashes, file:///folder")
-    local = _local(folder)
-    if local is None or os.environ.get("HADOOP_CONF_DIR"):  # then a path without a scheme may be on a cluster
+    local = local_path(folder)
+    if local is not None and local == Path("/"):
+        raise UsageError(f"{flag} {folder}: name a folder below the root")
+    if local is None or _on_a_cluster():
         return
     if any(len(os.fsencode(name)) > _LONGEST_NAME for name in local.parts):
         raise UsageError(f"{flag} {folder[:40]}…: a name in it has more than {_LONGEST_NAME} bytes")
-    nearest = next(path for path in (local.absolute(), *local.absolute().parents) if _exists(path))
+    nearest = next(path for path in (local.absolute(), *local.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():
-        raise UsageError(f"{flag} {folder}: {nearest} is a file, expected a folder")
+        raise UsageError(f"{flag} {folder}: {nearest} is no folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise SetupError(f"{flag} {folder}: nothing can be written to {nearest}: no permission, or it is read-only")
+
+
+def _check_own_folders(settings: LabelSettings, folders: dict[str, str]) -> None:
+    """Refuse what is no folder, or not writable, in the places of the local folders that a run writes to."""
+    if _on_a_cluster():
+        return
+    own = {
+        "--output": ("reports", "_locks", "_staging", "_scored"),
+        "--labels": ("", "_locks", "_staging"),
+        "--store": ("",),
+    }
+    own["--output"] += () if settings.labels else ("labels",)
+    own["--output"] += () if settings.store else ("scores",)
+    for flag, place in folders.items():
+        if (outer := local_path(place)) is None:
+            continue
+        for folder in (outer / name for name in own[flag]):
+            for path in (folder, folder / f"run_date={settings.run_date}"):
+                if os.path.lexists(path) and not path.is_dir():
+                    raise UsageError(f"{flag} {place}: {path} is no folder; the run would write to it")
+            if _exists(folder) and not os.access(folder, os.W_OK | os.X_OK):
+                raise SetupError(
+                    f"{flag} {place}: nothing can be written to {folder}: no permission, or it is read-only"
+                )
+
+
+def _on_a_cluster() -> bool:
+    """Return whether a path without a scheme may be on a cluster."""
+    return any(map(os.environ.get, _HADOOP_VARIABLES))
 
 
 def _exists(path: Path) -> bool:
@@ -128,12 +175,15 @@ def _special_files(path: Path) -> Iterator[Path]:
             below = [name for name in folders if not name.startswith(_HIDDEN)]
             folders[:] = [name for name in below if not links_upwards(Path(folder) / name)]
             for entry in map(Path(folder).joinpath, names):
-                if not entry.name.startswith(_HIDDEN) and not entry.is_file() and entry.exists():
+                # pathlib's functions raise if a folder may be listed but not entered; reading the input reports that.
+                if entry.name.startswith(_HIDDEN) or os.path.isfile(entry):  # noqa: PTH113
+                    continue
+                if os.path.exists(entry):  # noqa: PTH110
                     yield entry
 
 
 def _check_apart(source: str, flag: str, place: str, named: str) -> None:
-    local = _local(source)
+    local = local_path(source)
     exists = local is not None and _exists(local)
     if is_table_name(source) and not exists:
         return
@@ -180,15 +230,10 @@ def _alternatives(part: str) -> list[str]:
 
 def _parts(path: str) -> tuple[str, tuple[str, ...]]:
     """Return scheme and host of a path (empty if it is local), and the names below."""
-    local = _local(path)
+    local = local_path(path)
     if local is not None:
         return "", PurePosixPath(os.path.realpath(local)).parts
-    split = urlsplit(path)
-    return f"{split.scheme}://{split.netloc}", PurePosixPath(os.path.normpath(split.path or "/")).parts
-
-
-def _local(path: str) -> Path | None:
-    """Return a local path; `None` if its scheme is of another storage."""
-    if path.startswith("file:"):
-        return Path(unquote(urlsplit(path).path))
-    return None if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) else Path(path)
+    # Not urlsplit, which ends a path at ? and #.
+    scheme, _, rest = path.partition("://")
+    host, slash, below = rest.partition("/")
+    return f"{scheme}://{host}", PurePosixPath(os.path.normpath(slash + below or "/")).parts

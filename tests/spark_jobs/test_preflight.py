@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,8 @@ def test_what_is_no_file_is_no_input(special: Path) -> None:
         ("in", {"output": "out", "labels": "in/labels"}),
         ("in", {"output": "out", "store": "file:///ROOT/in"}),
         ("s3a://shop/night", {"output": "s3a://shop/night/"}),
+        # Hadoop takes addresses literally, unlike browsers.
+        ("file:///ROOT/a%20b", {"output": "a%20b"}),
         ("out/labels", {"output": "out"}),
         ("out/labels/run_date=2026-10-31/*.parquet", {"output": "out"}),
     ],
@@ -73,9 +77,10 @@ def test_a_run_does_not_read_what_it_writes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
+    (tmp_path / "a%20b").mkdir()
     (tmp_path / "link").symlink_to("in")
     places = {name: place.replace("/ROOT", str(tmp_path)) for name, place in flags.items()}
-    assert " lies within " in refusal(input=[source], **places)
+    assert " lies within " in refusal(input=[source.replace("/ROOT", str(tmp_path))], **places)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +104,8 @@ def test_labels_scores_and_reports_lie_apart(
         ("s3a://shop/night", "s3a://other/night"),
         ("s3a://shop/night", "hdfs://shop/night"),
         ("shop.pairs", "shop"),
+        ("s3a://shop/night?1", "s3a://shop/night?2"),
+        ("night#1", "night#2"),
     ],
 )
 def test_an_output_beside_its_input_is_fine(
@@ -129,12 +136,61 @@ def test_a_path_is_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_output_has_a_form(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
     for output, sentence in {
         " ": "expected the name of a folder",
         "out:1": "write ./out:1",
         "x" * 300: "more than 255 bytes",
         "http://shop/out": "nothing can be written to http addresses",
         "file://out": "three slashes",
-        str(tmp_path / "file" / "out"): f"{tmp_path / 'file'} is a file, expected a folder",
+        str(tmp_path / "file" / "out"): f"{tmp_path / 'file'} is no folder",
+        str(tmp_path / "link"): f"{tmp_path / 'link'} is no folder",
+        "//tmp/out": "after two slashes Spark expects a host; write /tmp/out",
+        "file:///": "name a folder below the root",
     }.items():
         assert sentence in refusal(input=["in"], output=output)
+
+
+def test_an_input_has_a_form() -> None:
+    assert "a path has no character 0" in refusal(input=["in\0"], output="out")
+    assert "after two slashes Spark expects a host" in refusal(input=["//data/in"], output="out")
+
+
+def test_a_working_folder_that_was_deleted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "the working folder cannot be used" in refusal(input=["in"], output=str(tmp_path))
+
+
+def test_a_folder_that_may_only_be_listed_is_no_error_yet(
+    special: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = os.stat
+
+    def denied_within(path: Any, **options: Any) -> os.stat_result:
+        if Path(path).parent == special:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", denied_within)
+    check_places(LabelSettings(input=[str(special)], output=str(tmp_path / "out")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["labels", "scores", "reports", "_locks", "_staging", "labels/run_date=2026-11-01", "_locks/run_date=2026-11-01"],
+)
+@pytest.mark.parametrize("kind", ["file", "broken link"])
+def test_what_a_run_writes_to_are_folders(name: str, kind: str, tmp_path: Path) -> None:
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    place.touch() if kind == "file" else place.symlink_to("nowhere")
+    sentence = f"{place} is no folder; the run would write to it"
+    assert sentence in refusal(input=["in"], output=str(tmp_path), run_date="2026-11-01")
+    if name in {"_locks", "_staging"}:
+        flags = {"output": str(tmp_path / "other"), "labels": str(tmp_path)}
+        assert sentence in refusal(input=["in"], run_date="2026-11-01", **flags)
+    # Not this run's.
+    check_places(LabelSettings(input=["in"], output=str(tmp_path / "other"), run_date="2026-11-01"))  # type: ignore[arg-type]
