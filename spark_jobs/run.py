@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from threading import Event
@@ -17,6 +17,7 @@ from grpc_client import ClientConfig, ModelInfo, RelevanceClient, RetryPolicy
 from spark_jobs.errors import InputError, JobError, RunFailedError
 from spark_jobs.input.reader import read_input
 from spark_jobs.lifecycle.damage import damaged_file
+from spark_jobs.lifecycle.error_translation import to_job_error
 from spark_jobs.lifecycle.session import scoring_partitions
 from spark_jobs.progress.tracker import Progress
 from spark_jobs.quality.gates import failures_allowed, with_changes
@@ -127,7 +128,8 @@ class LabelRun:
             with ExitStack() as held:
                 for lock in self._locks:
                     held.enter_context(lock)
-                self._clean()
+                # Only now: whatever is staged for the date belongs to no run that still holds the lock.
+                self._clean(self._publication.abandoned())
                 try:
                     return self._label()
                 finally:
@@ -138,9 +140,10 @@ class LabelRun:
             for folder in new_folders:
                 self._filesystem.delete_if_empty(folder)
 
-    def _clean(self) -> None:
-        """Delete unfinished files of this run, and of the dead runs that it took over from."""
-        runs = list(dict.fromkeys([*(run_id for lock in self._locks for run_id in lock.dead_runs), self.run_id]))
+    def _clean(self, abandoned: Sequence[str] = ()) -> None:
+        """Delete unfinished files of this run, of the dead runs that it took over from, and of abandoned ones."""
+        dead = (run_id for lock in self._locks for run_id in lock.dead_runs)
+        runs = list(dict.fromkeys([*dead, *abandoned, self.run_id]))
         self._publication.clean(runs)
         discard_unfinished(self._filesystem, batches_root(self._store, self._pending_dir), runs)
 
@@ -194,11 +197,13 @@ class LabelRun:
             )
             counts = PairCounts(distinct, new_pairs, failed)
             replaced = self._publication.labelled_before()
+            if replaced is None and self._publication.exists():
+                replaced = reporter.labelled_before()
             judged = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info, replaced=replaced)
         if judged.held:
+            self._check_locks()
             held = reporter.hold(judged)
             # The scores are correct even if the labels are not published; other dates use them.
-            self._check_locks()
             store.finish()
             raise held
         with step("publish"):
@@ -243,8 +248,8 @@ class LabelRun:
             with self._progress.step("compact"):
                 store.compact()
         except (Py4JError, PySparkException, OSError) as error:
-            location = self._publication.location
-            raise RunFailedError(f"{location} is published, but the store could not be compacted: {error}") from error
+            location, cause = self._publication.location, to_job_error(error, [])
+            raise RunFailedError(f"{location} is published, but the store could not be compacted: {cause}") from error
 
     def _stage(self, rows: InputRows, store: ScoreStore, rows_in: int) -> DataFrame:
         """Stage the labelled rows, and make sure that they are as many as the input has."""

@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from grpc_client import ModelInfo
 from spark_jobs.errors import GatesFailedError, RunFailedError
+from spark_jobs.lifecycle.error_translation import to_job_error
 from spark_jobs.progress.tracker import Progress
 from spark_jobs.quality import gates
 from spark_jobs.quality.baseline import KEPT, REPORT, last_published, read_baseline
@@ -92,7 +93,7 @@ class Reporter:
         info
             The model that scored.
         replaced
-            Labelled rows of the partition that would be replaced; `None` if there is none or it cannot be read.
+            Labelled rows of the partition that would be replaced; `None` if there is none or they cannot be counted.
 
         Raises
         ------
@@ -145,6 +146,12 @@ class Reporter:
             log.warning("gate broken", extra={"run_id": self._run_id, "gate": outcome.sentence, "state": outcome.state})
         return assessment
 
+    def labelled_before(self) -> int | None:
+        """Return the labelled rows of what is published for the date, by its report; `None` if it has none."""
+        texts = (self._storage.read_text(f"{self._folder}/{name}") for name in (REPORT, KEPT))
+        found = next((baseline for text in texts if (baseline := read_baseline(text)) is not None), None)
+        return None if found is None else sum(found.labels.values())
+
     def hold(self, assessment: Assessment) -> GatesFailedError:
         """Write the report of a run that is not published; return the error that ends it."""
         # The report of what is published for the date, if anything is, is kept under another name.
@@ -168,7 +175,7 @@ class Reporter:
             self._storage.delete(f"{self._folder}/{KEPT}", below=self._folder)
         except Exception as error:
             raise RunFailedError(
-                f"{self._output} is published, but its report could not be written: {error}"
+                f"{self._output} is published, but its report could not be written: {to_job_error(error, [])}"
             ) from error
         return report
 

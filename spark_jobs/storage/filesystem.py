@@ -172,8 +172,14 @@ class HadoopFileSystem:
             raise
 
     def read_text(self, path: str) -> str:
-        """Return the text of a small file, at most its first 16 MiB; empty if it is missing or cannot be read."""
+        """Return the text of a small file, at most its first 16 MiB; empty if it is missing or cannot be read.
+
+        A pipe or a device counts as missing: reading it might never end.
+        """
         hadoop_path, fs = self._open(path)
+        local = file_scheme_path(str(fs.makeQualified(hadoop_path).toString()))
+        if local is not None and not os.path.isfile(local):  # noqa: PTH113 -- Path.is_file raises without permission
+            return ""
         try:
             stream = fs.open(hadoop_path)
             try:

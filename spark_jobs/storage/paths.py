@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from spark_jobs.errors import SetupError
 
-class OutsideError(ValueError):
+
+class OutsideError(SetupError):
     """A path to delete or rename is not in the folder that it must be in."""
 
 
 def require_below(path: str, folder: str) -> None:
-    """Make sure that a path is in a folder, by its names alone.
+    """Make sure that a path is in a folder. The folder may be a symbolic link, but no folder between the two.
 
     Raises
     ------
     OutsideError
-        If it is elsewhere, is the folder itself, or contains `.` or `..`.
+        If it is elsewhere, is the folder itself, contains `.` or `..`, or a symbolic link leads there.
 
     Examples
     --------
@@ -30,6 +33,10 @@ def require_below(path: str, folder: str) -> None:
     names = [name for name in path[len(start) :].split("/") if name]
     if not path.startswith(start) or not names or {".", ".."}.intersection(names):
         raise OutsideError(f"{path!r} is not in {folder!r}; it was left alone")
+    if (local := local_path(folder)) is not None:
+        parent = os.path.join(os.path.realpath(local), *names[:-1])  # noqa: PTH118 -- Path would keep the // of //a
+        if (real := os.path.realpath(parent)) != parent:
+            raise OutsideError(f"{path!r} is not in {folder!r}: a symbolic link leads to {real}; it was left alone")
 
 
 def literal(path: str) -> str:

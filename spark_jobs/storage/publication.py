@@ -28,6 +28,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from spark_jobs.scoring.schema import OK
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from spark_jobs.storage.paths import literal, require_below
+from spark_jobs.storage.run_ids import is_run_id
 from spark_jobs.storage.tables import Table
 
 PARTITIONS = ("run_date",)
@@ -43,7 +44,7 @@ class Publication:
     labels
         The folder or table of the labels.
     staging
-        Folder for staged labels of this date alone; on the file system of the labels.
+        Folder for staged labels of this date alone, `…/_staging/run_date=…`; on the file system of the labels.
     run_date
         The partition.
     run_id
@@ -64,6 +65,7 @@ class Publication:
         self._filesystem = filesystem
         self._labels = labels
         self._staging = staging
+        self._root = staging.rsplit("/", 2)[0] or "/"
         self._staged = f"{staging}/{run_id}/labels"
         self._replaced = f"{staging}/{run_id}/replaced"
         self._run_date = run_date
@@ -74,26 +76,32 @@ class Publication:
         """The partition that is published, as messages name it."""
         return f"{self._labels.name} where run_date = {self._run_date}" if self._labels.named else self._partition
 
-    def labelled_before(self) -> int | None:
-        """Return the number of labelled rows that are published for the date; `None` if none are, or they are damaged.
+    def exists(self) -> bool:
+        """Return whether something is published for the date; of a table, whether it exists."""
+        if self._labels.plain_files:
+            return self._filesystem.exists(self._partition)
+        return self._labels.exists(self._spark, self._filesystem)
 
-        A damaged partition must not keep a new run from replacing it.
+    def labelled_before(self) -> int | None:
+        """Return the number of labelled rows that are published for the date; `None` if none are, or none can be read.
+
+        A damaged partition must not keep a new run from replacing it; of its files, those that can be read count. Rows
+        without a column `status`, which another program has written, count as labelled.
         """
-        plain = self._labels.plain_files
-        if not (
-            self._filesystem.exists(self._partition) if plain else self._labels.exists(self._spark, self._filesystem)
-        ):
+        if not self.exists():
             return None
         try:
-            if plain:  # one folder, instead of listing all dates
-                rows = self._spark.read.parquet(literal(self._partition))
+            if self._labels.plain_files:  # one folder, instead of listing all dates
+                reader = self._spark.read.option("ignoreCorruptFiles", True)
+                rows = reader.parquet(literal(self._partition))
             else:
                 rows = self._labels.read(self._spark).where(F.col("run_date") == F.lit(self._run_date))
-            counted = rows.agg(F.count("*"), F.count_if(F.col("status") == OK)).first()
+            is_labelled = F.col("status") == OK if "status" in rows.columns else F.lit(True)
+            counted = rows.agg(F.count_if(is_labelled)).first()
         except (Py4JError, PySparkException):
             return None
         assert counted is not None
-        return int(counted[1]) if counted[0] else None
+        return int(counted[0])
 
     def stage(self, labelled: DataFrame) -> DataFrame:
         """Write rows to the staging folder, and return them as read back from there, with `run_date`."""
@@ -120,6 +128,14 @@ class Publication:
             self._filesystem.rename(self._partition, self._replaced)
         self._filesystem.rename(self._staged, self._partition)
 
+    def abandoned(self) -> list[str]:
+        """Return the ids of the runs that have staged something for the date. The caller must hold the lock.
+
+        Usually none: a run that is killed leaves a lease, which names it. A run that failed while it cleaned up leaves
+        none.
+        """
+        return [name for name in self._filesystem.names(self._staging) if is_run_id(name)]
+
     def clean(self, run_ids: Iterable[str]) -> None:
         """Roll back interrupted commits of runs, then delete the runs' staging folders.
 
@@ -129,13 +145,14 @@ class Publication:
         for run_id in run_ids:
             folder = f"{self._staging}/{run_id}"
             require_below(folder, self._staging)
+            require_below(f"{folder}/replaced", self._root)
             try:
                 if self._filesystem.exists(f"{folder}/replaced") and not self._filesystem.exists(self._partition):
                     self._filesystem.rename(f"{folder}/replaced", self._partition)
-                self._filesystem.delete(folder, below=self._staging)
+                self._filesystem.delete(folder, below=self._root)
             except (Py4JError, OSError):
                 # Spark's process is gone. A replaced partition stays where it is, for the next run to restore.
-                self._filesystem.delete(f"{folder}/labels", below=self._staging)
+                self._filesystem.delete(f"{folder}/labels", below=self._root)
                 self._filesystem.delete_if_empty(folder)
         self._filesystem.delete_if_empty(self._staging)
         self._filesystem.delete_if_empty(self._staging.rsplit("/", 1)[0])

@@ -13,7 +13,8 @@ A heartbeat rewrites `<run id>.alive` every `HEARTBEAT_SECONDS`. Another run's l
 - *alive here*: its process is seen on this machine. The new run tries a few times, then raises `DateTakenError`.
 - *unknown*: it runs elsewhere, or its process cannot be seen. The new run waits for the next heartbeat, and raises
   `DateTakenError` when it comes. Without one, the lease ends `LEASE_SECONDS` after the last heartbeat, by the
-  storage's clock, and is taken over: a pod that replaces a killed one continues its work.
+  storage's clock, and is taken over: a pod that replaces a killed one continues its work. If that clock was set back,
+  the heartbeat lies in the future; then the lease ends after `LEASE_SECONDS` of waiting.
 
 A run whose lease was taken over (it was suspended, or cut off from the storage) finds its lease file missing and ends
 before it publishes. Between its last check and the rename that publishes there are milliseconds that no file system
@@ -36,6 +37,7 @@ from py4j.protocol import Py4JError
 from spark_jobs.errors import DateTakenError, JobError
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from spark_jobs.storage.lease import describe_lease, lease_text, parse_lease, recorded_dead
+from spark_jobs.storage.paths import require_below
 from spark_jobs.storage.process_identity import is_alive
 from spark_jobs.storage.run_ids import is_run_id
 
@@ -65,7 +67,7 @@ class RunLock:
     filesystem
         The file system of the output.
     folder
-        Folder of the lease files, for this date alone.
+        Folder of the lease files for this date alone, two names below the output: `OUTPUT/_locks/run_date=…`.
     run_id
         Names the lease file.
     what
@@ -86,6 +88,7 @@ class RunLock:
     ) -> None:
         self._filesystem = filesystem
         self._folder = folder
+        self._output = folder.rsplit("/", 2)[0] or "/"
         self._run_id = run_id
         self._what = what
         self._heartbeat_seconds = heartbeat_seconds
@@ -93,6 +96,8 @@ class RunLock:
         self._released = threading.Event()
         self._cancelled = threading.Event()
         self._lost = False
+        # The last heartbeat of each run that sent none during a whole lease.
+        self._silent: dict[str, int] = {}
         self._heartbeat = threading.Thread(target=self._send_heartbeats, name="lock", daemon=True)
         self.dead_runs: list[str] = []
         """Ids of the dead runs that held the lock before: what they left half done may be cleaned up."""
@@ -113,7 +118,10 @@ class RunLock:
         ------
         DateTakenError
             If another run holds the lock; the sentence names it.
+        OutsideError
+            If a symbolic link leads out of the output.
         """
+        require_below(self._lease_file(self._run_id), self._output)
         for attempt in range(_ATTEMPTS):
             self._write_lease()
             try:
@@ -181,6 +189,7 @@ class RunLock:
                 return
             if seen != holder.heartbeat_ms:
                 raise self._held_by(holder)
+        self._silent[holder.run_id] = holder.heartbeat_ms
 
     def _held_by(self, holder: _Holder) -> DateTakenError:
         return DateTakenError(
@@ -227,7 +236,8 @@ class RunLock:
                 continue  # released meanwhile
             silent_seconds = max(0.0, (now - seen) / 1000)
             alive = is_alive(lease.get("process"))
-            if silent_seconds <= self._lease_seconds and alive is not False:
+            ended = silent_seconds > self._lease_seconds or self._silent.get(run_id) == seen
+            if not ended and alive is not False:
                 description = describe_lease(run_id, lease, silent_seconds)
                 return _Holder(run_id, description, seen, silent_seconds, alive is True), []
             leases.append(run_id)
@@ -247,8 +257,8 @@ class RunLock:
             self._delete_lease(run_id)
 
     def _delete_lease(self, run_id: str) -> None:
-        self._filesystem.delete(self._lease_file(run_id), below=self._folder)
-        self._filesystem.delete(self._heartbeat_file(run_id), below=self._folder)
+        self._filesystem.delete(self._lease_file(run_id), below=self._output)
+        self._filesystem.delete(self._heartbeat_file(run_id), below=self._output)
 
     def _lease_file(self, run_id: str) -> str:
         return f"{self._folder}/{run_id}.json"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow.parquet as pq
 import pytest
 
 from spark_jobs.label_pairs import main
+from spark_jobs.storage.filesystem import HadoopFileSystem
 from tests.qtr_runtime.test_html import Seen
 from tests.spark_jobs.conftest import Text, write_pairs
 from tests.support.scripted_server import ScriptedServer
@@ -141,8 +142,37 @@ def test_a_run_without_labels_does_not_replace_a_good_one(runs: Runs, capsys: py
     assert runs.run_ids("03") == set()
 
 
+def test_a_damaged_partition_is_replaced_by_as_many_rows_and_not_by_one(runs: Runs) -> None:
+    assert runs.run("01", GOOD) == 0
+    for file in (runs.folder / "out" / "labels" / "run_date=2026-11-01").glob("*.parquet"):
+        file.write_bytes(b"PAR1 cut off")
+        file.with_name(f".{file.name}.crc").unlink()
+    assert runs.run("01", GOOD[:1]) == 3
+    (replaced,) = (gate for gate in runs.report("01")["gates"] if gate["name"] == "replaced_rows")
+    assert (replaced["state"], replaced["note"]) == ("failed", "1 labelled rows for 120")
+    assert runs.run("01", GOOD[:1]) == 3  # by the report that is kept
+    assert runs.run("01", GOOD) == 0
+
+
 def test_a_wrong_gate_is_one_sentence(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         runs.run("01", GOOD, "--gate", "speed=1")
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("qtr label: --gate: there is no gate 'speed'; the gates are ")
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence_after_the_labels(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError(
+            "An error occurred while calling o1.rename.\n: java.io.IOException: no answer\n\tat a.B.c(D)"
+        )
+
+    monkeypatch.setattr(HadoopFileSystem, "replace_text", fail)
+    assert runs.run("01", GOOD) == 1
+    assert capsys.readouterr().err.endswith(
+        "labels/run_date=2026-11-01 is published, but its report could not be written: "
+        "RuntimeError: java.io.IOException: no answer (--debug shows more)\n"
+    )
+    assert len(runs.run_ids("01")) == 1

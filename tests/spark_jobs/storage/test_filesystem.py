@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def test_text_is_written_replaced_and_read(filesystem: HadoopFileSystem, tmp_pat
         filesystem.replace_text(page, text)
         assert filesystem.read_text(page) == text
     assert filesystem.names(f"{tmp_path}/folder") == ["note.json", "page.html"]
+
+
+def test_what_might_never_end_is_not_read(filesystem: HadoopFileSystem, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    assert filesystem.read_text(f"{tmp_path}/pipe") == ""
+    assert filesystem.read_text(f"file:{tmp_path}/device") == ""
 
 
 def test_a_rename_never_replaces(filesystem: HadoopFileSystem, tmp_path: Path) -> None:

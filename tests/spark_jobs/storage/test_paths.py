@@ -41,6 +41,18 @@ def test_what_lies_elsewhere_may_not(path: str, folder: str) -> None:
         require_below(path, folder)
 
 
+def test_no_link_leads_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "out" / "real").mkdir(parents=True)
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "named").symlink_to("out")
+    require_below(f"{tmp_path}/named/real/x", f"{tmp_path}/named")  # the folder that the user named
+    (tmp_path / "out" / "link").symlink_to("../victim")
+    require_below(f"{tmp_path}/out/link", f"{tmp_path}/out")  # the link itself, not what it leads to
+    with pytest.raises(OutsideError, match=f"a symbolic link leads to {tmp_path}/victim") as caught:
+        require_below(f"file://{tmp_path}/out/link/x", f"file://{tmp_path}/out")
+    assert caught.value.exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("path", "qualified", "local"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
@@ -86,6 +87,19 @@ def test_a_commit_killed_between_the_two_renames_is_rolled_back(
     assert not (tmp_path / "_staging").exists()
 
 
+def test_what_a_run_left_that_failed_to_clean_up_is_found(
+    publication: Publication, spark: SparkSession, tmp_path: Path
+) -> None:
+    assert publication.abandoned() == []
+    publish(publication, spark, 0)
+    (tmp_path / "_staging" / "day" / "lost").mkdir(parents=True)
+    (tmp_path / "_staging" / "day" / ".hidden").mkdir()
+    (tmp_path / "labels" / f"run_date={DAY}").rename(tmp_path / "_staging" / "day" / "lost" / "replaced")
+    assert publication.abandoned() == ["lost"]
+    publication.clean(publication.abandoned())
+    assert ids(tmp_path) == [0, 1, 2]
+
+
 def test_a_second_rename_that_fails_leaves_the_older_partition(
     publication: Publication, spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -98,6 +112,24 @@ def test_a_second_rename_that_fails_leaves_the_older_partition(
     assert ids(tmp_path) == [0, 1, 2]
 
 
+def test_what_is_published_counts_even_if_a_file_of_it_is_damaged_or_foreign(
+    publication: Publication, tmp_path: Path
+) -> None:
+    assert publication.labelled_before() is None
+    partition = tmp_path / "labels" / f"run_date={DAY}"
+    partition.mkdir(parents=True)
+    for name, statuses in {"a": ["OK", "FAILED"], "b": ["OK", "OK"]}.items():
+        pq.write_table(pa.table({"status": statuses}), partition / f"{name}.parquet")
+    assert publication.labelled_before() == 3
+    (partition / "b.parquet").write_bytes(b"PAR1 cut off")
+    assert publication.labelled_before() == 1
+    (partition / "a.parquet").write_bytes(b"PAR1 cut off")
+    assert publication.labelled_before() is None
+    pq.write_table(pa.table({"label": ["relevant"] * 5}), partition / "a.parquet")
+    (partition / "b.parquet").unlink()
+    assert publication.labelled_before() == 5
+
+
 @pytest.mark.parametrize("run_id", ["../../victim", "..", ".", "", "/", "a/../../../victim"])
 def test_nothing_outside_of_the_staging_folder_is_deleted_or_moved(
     spark: SparkSession, tmp_path: Path, publication: Publication, run_id: str
@@ -108,6 +140,16 @@ def test_nothing_outside_of_the_staging_folder_is_deleted_or_moved(
         publication.clean([run_id])
     assert (tmp_path / "victim" / "replaced").is_dir()
     assert staged.count() == 3
+    assert not (tmp_path / "labels").exists()
+
+
+def test_a_link_in_the_place_of_the_staging_folder_is_refused(publication: Publication, tmp_path: Path) -> None:
+    (tmp_path / "victim" / "data" / "replaced").mkdir(parents=True)
+    (tmp_path / "_staging").mkdir()
+    (tmp_path / "_staging" / "day").symlink_to("../victim")
+    with pytest.raises(OutsideError, match="a symbolic link leads to"):
+        publication.clean(["data"])
+    assert (tmp_path / "victim" / "data" / "replaced").is_dir()
     assert not (tmp_path / "labels").exists()
 
 

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.errors import DateTakenError
 from spark_jobs.storage.filesystem import HadoopFileSystem
+from spark_jobs.storage.paths import OutsideError
 from spark_jobs.storage.process_identity import process_identity
 from spark_jobs.storage.run_lock import RunLock
 from tests.support.job_process import until
@@ -170,6 +171,40 @@ def test_what_a_lease_says_is_never_a_path(storage: HadoopFileSystem, tmp_path: 
     with lock(storage, tmp_path, "last") as last:
         assert last.dead_runs == ["deep", "old", "first", "second", "third"]
     assert [path.name for path in folder.iterdir()] == ["..odd name.json"]
+
+
+def test_a_lease_ends_although_the_clock_was_set_back(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    lease = tmp_path / "locks" / "day" / "future.json"
+    lease.parent.mkdir(parents=True)
+    lease.write_text("{}")
+    os.utime(lease, (2**32, 2**32))
+    with lock(storage, tmp_path, "second", heartbeat_seconds=0.1, lease_seconds=0.5) as second:
+        assert second.dead_runs == ["future"]
+
+
+def test_a_lease_that_is_no_file_is_a_lease_that_says_nothing(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    folder = tmp_path / "locks" / "day"
+    (folder / "folder.json" / "sub").mkdir(parents=True)
+    os.mkfifo(folder / "pipe.json")
+    (folder / "device.json").symlink_to("/dev/zero")
+    for name in ("folder", "pipe"):
+        os.utime(folder / f"{name}.json", (0, 0))
+    with lock(storage, tmp_path, "last", heartbeat_seconds=0.1, lease_seconds=0.5) as last:
+        assert sorted(last.dead_runs) == ["device", "folder", "pipe"]
+    assert Path("/dev/zero").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_folder_of_ours_is_refused(storage: HadoopFileSystem, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "package.json").write_text("{}")
+    os.utime(victim / "package.json", (0, 0))
+    (tmp_path / "out" / "locks").mkdir(parents=True)
+    (tmp_path / "out" / "locks" / "day").symlink_to(victim)
+    with pytest.raises(OutsideError, match="a symbolic link leads to"), lock(storage, tmp_path / "out", "second"):
+        pass
+    assert [path.name for path in victim.iterdir()] == ["package.json"]
 
 
 def test_what_a_lease_says_of_its_run_cannot_move_the_cursor(storage: HadoopFileSystem, tmp_path: Path) -> None:
