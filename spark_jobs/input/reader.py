@@ -75,11 +75,16 @@ def read_input(spark: SparkSession, filesystem: HadoopFileSystem, options: Input
     opened, kind = _open(spark, filesystem, files, options) if files else (Input(tables.pop(0), lambda: None), "table")
     frame = opened.frame
     for table in tables:
-        if table.schema.names != frame.schema.names:
-            raise InputError(f"the inputs {', '.join(options.paths)} have different columns")
+        if _columns(table) != _columns(frame):
+            raise InputError(f"the inputs {', '.join(options.paths)} have different columns, or columns of other types")
         frame = frame.unionByName(table)
     _check_columns(frame, kind, options)
     return Input(frame, opened.locate)
+
+
+def _columns(frame: DataFrame) -> list[tuple[str, str]]:
+    """Return names and types: a union would convert columns of other types, numbers to text for example."""
+    return [(field.name, field.dataType.simpleString()) for field in frame.schema.fields]
 
 
 def _is_table(spark: SparkSession, filesystem: HadoopFileSystem, name: str) -> bool:

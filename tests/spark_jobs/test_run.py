@@ -197,3 +197,14 @@ def test_the_input_may_be_a_table(label: Callable[..., int], tmp_path: Path, spa
         flags = ["--output", str(tmp_path / "out"), "--run-date", "2026-11-01", "--target", server.address]
         assert main(["--input", "asked_pairs", *flags]) == 0
     assert_right(labels(tmp_path / "out"), [("kettle", "red kettle")])
+
+
+def test_tables_whose_union_would_convert_values_are_refused(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, kind in {"numbered": "int", "named": "string"}.items():
+        columns = f"id {kind}, query string, title string"
+        spark.createDataFrame([], columns).createOrReplaceTempView(name)
+    flags = ["--output", str(tmp_path / "out"), "--run-date", "2026-11-01", "--target", "localhost:9"]
+    assert main(["--input", "numbered", "--input", "named", *flags]) == 2
+    assert "have different columns, or columns of other types" in capsys.readouterr().err
