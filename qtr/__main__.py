@@ -9,6 +9,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     sys.path.append(sys.path.pop(0))
 
 import importlib
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -37,6 +38,9 @@ PROGRAMS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program named by the first word; return its exit status."""
+    if sys.flags.inspect and os.environ.pop("PYTHONINSPECT", None):
+        # Python would not exit with the status, but print a traceback of it and, on a terminal, ask for more.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- the command that was given
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"-h", "--help"}:
         print(_usage())

@@ -30,6 +30,13 @@ def test_an_unknown_word_is_named_with_what_there_is(capsys: pytest.CaptureFixtu
     assert "unknown command 'sing'; there are serve, label" in capsys.readouterr().err
 
 
+def test_a_variable_for_interactive_python_does_not_change_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONINSPECT", "1")
+    result = qtr("sing")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
 def test_scoring_imports_neither_spark_nor_torch() -> None:
     code = (
         "import sys; from qtr.__main__ import main; main(['score', '--query', 'a', '--title', 'b', '--json']); "
