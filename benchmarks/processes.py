@@ -87,6 +87,6 @@ def _group(process: psutil.Process, root: psutil.Process) -> str:
     words = process.cmdline()
     if "grpc_server" in words:
         return SERVERS
-    if "pyspark.daemon" in words:
+    if "spark_jobs.lifecycle.worker_daemon" in words:
         return WORKERS
     return JVM if words and words[0].endswith("java") else DRIVER

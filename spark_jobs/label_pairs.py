@@ -31,8 +31,8 @@ if __package__ in (None, ""):
 
 from qtr_runtime import logs, standard_streams
 from qtr_runtime.parent_process import on_stdin_close
-from spark_jobs.errors import JobError
-from spark_jobs.lifecycle.environment import require_descriptors
+from spark_jobs.errors import JobError, SetupError
+from spark_jobs.lifecycle.environment import keep_own_permissions, require_descriptors, submitted
 from spark_jobs.preflight import check_places
 from spark_jobs.settings import LabelSettings
 
@@ -51,9 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Before Spark or a server starts, and before reading a pipe that may never end.
         require_descriptors()
+        keep_own_permissions()
         check_places(settings)
     except JobError as error:
         return _end(settings, error)
+    except OSError as error:
+        return _end(settings, SetupError(f"{error.strerror}: {error.filename}"))
     # Spark and gRPC are imported only now, so that --help and a wrong flag are answered at once.
     from spark_jobs.lifecycle.error_translation import to_job_error
     from spark_jobs.lifecycle.supervisor import Signals
@@ -62,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if settings.exit_on_stdin_close:
             on_stdin_close(lambda: os.kill(os.getpid(), signal.SIGTERM))
         try:
-            report = _run(settings, signals)
+            # Only this file is submitted: in `qtr label` the variables of spark-submit are those of a program above it,
+            # such as a notebook.
+            report = _run(settings, signals, submitted=argv is None and not __package__ and submitted())
         except (Exception, KeyboardInterrupt) as caught:
             if settings.debug:
                 traceback.print_exception(caught)
@@ -84,7 +89,7 @@ def _end(settings: LabelSettings, error: JobError) -> int:
     return error.exit_code
 
 
-def _run(settings: LabelSettings, signals: Signals) -> RunReport:
+def _run(settings: LabelSettings, signals: Signals, *, submitted: bool) -> RunReport:
     begun = time.monotonic()
     if settings.target is None:
         log.info("starting Spark and embedded servers", extra={"servers": settings.servers})
@@ -112,7 +117,9 @@ def _run(settings: LabelSettings, signals: Signals) -> RunReport:
             else None
         )
         ours = not context_is_active()
-        spark = open_session(settings.input, arrow_batch_rows=settings.arrow_batch_rows, debug=settings.debug)
+        spark = open_session(
+            settings.input, arrow_batch_rows=settings.arrow_batch_rows, debug=settings.debug, submitted=submitted
+        )
         if ours:
             stack.callback(_unless_gone, spark.stop)
         require_target(spark, settings.target)

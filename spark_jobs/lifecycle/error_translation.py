@@ -36,7 +36,12 @@ _REFUSED = re.compile(r" refused the request: ([A-Z_]+), ")
 # These may pass: the run pins a model, and the service may have changed to another one meanwhile.
 _TRANSIENT = frozenset({"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"})
 _MACHINE_ERRNOS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EMFILE, errno.ENFILE}
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        *(errno.EACCES, errno.EPERM, errno.EROFS),
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+        *(errno.EMFILE, errno.ENFILE),
+    }
 )
 _MACHINE_FAULTS = tuple(
     (re.compile(marks), sentence)
@@ -45,6 +50,7 @@ _MACHINE_FAULTS = tuple(
             "No space left on device|Disk quota exceeded|DSQuotaExceededException",
             "there is no space left on the disk; nothing was published, what was scored is kept",
         ),
+        ("File too large", "a file may not get as large as the run needs (ulimit -f): {}"),
         ("Too many open files", "this process may open too few files (ulimit -n): {}"),
         (
             "ParentNotDirectoryException|Mkdirs failed to create",

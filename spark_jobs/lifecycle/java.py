@@ -43,6 +43,10 @@ _LONG_RUN = (
     "-XX:Tier4MinInvocationThreshold=12000 -XX:Tier4CompileThreshold=300000 -XX:Tier4BackEdgeThreshold=800000"
 )
 _LONG_RUN_BYTES = 64 << 20
+# In the locales of Iran or Egypt, for example, Java writes numbers with other digits, also those in the names of files.
+_LOCALE = "-Duser.language=en -Duser.country=US -Dfile.encoding=UTF-8"
+_MAX_SHOWN_CHARACTERS = 150
+_TEMPORARY = "-Djava.io.tmpdir="
 _OPTION_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 
 _WRAPPER = """\
@@ -86,7 +90,7 @@ def java_home(*, lasting: bool = False) -> Path:
             continue
         version = major_version(java)
         if version is None:
-            seen.append(f"{java} does not run{_with_options()}")
+            seen.append(f"{java} does not run{_with_options()}{_complaint(java)}")
         elif version < OLDEST:
             seen.append(f"{java} is Java {version}")
         elif wrapper:
@@ -102,19 +106,40 @@ def java_home(*, lasting: bool = False) -> Path:
 def options_for(inputs: Iterable[str]) -> str:
     """Return the Java options for a run that labels `inputs`: local files, folders or globs, or other addresses.
 
-    They say when code is optimised, which depends on the length of the run. Inputs that are not files of this machine
-    count as large.
+    They say when code is optimised, which depends on the length of the run, and in which language numbers are written.
+    Inputs that are not files of this machine count as large.
     """
+    temporary = re.sub(r'(["\\])', r"\\\1", temporary_folder())
+    return f'{_LONG_RUN if _is_long(inputs) else _SHORT_RUN} {_LOCALE} "{_TEMPORARY}{temporary}"'
+
+
+def temporary_folder() -> str:
+    """Return the folder for temporary files: the one in a variable with options of Java, otherwise Python's (`TMPDIR`).
+
+    Raises
+    ------
+    FileNotFoundError
+        If Python finds no folder that it can write to.
+    """
+    for name in _OPTION_VARIABLES:
+        with suppress(ValueError):
+            for option in shlex.split(os.environ.get(name, "")):
+                if option.startswith(_TEMPORARY):
+                    return option.removeprefix(_TEMPORARY)
+    return tempfile.gettempdir()
+
+
+def _is_long(inputs: Iterable[str]) -> bool:
     total = 0
     try:
         for name in inputs:
             sizes = list(_sizes(name))
             total += sum(sizes)
             if not sizes or total > _LONG_RUN_BYTES:
-                return _LONG_RUN
+                return True
     except (OSError, ValueError):
-        return _LONG_RUN
-    return _SHORT_RUN
+        return True
+    return False
 
 
 def _sizes(name: str) -> Iterator[int]:
@@ -133,6 +158,17 @@ def major_version(java: Path) -> int | None:
         return None
     match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
     return int(match.group(1)) if answer.returncode == 0 and match else None
+
+
+def _complaint(java: Path) -> str:
+    """Return the first line that a `java` executable prints, such as one about too little memory; may be empty."""
+    try:
+        answer = subprocess.run([str(java), "-version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = (line.strip() for line in (answer.stdout + answer.stderr).splitlines())
+    first = next((line for line in lines if line and not line.startswith("Picked up ")), "")
+    return f": {first[:_MAX_SHOWN_CHARACTERS]}" if first else ""
 
 
 def _with_options() -> str:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from pyspark import SparkConf
 from pyspark.errors import PySparkRuntimeError
@@ -14,15 +15,17 @@ from pyspark.sql import SparkSession
 from qtr_runtime.own_process import module_path
 from qtr_runtime.resources import available_cpus
 from spark_jobs.errors import SetupError, UsageError
-from spark_jobs.lifecycle.environment import prepare_environment, submitted
+from spark_jobs.lifecycle.environment import prepare_environment
 from spark_jobs.lifecycle.java import options_for
-from spark_jobs.spark_compat import java_is_running, java_property, load_submitted_configuration
+from spark_jobs.spark_compat import java_is_running, java_property, load_submitted_configuration, silence_accumulators
 
 _LEAST_ROWS_PER_TASK, _MOST_ROWS_PER_TASK = 1_000, 100_000
 _SHUFFLE_PARTITIONS = 64
 
 
-def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = False) -> SparkSession:
+def open_session(
+    inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = False, submitted: bool = False
+) -> SparkSession:
     """Return the running session, or that of `spark-submit`, or start Spark on this machine.
 
     Settings that the job needs are always set. If Spark runs on this machine alone, defaults are added for settings
@@ -35,7 +38,9 @@ def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = 
     arrow_batch_rows
         Rows in a batch that Spark sends to Python.
     debug
-        Whether Spark's own warnings are shown.
+        Whether Spark's own warnings, and what its Python workers write to standard error, are shown.
+    submitted
+        Whether `spark-submit` runs this program, so that Spark's Java process is already running.
 
     Raises
     ------
@@ -44,7 +49,9 @@ def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = 
     SetupError
         If Spark does not start.
     """
-    if submitted():
+    _silence_py4j()
+    silence_accumulators()
+    if submitted:
         load_submitted_configuration()
     elif not java_is_running():
         prepare_environment()
@@ -54,11 +61,13 @@ def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = 
     if local:
         # Under spark-submit it may be given; otherwise prepare_environment() has set it.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        wanted |= {key: value for key, value in machine_settings(inputs).items() if not given.contains(key)}
+        defaults = machine_settings(inputs)
+        if not debug:
+            defaults["spark.python.daemon.module"] = "spark_jobs.lifecycle.worker_daemon"
+        wanted |= {key: value for key, value in defaults.items() if not given.contains(key)}
     builder = SparkSession.builder.appName("qtr label")
     for key, value in wanted.items():
         builder = builder.config(key, value)
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     try:
         spark = builder.getOrCreate()
     except PySparkRuntimeError as error:
@@ -67,6 +76,17 @@ def open_session(inputs: Sequence[str], *, arrow_batch_rows: int, debug: bool = 
         # On a cluster the operator sets the log level. On this machine Spark's log would hide the sentence of an error.
         spark.sparkContext.setLogLevel("WARN" if debug else "OFF")
     return spark
+
+
+def _silence_py4j() -> None:
+    """Log nothing of Py4J's: the run itself reports that Spark's process has ended, in one sentence."""
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    # Py4J writes its tracebacks by functions of `logging`, so to the root logger.
+    logging.getLogger().addFilter(_not_of_py4j)
+
+
+def _not_of_py4j(record: logging.LogRecord) -> bool:
+    return Path(record.pathname).parent.name != "py4j"
 
 
 def scoring_partitions(spark: SparkSession, wanted: int | None, rows: int) -> int:

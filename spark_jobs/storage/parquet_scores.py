@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import StringType, StructField, StructType
@@ -92,8 +93,14 @@ class ParquetScores:
 
     def read(self) -> DataFrame | None:
         """Return the rows of all batches; `None` if there are none."""
-        folders = [literal(self.batch(batch)) for batch in self.batches()]
-        return self._spark.read.schema(ROW).parquet(*folders) if folders else None
+        while folders := [self.batch(batch) for batch in self.batches()]:
+            try:
+                return self._spark.read.schema(ROW).parquet(*map(literal, folders))
+            except AnalysisException:
+                # A run of another date that fails deletes its folder if it is empty.
+                if all(map(self._filesystem.exists, folders)):
+                    raise
+        return None
 
     def append(self, rows: DataFrame, batch: str) -> None:
         """Add rows; each task commits its own when it ends."""

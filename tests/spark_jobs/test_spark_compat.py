@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
+from pyspark.accumulators import AccumulatorTCPServer
 from pyspark.sql import SparkSession
 
 from spark_jobs import spark_compat
@@ -62,3 +65,17 @@ def test_status_stores_list_queries_and_tasks(spark: SparkSession) -> None:
     ]
     assert len(times) == count > 0
     assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_connection_for_accumulators_that_breaks_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    class Broken(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            raise EOFError
+
+    with (
+        AccumulatorTCPServer(("127.0.0.1", 0), Broken, "token") as server,
+        socket.create_connection(server.server_address),
+    ):
+        server.handle_request()
+    assert capfd.readouterr().err == ""

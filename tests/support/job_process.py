@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+DAEMON = "spark_jobs.lifecycle.worker_daemon"
 MODULE = [sys.executable, "-m", "spark_jobs.label_pairs"]
 
 
@@ -45,7 +46,7 @@ class Job:
 
     def python_workers(self) -> list[psutil.Process]:
         """Processes of Spark's that run our code: children of its daemon."""
-        daemons = [child for child in self.process.children(recursive=True) if "pyspark.daemon" in words(child)]
+        daemons = [child for child in self.process.children(recursive=True) if DAEMON in words(child)]
         return [worker for daemon in daemons for worker in daemon.children()]
 
     def finish(self) -> tuple[int, str, str]:

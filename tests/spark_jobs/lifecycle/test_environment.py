@@ -15,7 +15,7 @@ import pytest
 
 from qtr_runtime.own_process import PACKAGES, module_environment
 from spark_jobs.errors import SetupError
-from spark_jobs.lifecycle.environment import require_descriptors
+from spark_jobs.lifecycle.environment import keep_own_permissions, prepare_environment, require_descriptors
 from tests.support.job_process import Job
 
 NULL_OBSERVER = "http://127.0.0.1:9"
@@ -40,6 +40,8 @@ def test_a_run_takes_nothing_from_the_shell_that_is_not_meant_for_it(
     conf = tmp_path / "conf"
     conf.mkdir()
     (conf / "spark-defaults.conf").write_text("spark.master yarn\n")
+    scratch = tmp_path / 'a "b" %20ü'
+    scratch.mkdir()
     flags = ["--input", "pärs.csv", "--output", "öut", "--servers", "1"]
     leftovers = {
         "PYSPARK_PYTHON": "/nowhere/python3.7",
@@ -49,6 +51,10 @@ def test_a_run_takes_nothing_from_the_shell_that_is_not_meant_for_it(
         "SPARK_CONF_DIR": str(conf),
         "SPARK_LOCAL_IP": "192.0.2.7",
         "SPARK_REMOTE": "sc://nowhere",
+        # Of a notebook that spark-submit has started, for example.
+        "PYSPARK_GATEWAY_PORT": "9",
+        "PYSPARK_GATEWAY_SECRET": "secret",
+        "TMPDIR": str(scratch),
         "PYTHONSTARTUP": str(littered / "queue.py"),
         "LC_ALL": "C",
     }
@@ -107,7 +113,23 @@ def test_too_few_descriptors_are_told_at_once(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 2
-    assert result.stderr == "qtr label: this process may open 64 files (ulimit -n), a run needs at least 256\n"
+    assert result.stderr == "qtr label: this process may open 64 files (ulimit -n), a run needs at least 1024\n"
+
+
+def test_a_folder_for_temporary_files_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/file/a,{tmp_path}/file")
+    with pytest.raises(SetupError, match=f"no folder for temporary files in {tmp_path}/file/a,{tmp_path}/file; set"):
+        prepare_environment()
+
+
+def test_a_umask_cannot_take_our_own_permission() -> None:
+    before = os.umask(0o727)
+    try:
+        keep_own_permissions()
+    finally:
+        left = os.umask(before)
+    assert left == 0o027
 
 
 def test_a_soft_limit_is_raised() -> None:

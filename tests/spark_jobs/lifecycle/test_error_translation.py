@@ -87,6 +87,8 @@ def test_an_output_below_a_file_is_the_users_mistake() -> None:
         (RuntimeError("grpc_client.errors.MessageTooLargeError: a:1 refused a message by its size: …"), 2),
         (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), 2),
         (PermissionError(errno.EACCES, "Permission denied", "/out"), 2),
+        (OSError(errno.EFBIG, "File too large", "/out/a"), 2),
+        (RuntimeError("x\n: java.io.IOException: File too large"), 2),
         (RuntimeError("x\n: java.io.IOException: No space left on device"), 2),
         (RuntimeError("x\n: java.io.FileNotFoundException: /out/_locks/a.json (Read-only file system)"), 2),
         (RuntimeError("x\n: org.apache.hadoop.security.AccessControlException: Permission denied: user=me"), 2),

