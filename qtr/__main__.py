@@ -38,8 +38,9 @@ PROGRAMS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program named by the first word; return its exit status."""
-    if sys.flags.inspect and os.environ.pop("PYTHONINSPECT", None):
+    if sys.flags.inspect and "PYTHONINSPECT" in os.environ:
         # Python would not exit with the status, but print a traceback of it and, on a terminal, ask for more.
+        del os.environ["PYTHONINSPECT"]
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- the command that was given
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"-h", "--help"}:

@@ -75,7 +75,7 @@ def test_a_connection_for_accumulators_that_breaks_prints_nothing(capfd: pytest.
 
     with (
         AccumulatorTCPServer(("127.0.0.1", 0), Broken, "token") as server,
-        socket.create_connection(server.server_address),
+        socket.create_connection(("127.0.0.1", server.socket.getsockname()[1])),
     ):
         server.handle_request()
     assert capfd.readouterr().err == ""

@@ -216,7 +216,7 @@ def test_the_locale_and_the_temporary_folder_are_set(tmp_path: Path, monkeypatch
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     # As in the locale of Egypt, where Java writes other digits, also into the names of files.
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=ar -Duser.country=EG -Dfile.encoding=ISO-8859-1")
-    command = [PYPI_JAVA, *shlex.split(options_for([])), "-XshowSettings:properties", "-version"]
+    command = [str(PYPI_JAVA), *shlex.split(options_for([])), "-XshowSettings:properties", "-version"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     for name, value in {
         "user.language": "en",

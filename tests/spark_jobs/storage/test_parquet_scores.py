@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,11 @@ class Racing(HadoopFileSystem):
         """Do nothing."""
 
 
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        folder.rmdir()
+
+
 @pytest.fixture
 def filesystem(spark: SparkSession) -> Racing:
     return Racing(spark)
@@ -39,9 +45,9 @@ def test_a_batch_that_is_deleted_meanwhile_is_left_out(
     kept, failed = Path(scores.batch("kept")), Path(scores.batch("failed"))
     for folder in (kept, failed):
         folder.mkdir(parents=True)
-    monkeypatch.setattr(filesystem, "meanwhile", lambda: failed.exists() and failed.rmdir())
+    monkeypatch.setattr(filesystem, "meanwhile", partial(_remove, failed))
     found = scores.read()
     assert found is not None
     assert found.count() == 0
-    monkeypatch.setattr(filesystem, "meanwhile", lambda: kept.exists() and kept.rmdir())
+    monkeypatch.setattr(filesystem, "meanwhile", partial(_remove, kept))
     assert scores.read() is None
