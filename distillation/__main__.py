@@ -34,6 +34,7 @@ def _run(options: argparse.Namespace, recipe: Recipe, path: Path) -> int:
     # torch takes seconds to import: a misspelt option or recipe is reported before that.
     import torch
 
+    from distillation.bundle.capability_table import read_capabilities
     from distillation.encoder.base_encoder import check_encoder
     from distillation.pipeline.workspace import Context, locked
     from distillation.steps.export import check_target, publish
@@ -47,6 +48,9 @@ def _run(options: argparse.Namespace, recipe: Recipe, path: Path) -> int:
     if out is not None:
         check_target(out, options.work)
     check_encoder(recipe)
+    if options.step in {RUN, "evaluate"}:
+        # Here too: it is used after hours of work.
+        read_capabilities(recipe, context.data)
     with locked(context.work):
         if options.step == RUN:
             run_all(context)

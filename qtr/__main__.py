@@ -29,6 +29,7 @@ PROGRAMS = {
     "plan": Program("qtr.plan", "server", "forecast how long a run takes, and how many replicas it needs"),
     "score": Program("qtr.score", "server", "score one query against some titles"),
     "explain": Program("qtr.explain", "server", "say what each word of a pair adds to its score"),
+    "check": Program("qtr.check", "server", "check a model on a table of capabilities"),
     "evaluate": Program("qtr.evaluate", "evaluate", "measure a model on pairs that people judged"),
     "sample": Program("qtr.sample", "evaluate", "choose labelled rows for people to judge"),
     "calibrate": Program("qtr.calibrate", "evaluate", "fit scaling and threshold of a bundle to judged pairs"),

@@ -25,6 +25,7 @@ SETTINGS = {
     "qtr label": "spark_jobs.settings:LabelSettings",
     "qtr score": "qtr.score:ScoreSettings",
     "qtr explain": "qtr.explain:ExplainSettings",
+    "qtr check": "qtr.check:CheckSettings",
     "qtr evaluate": "qtr.evaluate:EvaluateSettings",
     "qtr sample": "qtr.sample:SampleSettings",
     "qtr calibrate": "qtr.calibrate:CalibrateSettings",

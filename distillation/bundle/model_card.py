@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from distillation.bundle.capability_table import capability_table
 from distillation.recipe.files import recipe_toml
 from distillation.recipe.recipe import Recipe
 from evaluation.judgements import RELEVANT_FROM
@@ -67,6 +68,10 @@ bundle's own are fitted on all measured rows: threshold {report["threshold"]:.3f
 {report["calibration"]["slope"]:.3f}, intercept {report["calibration"]["intercept"]:.3f}.
 
 ![ROC curves](roc.svg) ![Reliability](reliability.svg) ![Size and speed](speed.svg){_sweep(recipe, report)}
+
+## Behaviour by capability
+
+{capability_table(report["capabilities"])}
 
 ## Precision of the weights
 

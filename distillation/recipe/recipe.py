@@ -212,6 +212,12 @@ class Evaluation(Section):
     resamples: int = Field(default=1000, ge=10)
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     calibration: Literal["platt", "temperature"] = "platt"
+    capabilities: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Table of capabilities, in the data folder: tab-separated, with the columns capability, query, "
+        "better and worse. By default the one that ships with qtr.",
+    )
 
 
 class Export(Section):

@@ -1,13 +1,15 @@
 """Step `evaluate`: the table of all scorers, out of fold, and the bundle's calibration, threshold and parity.
 
 `report.json` has every number: the table, calibration and threshold of the shipped precision, and the parity of every
-precision with torch. `table.md` is the table as Markdown, the `.svg` files are the plots of the card.
+precision with torch, and the behaviour by capability. `table.md` is the table as Markdown, the `.svg` files are the
+plots of the card.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,19 +18,18 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distillation.bundle import plots
+from distillation.bundle.capability_table import SHIPPED, capabilities_path, capability_report, read_capabilities
 from distillation.bundle.parity import BATCH_INVARIANCE_TOLERANCE, check_parity
 from distillation.bundle.precision import Precision
 from distillation.bundle.student_bundle import (
     TOLERANCES,
     draft_manifest,
-    microseconds_per_pair,
     write_student,
 )
 from distillation.data.folds import FINAL, JudgedRows, folds_of, read_judged
-from distillation.errors import StepError
-from distillation.pipeline.workspace import Context, read_columns, read_json, write_json
+from distillation.pipeline.workspace import Context, read_columns, write_json
 from distillation.steps.shared_stage import FOLDER as SHARED_STAGE
-from distillation.steps.sweep import size_name, timed_pairs
+from distillation.steps.sweep import current_points, speed_points
 from distillation.student.bilstm import BertBiLSTM, round_to_float16
 from distillation.student.initialization import new_student
 from distillation.student.text_table import TextTable
@@ -39,9 +40,9 @@ from evaluation.baselines import Bm25, token_overlap
 from evaluation.bundle_logits import bundle_logits
 from evaluation.calibration import best_threshold, calibrate, cross_fitted, probability
 from evaluation.metrics import Interval, Ranking, agreement, bootstrap, calibration_error, f1, mean_ndcg
+from relevance_model.bundle import Bundle, file_sha256
 
 FOLDER: Final = "evaluate"
-SHIPPED: Final = "student as shipped"
 STUDENT: Final = "student"
 COLUMNS: Final = {
     "auc": "ROC AUC",
@@ -66,9 +67,17 @@ class Scored:
 
 
 def sources(context: Context) -> dict[str, Any]:
-    """Return the sweep's result if it is up to date."""
-    sweep, _ = _sweep(context)
-    return {"sweep": sweep} if sweep else {}
+    """Return the checksum of the table of capabilities, and the sweep's result if it is up to date.
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read.
+    """
+    read_capabilities(context.recipe, context.data)
+    sweep, _ = current_points(context)
+    table = file_sha256(capabilities_path(context.recipe, context.data))
+    return {"capabilities": table} | ({"sweep": sweep} if sweep else {})
 
 
 def run(context: Context) -> None:
@@ -83,6 +92,9 @@ def run(context: Context) -> None:
     shipped = scored[SHIPPED]
     calibration = calibrate(labels, shipped.logits, recipe.evaluation.calibration)
     threshold, _ = best_threshold(labels, probability(shipped.logits, calibration))
+    with _shipped_bundle(context, threshold, calibration) as bundle:
+        speed = speed_points(context, bundle, table[SHIPPED]["auc"].value)
+        capabilities = _capabilities(context, bundle)
     report: dict[str, Any] = {
         "rows": len(rows),
         "queries": len(np.unique(groups)),
@@ -91,7 +103,8 @@ def run(context: Context) -> None:
         "calibration": {"method": recipe.evaluation.calibration, "slope": calibration[0], "intercept": calibration[1]},
         "threshold": threshold,
         "parity": _parity(context, judged),
-        "speed": _speed_points(context, table[SHIPPED]["auc"].value),
+        "speed": speed,
+        "capabilities": capabilities,
     }
     write_json(folder / "report.json", report)
     (folder / "table.md").write_text(markdown_table(report["table"]), encoding="utf-8")
@@ -101,6 +114,9 @@ def run(context: Context) -> None:
     plots.speed(folder / "speed.svg", report["speed"])
     for name, measures in table.items():
         context.progress.say(f"evaluate: AUC {measures['auc']}  {name}")
+    for name, measures in capabilities["scorers"].items():
+        right = "in order {in_order:.2f}, both labels right {both_right:.2f}".format(**measures["all"])
+        context.progress.say(f"evaluate: capabilities: {right}  {name}")
 
 
 def markdown_table(table: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -148,6 +164,24 @@ def _as_shipped(context: Context, judged: JudgedRows) -> Floats:
         logits[test] = bundle_logits(bundle, [judged.queries[i] for i in test], [judged.titles[i] for i in test])
         shutil.rmtree(scratch)
     return logits
+
+
+@contextmanager
+def _shipped_bundle(context: Context, threshold: float, calibration: tuple[float, float]) -> Iterator[Bundle]:
+    """Write the student that ships, with the threshold and calibration that ship; it is removed at the end."""
+    recipe = context.recipe
+    model, tokenizer = load_fold(context, FINAL)
+    scratch = context.folder(FOLDER) / "scratch"
+    manifest = draft_manifest(
+        recipe.student.sizes, name=recipe.name, version=recipe.version, threshold=threshold, calibration=calibration
+    )
+    yield write_student(model, tokenizer, scratch, manifest, precision=recipe.export.precision)
+    shutil.rmtree(scratch)
+
+
+def _capabilities(context: Context, bundle: Bundle) -> dict[str, Any]:
+    path, triples = capabilities_path(context.recipe, context.data), read_capabilities(context.recipe, context.data)
+    return capability_report(path, triples, bundle, sentence_embeddings(context))
 
 
 def load_fold(context: Context, fold: str) -> tuple[BertBiLSTM, Tokenizer]:
@@ -237,37 +271,3 @@ def _parity(context: Context, judged: JudgedRows) -> dict[str, Any]:
         }
         shutil.rmtree(scratch)
     return result
-
-
-def _sweep(context: Context) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the points of the sweep if it has these data and this recipe, and the names of the inputs that differ."""
-    path = context.folder("sweep") / "sweep.json"
-    if not path.exists():
-        return [], []
-    from distillation.steps.graph import CODE, out_of_date
-
-    try:
-        differing = [what for what in out_of_date("sweep", context) if what != CODE]
-    except StepError:
-        return [], []
-    return ([] if differing else read_json(path)), differing
-
-
-def _speed_points(context: Context, auc: float) -> list[dict[str, Any]]:
-    """Return the sweep's points, or only the shipped student's if there is no sweep or it is out of date."""
-    points, differing = _sweep(context)
-    if differing:
-        changes = ", ".join(differing)
-        context.progress.say(
-            f"evaluate: the sweep is out of date ({changes}) and left out; qtr distill sweep updates it"
-        )
-    if points:
-        return points
-    recipe = context.recipe
-    model, tokenizer = load_fold(context, FINAL)
-    scratch = context.folder(FOLDER) / "scratch"
-    manifest = draft_manifest(recipe.student.sizes, name=recipe.name, version=recipe.version)
-    bundle = write_student(model, tokenizer, scratch, manifest, precision=recipe.export.precision)
-    timed = microseconds_per_pair(bundle, *timed_pairs(context))
-    shutil.rmtree(scratch)
-    return [{"name": size_name(recipe.student.sizes), "auc": round(auc, 4), "us_per_pair": round(timed, 1)}]

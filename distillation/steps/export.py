@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+from distillation.bundle.capability_table import SHIPPED
 from distillation.bundle.model_card import model_card
 from distillation.bundle.parity import check_parity
 from distillation.bundle.student_bundle import TOLERANCES, draft_manifest, write_student
@@ -18,7 +19,7 @@ from distillation.encoder.base_encoder import weights_digest
 from distillation.errors import StepError
 from distillation.pipeline.workspace import Context, read_columns, read_json
 from distillation.recipe.files import public, recipe_toml
-from distillation.steps.evaluate import SHIPPED, load_fold
+from distillation.steps.evaluate import load_fold
 from distillation.student.bilstm import round_to_float16
 from distillation.student.text_table import TextTable
 from distillation.student.training import student_logits
@@ -138,4 +139,5 @@ def _metrics(report: dict[str, Any]) -> dict[str, Any]:
         "shipped": table[SHIPPED],
         "auc": {name: measures["auc"] for name, measures in table.items()},
         "parity": report["parity"],
+        "capabilities": report["capabilities"]["scorers"][SHIPPED]["all"],
     }

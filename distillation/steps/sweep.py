@@ -13,12 +13,14 @@ import numpy as np
 
 from distillation.bundle.student_bundle import draft_manifest, microseconds_per_pair, write_student
 from distillation.data.folds import folds_of
+from distillation.errors import StepError
 from distillation.pipeline.workspace import Context, read_columns, read_json, write_json
 from distillation.recipe.recipe import Sizes
 from distillation.student.cross_validation import fit_folds
 from distillation.student.training import fit_shared
 from distillation.student.training_data import TOKENIZER, TrainingData
 from evaluation.metrics import auc
+from relevance_model.bundle import Bundle
 
 FOLDER: Final = "sweep"
 
@@ -84,6 +86,36 @@ def _point(context: Context, sizes: Sizes, name: str) -> dict[str, Any]:
         "bytes": size,
         "sizes": sizes.model_dump(),
     }
+
+
+def current_points(context: Context) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the points of the sweep if it has these data and this recipe, and the names of the inputs that differ."""
+    path = context.folder(FOLDER) / "sweep.json"
+    if not path.exists():
+        return [], []
+    from distillation.steps.graph import CODE, out_of_date
+
+    try:
+        differing = [what for what in out_of_date("sweep", context) if what != CODE]
+    except StepError:
+        return [], []
+    return ([] if differing else read_json(path)), differing
+
+
+def speed_points(context: Context, bundle: Bundle, shipped_auc: float) -> list[dict[str, Any]]:
+    """Return the sweep's points, or only the shipped student's if there is no sweep or it is out of date."""
+    points, differing = current_points(context)
+    if differing:
+        changes = ", ".join(differing)
+        context.progress.say(
+            f"evaluate: the sweep is out of date ({changes}) and left out; qtr distill sweep updates it"
+        )
+    if points:
+        return points
+    timed = microseconds_per_pair(bundle, *timed_pairs(context))
+    return [
+        {"name": size_name(context.recipe.student.sizes), "auc": round(shipped_auc, 4), "us_per_pair": round(timed, 1)}
+    ]
 
 
 def timed_pairs(context: Context) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from distillation.__main__ import main
+from distillation.bundle.capability_table import capability_table
 from distillation.data.leakage import QueryGuard
 from distillation.pipeline.workspace import Context, read_columns, read_json, read_record
 from distillation.recipe.files import load_recipe, recipe_path
 from distillation.recipe.recipe import Augment
 from distillation.steps.graph import STEPS, out_of_date
+from evaluation.capabilities import compare_model, default_capabilities_path, pairs_of, read_triples
 from evaluation.metrics import auc
 from relevance_model import Bundle, Scorer
 from relevance_stubs.relevance.v1 import relevance_pb2, relevance_pb2_grpc
@@ -134,11 +136,30 @@ def test_the_bundle_says_how_good_it_is(run: Run) -> None:
     assert manifest.lineage["data"]["label.csv"]["rows"] > 0
     card = (bundle.path / "MODEL_CARD.md").read_text()
     assert (run.work / "evaluate" / "table.md").read_text() in card
+    assert capability_table(report["capabilities"]) in card
+    triples = read_triples(default_capabilities_path())
+    scores = Scorer(bundle).score_texts(*pairs_of(triples)).scores
+    assert manifest.metrics["capabilities"] == asdict(compare_model(triples, scores, manifest.threshold).total())
     assert str(run.root) not in card + manifest.model_dump_json()
     assert {"roc.svg", "reliability.svg", "speed.svg"} <= set(manifest.files)
     assert report["parity"]["float32"]["difference_from_torch"] < 0.01
     for precision in report["parity"].values():
         assert precision["difference_alone"] <= 1e-5
+
+
+def test_a_table_of_capabilities_of_one_s_own(run: Run) -> None:
+    (run.root / "data" / "mine.tsv").write_text(
+        "capability\tquery\tbetter\tworse\nkind\tlaptop kestrel\tkestrel laptop notebook 12\tkestrel printer toner 12\n"
+    )
+    recipe = run.root / "capabilities.toml"
+    text = (run.root / "mine.toml").read_text()
+    recipe.write_text(text.replace("[evaluation]", '[evaluation]\ncapabilities = "mine.tsv"'))
+    assert main(["evaluate", str(recipe), *run.words[1:]]) == 0
+    report = read_json(run.work / "evaluate" / "report.json")["capabilities"]
+    assert list(report["scorers"]) == ["token overlap", "encoder cosine", "student as shipped"]
+    assert list(report["scorers"]["student as shipped"]["by_capability"]) == ["kind"]
+    # The other tests read what the run of the fixture wrote.
+    assert main(["evaluate", *run.words]) == 0
 
 
 def test_the_student_knows_pairs_that_nobody_judged(
