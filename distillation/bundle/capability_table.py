@@ -31,11 +31,12 @@ from relevance_model.scorer import Scorer
 
 SHIPPED: Final = "student as shipped"
 _TEXT: Final = """\
-{rows:,} rows of {capabilities} capabilities (`{file}`, SHA-256
-`{sha256}`). Each has a query, a title that is relevant to it, and one that is not, because of one thing. The cells have
-two shares of the rows: *in order* (the relevant title has the higher score) and, after the slash, *both right* (the
-relevant title is labelled relevant, the other one irrelevant). Worst capability first. A capability with 20 rows or
-fewer: differences below 0.2 may be chance.
+{rows:,} rows of {capabilities} capabilities, `{file}`, SHA-256
+`{sha256}`.
+Each has a query, a title that is relevant to it, and one that is not, because of one thing. The cells have two shares
+of the rows: *in order* (the relevant title has the higher score) and, after the slash, *both right* (the relevant title
+is labelled relevant, the other one irrelevant). Worst capability first. A capability with 20 rows or fewer: differences
+below 0.2 may be chance.
 
 No model was trained on the rows, and the student's threshold was not fitted to them. Token overlap and encoder cosine
 have the threshold that gets most of these rows right, which favours them. `qtr check --failures 50` lists rows that

@@ -63,7 +63,7 @@ def test_the_table_has_the_student_s_worst_first_and_all_rows_last(
         report["scorers"][SHIPPED]["by_capability"][name] |= {"in_order": right, "both_right": right}
     report["scorers"][SHIPPED]["all"] |= {"in_order": 0.75, "both_right": 0.25}
     text = capability_table(report)
-    assert "3 rows of 2 capabilities (`mine.tsv`" in text
+    assert "3 rows of 2 capabilities, `mine.tsv`" in text
     header, _, *lines = [line for line in text.splitlines() if line.startswith("|")]
     assert header == "| capability | rows | student as shipped | token overlap | encoder cosine |"
     assert lines[0].startswith("| brand \\| kind | 2 | 0.50 / 0.50 | 1.00 / 1.00 |")

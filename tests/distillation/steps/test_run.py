@@ -147,21 +147,6 @@ def test_the_bundle_says_how_good_it_is(run: Run) -> None:
         assert precision["difference_alone"] <= 1e-5
 
 
-def test_a_table_of_capabilities_of_one_s_own(run: Run) -> None:
-    (run.root / "data" / "mine.tsv").write_text(
-        "capability\tquery\tbetter\tworse\nkind\tlaptop kestrel\tkestrel laptop notebook 12\tkestrel printer toner 12\n"
-    )
-    recipe = run.root / "capabilities.toml"
-    text = (run.root / "mine.toml").read_text()
-    recipe.write_text(text.replace("[evaluation]", '[evaluation]\ncapabilities = "mine.tsv"'))
-    assert main(["evaluate", str(recipe), *run.words[1:]]) == 0
-    report = read_json(run.work / "evaluate" / "report.json")["capabilities"]
-    assert list(report["scorers"]) == ["token overlap", "encoder cosine", "student as shipped"]
-    assert list(report["scorers"]["student as shipped"]["by_capability"]) == ["kind"]
-    # The other tests read what the run of the fixture wrote.
-    assert main(["evaluate", *run.words]) == 0
-
-
 def test_the_student_knows_pairs_that_nobody_judged(
     run: Run, unjudged: tuple[list[str], list[str], np.ndarray]
 ) -> None:
@@ -224,6 +209,19 @@ def test_a_sweep_of_these_data_is_drawn_and_another_is_not(run: Run, capsys: pyt
     assert main(["evaluate", str(more), *words[1:]]) == 0
     assert "evaluate: the sweep is out of date (recipe) and left out" in capsys.readouterr().err
     assert [p["name"] for p in read_json(run.work / "evaluate" / "report.json")["speed"]] != ["8/8/8, 0.3k"]
+
+
+def test_a_table_of_capabilities_of_one_s_own(run: Run) -> None:
+    (run.root / "data" / "mine.tsv").write_text(
+        "capability\tquery\tbetter\tworse\nkind\tlaptop kestrel\tkestrel laptop notebook 12\tkestrel printer toner 12\n"
+    )
+    recipe = run.root / "capabilities.toml"
+    text = (run.root / "mine.toml").read_text()
+    recipe.write_text(text.replace("[evaluation]", '[evaluation]\ncapabilities = "mine.tsv"'))
+    assert main(["evaluate", str(recipe), *run.words[1:]]) == 0
+    report = read_json(run.work / "evaluate" / "report.json")["capabilities"]
+    assert list(report["scorers"]) == ["token overlap", "encoder cosine", "student as shipped"]
+    assert list(report["scorers"]["student as shipped"]["by_capability"]) == ["kind"]
 
 
 def test_the_recipe_asks_for_one_thread(run: Run) -> None:
