@@ -14,7 +14,7 @@ from evaluation.results import AGAINST, MODEL, Evaluation
 from qtr_runtime.html.charts import Dot, Line, bar, histogram, legend, lines
 from qtr_runtime.html.components import NOTHING, card, num_head, shown_text
 from qtr_runtime.html.markup import Markup, join, tag
-from qtr_runtime.html.words import weighted_words
+from qtr_runtime.html.words import Word, coloured_text, largest
 
 _COLOURS: Final = {
     MODEL: "var(--accent)",
@@ -201,13 +201,15 @@ def _explained(model: ModelScores, query: str, title: str) -> tuple[Markup, Mark
     if model.explain is None:
         return shown_text(query), shown_text(title)
     found = model.explain(query, title)
-    most = max((abs(word.contribution) for word in (*found.query, *found.title)), default=0.0)
-    sides = ((found.query, found.unread_query_words), (found.title, found.unread_title_words))
-    texts = []
-    for words, unread in sides:
-        shown = weighted_words([(word.word, word.contribution) for word in words], most)
-        texts.append(join(shown, f" … ({unread} more)" if unread else None))
-    return texts[0], texts[1]
+    query_words, title_words = (
+        [Word(word.word, word.contribution, word.standard_error) for word in words]
+        for words in (found.query, found.title)
+    )
+    scale = largest([*query_words, *title_words])
+    return (
+        coloured_text(query_words, scale, found.unread_query_words),
+        coloured_text(title_words, scale, found.unread_title_words),
+    )
 
 
 def _tall(title: str, note: str, *content: Markup) -> Markup:

@@ -39,7 +39,7 @@ def coloured_text(words: Sequence[Word], scale: float, unread: int = 0) -> Marku
         for word in words
     ]
     rest = tag("span", f"… {unread} more that the model does not read", class_="nothing") if unread else None
-    return tag("p", *(join(word, " ") for word in shown), rest, class_="words")
+    return tag("span", *(join(word, " ") for word in shown), rest, class_="words")
 
 
 def signed_bars(words: Sequence[Word], scale: float) -> Markup:

@@ -31,7 +31,7 @@ def test_the_judged_sample_is_measured_in_this_process_and_by_a_server(
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["evaluation.html", "evaluation.json"]
     # The words of the worst errors are explained where the model is.
     pages = [(tmp_path / place / "evaluation.html").read_text(encoding="utf-8") for place in ("here", "there")]
-    assert ['class="weighted"' in page for page in pages] == [True, False]
+    assert ['class="words"' in page for page in pages] == [True, False]
 
 
 @pytest.mark.parametrize(("requirement", "status"), [("better", 1), ("not-worse", 0)])
