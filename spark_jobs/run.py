@@ -15,12 +15,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from grpc_client import ClientConfig, ModelInfo, RelevanceClient, RetryPolicy
 from spark_jobs.errors import InputError, JobError, RunFailedError
-from spark_jobs.input.reader import read_input
+from spark_jobs.input.reader import read_input, read_judged
 from spark_jobs.lifecycle.damage import damaged_file
 from spark_jobs.lifecycle.error_translation import to_job_error
 from spark_jobs.lifecycle.session import scoring_partitions
 from spark_jobs.progress.tracker import Progress
 from spark_jobs.quality.gates import failures_allowed, with_changes
+from spark_jobs.quality.judged import judged_pairs
 from spark_jobs.report.reporter import Reporter
 from spark_jobs.report.run_report import PairCounts, RunReport
 from spark_jobs.scoring.api import score_pairs
@@ -162,6 +163,7 @@ class LabelRun:
             self._store.require(self.spark, "--store", STORE_COLUMNS)
             require_keys(self.spark, self._filesystem, self._store, self._pending_dir)
             self._labels.require(self.spark, "--labels", [*frame.columns, *OUTPUT_COLUMNS], PARTITIONS)
+            judged = self._judged()
         with step("start"):
             config, info = self._connect()
         log.info("scoring", extra={"run_id": self.run_id, "model": str(info.ref), "target": config.target})
@@ -194,15 +196,16 @@ class LabelRun:
                 run_id=self.run_id,
                 progress=self._progress,
                 output=self._publication.location,
+                judged=judged,
             )
             counts = PairCounts(distinct, new_pairs, failed)
             replaced = self._publication.labelled_before()
             if replaced is None and self._publication.exists():
                 replaced = reporter.labelled_before()
-            judged = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info, replaced=replaced)
-        if judged.held:
+            assessment = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info, replaced=replaced)
+        if assessment.held:
             self._check_locks()
-            held = reporter.hold(judged)
+            held = reporter.hold(assessment)
             # The scores are correct even if the labels are not published; other dates use them.
             store.finish()
             raise held
@@ -211,10 +214,18 @@ class LabelRun:
             store.finish()
             self._publication.commit(staged, self._check_locks)
             self.published.set()
-        report = reporter.finish(judged)
+        report = reporter.finish(assessment)
         if settings.compact:
             self._compact(store)
         return report
+
+    def _judged(self) -> DataFrame | None:
+        """Return the pairs that people judged; their faults are found before anything is scored."""
+        path = self.settings.judged
+        if path is None:
+            return None
+        frame = read_judged(self.spark, self._filesystem, path)
+        return judged_pairs(frame, self.settings.judged_relevant, path)
 
     def _score(
         self, rows: InputRows, store: ScoreStore, config: ClientConfig, partitions: int

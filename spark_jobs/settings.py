@@ -14,6 +14,9 @@ from spark_jobs.input.options import InputFormat, InputOptions
 from spark_jobs.lifecycle.schedule import scheduled_date
 from spark_jobs.quality import gates
 
+JUDGED_RELEVANT = ("1", "1.0", "yes", "y", "true", "relevant")
+"""Judged labels that mean a relevant pair; case does not matter."""
+
 
 def _run_date(given: dict[str, Any]) -> date:
     now = datetime.now(UTC)
@@ -74,6 +77,17 @@ class LabelSettings(ClientSettings):
     )
     query_column: str = Field(default="query", min_length=1, description="Column that holds the query.")
     title_column: str = Field(default="title", min_length=1, description="Column that holds the title.")
+    judged: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Pairs that people judged, columns query, title and label, such as a filled-in file of qtr sample: "
+        "the report has precision, recall and ROC AUC of their labels, beside those of the runs before.",
+    )
+    judged_relevant: list[str] = Field(
+        default_factory=lambda: list(JUDGED_RELEVANT),
+        description="Label of --judged that means a relevant pair, such as exact; repeat the flag for more. "
+        f"{', '.join(JUDGED_RELEVANT)} if absent. All other labels mean an irrelevant one.",
+    )
     target: str | None = Field(
         default=None,
         description="A running service, such as localhost:8001, dns:///relevance:8001 or "

@@ -69,6 +69,32 @@ def read_input(spark: SparkSession, filesystem: HadoopFileSystem, options: Input
     """
     if options.query_column == options.title_column:
         raise InputError(f"--query-column and --title-column both name the column '{options.query_column}'")
+    opened, kind = _read(spark, filesystem, options)
+    _check_columns(opened.frame, kind, options)
+    _check_names(opened.frame)
+    return opened
+
+
+def read_judged(spark: SparkSession, filesystem: HadoopFileSystem, path: str) -> DataFrame:
+    """Return a table of judged pairs with all its columns, of any format that the input may have.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or lacks the columns `query` and `title`.
+    """
+    options = InputOptions([path])
+    try:
+        opened, kind = _read(spark, filesystem, options)
+        _check_columns(opened.frame, kind, options)
+        opened.count()
+    except InputError as error:
+        raise InputError(f"--judged: {error}") from None
+    return opened.frame
+
+
+def _read(spark: SparkSession, filesystem: HadoopFileSystem, options: InputOptions) -> tuple[Input, str]:
+    """Return the input before its columns are checked, and its format."""
     paths = [path for path in options.paths if not _is_table(spark, filesystem, path)]
     tables = [spark.table(name) for name in options.paths if name not in paths]
     files = find_files(filesystem, paths, options.format) if paths else []
@@ -78,8 +104,7 @@ def read_input(spark: SparkSession, filesystem: HadoopFileSystem, options: Input
         if _columns(table) != _columns(frame):
             raise InputError(f"the inputs {', '.join(options.paths)} have different columns, or columns of other types")
         frame = frame.unionByName(table)
-    _check_columns(frame, kind, options)
-    return Input(frame, opened.locate)
+    return Input(frame, opened.locate), kind
 
 
 def _columns(frame: DataFrame) -> list[tuple[str, str]]:
@@ -127,6 +152,9 @@ def _check_columns(frame: DataFrame, kind: str, options: InputOptions) -> None:
             raise InputError(f"the input has no column '{column}' ({flag}), it has {found}{hint}")
         if not isinstance(types[column], StringType):
             raise InputError(f"column '{column}' is {types[column].simpleString()}, expected string ({flag})")
-    for name in types:
+
+
+def _check_names(frame: DataFrame) -> None:
+    for name in frame.columns:
         if name.lower() in OUTPUT_COLUMNS:
             raise InputError(f"column '{name}' of the input has the name of a result column; rename it in the input")

@@ -52,7 +52,7 @@ def last_published(storage: HadoopFileSystem, reports: str, run_date: date) -> B
     run_date
         The run date; a run is not compared with its own date.
     """
-    dates = sorted(day for name in storage.names(reports) if (day := _date_of(name)) is not None)
+    dates = report_dates(storage, reports)
     earlier, later = ([day for day in dates if day < run_date], [day for day in dates if day > run_date])
     for day in (*reversed(earlier), *later):
         for name in (REPORT, KEPT):
@@ -61,6 +61,11 @@ def last_published(storage: HadoopFileSystem, reports: str, run_date: date) -> B
             if found is not None and any(found.labels.values()):
                 return found
     return None
+
+
+def report_dates(storage: HadoopFileSystem, reports: str) -> list[date]:
+    """Return the run dates that have a report, ascending."""
+    return sorted(day for name in storage.names(reports) if (day := _date_of(name)) is not None)
 
 
 def read_baseline(text: str) -> Baseline | None:

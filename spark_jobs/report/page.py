@@ -8,7 +8,7 @@ from qtr_runtime.html.markup import Markup, join, tag
 from qtr_runtime.html.page import page as framed
 from qtr_runtime.terminal import duration
 from spark_jobs.quality.gates import State
-from spark_jobs.report import performance_sections, quality_sections, sample_sections
+from spark_jobs.report import judged_section, performance_sections, quality_sections, sample_sections
 from spark_jobs.report.run_report import RunReport
 
 _TONES: dict[str, tuple[str, State, str]] = {
@@ -30,6 +30,7 @@ def _sections(report: RunReport) -> list[Markup | None]:
     return [
         quality_sections.labels(report),
         quality_sections.scores(report),
+        judged_section.judged_pairs(report),
         quality_sections.drift(report),
         quality_sections.gates(report),
         performance_sections.throughput(report),

@@ -28,6 +28,7 @@ from spark_jobs.quality import gates
 from spark_jobs.quality.baseline import KEPT, REPORT, last_published, read_baseline
 from spark_jobs.quality.drift import drift, label_drift
 from spark_jobs.quality.gates import Measured, share_of, share_of_replaced
+from spark_jobs.quality.judged import JudgedFigures, earlier_figures, measure_judged
 from spark_jobs.quality.summary import Summary, samples, summarise
 from spark_jobs.report.page import page
 from spark_jobs.report.run_report import Assessment, PairCounts, RunReport
@@ -56,6 +57,8 @@ class Reporter:
         The steps of the run.
     output
         The partition that the run publishes.
+    judged
+        Pairs that people judged, of `spark_jobs.quality.judged.judged_pairs`; `None` without.
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class Reporter:
         run_id: str,
         progress: Progress,
         output: str,
+        judged: DataFrame | None = None,
     ) -> None:
         self._spark = spark
         self._settings = settings
         self._run_id = run_id
         self._progress = progress
         self._output = output
+        self._judged = judged
         self._storage = storage
         self._reports = f"{settings.output.rstrip('/')}/reports"
         self._folder = f"{self._reports}/run_date={settings.run_date}"
@@ -141,6 +146,10 @@ class Reporter:
             outcomes=gates.judge(limits, measures),
             samples=samples(labelled, settings.query_column, settings.title_column, summary),
             publish_anyway=settings.publish_anyway,
+            judged=self._measured(labelled, info),
+            judged_before=()
+            if self._judged is None
+            else earlier_figures(self._storage, self._reports, settings.run_date),
         )
         for outcome in (*assessment.failed, *assessment.warned):
             log.warning("gate broken", extra={"run_id": self._run_id, "gate": outcome.sentence, "state": outcome.state})
@@ -151,6 +160,14 @@ class Reporter:
         texts = (self._storage.read_text(f"{self._folder}/{name}") for name in (REPORT, KEPT))
         found = next((baseline for text in texts if (baseline := read_baseline(text)) is not None), None)
         return None if found is None else sum(found.labels.values())
+
+    def _measured(self, labelled: DataFrame, info: ModelInfo) -> JudgedFigures | None:
+        if self._judged is None:
+            return None
+        settings = self._settings
+        return measure_judged(
+            labelled, self._judged, settings.query_column, settings.title_column, relevant_label=info.labels[-1]
+        )
 
     def hold(self, assessment: Assessment) -> GatesFailedError:
         """Write the report of a run that is not published; return the error that ends it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from spark_jobs.progress.spark_status import Partitions
 from spark_jobs.quality.baseline import Baseline
 from spark_jobs.quality.drift import Drift
 from spark_jobs.quality.gates import Outcome
+from spark_jobs.quality.judged import JudgedFigures, JudgedRun
 from spark_jobs.quality.summary import BINS, SampleRow, Summary
 
 SCHEMA_VERSION = 1
@@ -48,6 +49,8 @@ class Assessment:
         Drift against the baseline; `None` if there is nothing to compare.
     samples
         Label, or row error as text, to rows. Shown on the page and the terminal, never in logs or JSON.
+    judged, judged_before
+        Figures of the pairs that people judged, of this run and of the runs before; `None` without `--judged`.
     """
 
     rows_in: int
@@ -60,6 +63,8 @@ class Assessment:
     outcomes: tuple[Outcome, ...]
     publish_anyway: bool
     samples: Mapping[str, list[SampleRow]] = field(default_factory=dict)
+    judged: JudgedFigures | None = None
+    judged_before: tuple[JudgedRun, ...] = ()
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
@@ -171,6 +176,7 @@ class RunReport:
             "errors": {str(row_error): count for row_error, count in summary.row_errors.items()},
             "scores": {"edges": [round(edge / BINS, 4) for edge in range(BINS + 1)], "rows": list(summary.histogram)},
             "drift": self._drift(),
+            "judged": None if assessment.judged is None else asdict(assessment.judged),
             "gates": [
                 {
                     "name": outcome.gate.name,
@@ -263,6 +269,8 @@ def _facts(report: RunReport) -> Table:
             "drift",
             f"PSI {assessment.scores.psi:.3f}, {assessment.scores.reading}, against {assessment.baseline.run_date}",
         )
+    if assessment.judged is not None:
+        facts.add_row("judged", str(assessment.judged))
     facts.add_row("model", Text(str(assessment.info.ref)))
     total = report.seconds.get("total", 0.0)
     speed = f", {report.rows_per_second:,.0f} rows/s while scoring" if report.rows_per_second else ""

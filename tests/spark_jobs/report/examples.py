@@ -12,6 +12,7 @@ from spark_jobs.quality import gates
 from spark_jobs.quality.baseline import Baseline
 from spark_jobs.quality.drift import drift, label_drift
 from spark_jobs.quality.gates import Measured
+from spark_jobs.quality.judged import JudgedFigures, JudgedRun
 from spark_jobs.quality.summary import BINS, RowError, SampleRow, Summary
 from spark_jobs.report.run_report import Assessment, PairCounts, RunReport
 
@@ -57,6 +58,10 @@ def report(*, failed: int = 3, first_run: bool = False, publish_anyway: bool = F
         labels=None if before is None else label_drift(labels, before.labels),
         outcomes=tuple(outcomes),
         publish_anyway=publish_anyway,
+        judged=JudgedFigures(290, 312, 0.871, 0.804, None),
+        judged_before=()
+        if first_run
+        else (JudgedRun(date(2026, 10, 31), "student 0.9.0", JudgedFigures(301, 312, None, 0.79, 0.912)),),
         samples={
             "irrelevant": [SampleRow(HOSTILE, HOSTILE, 0.1, "irrelevant")],
             "relevant": [SampleRow("سماعات", "headphones", 0.9, "relevant")],
@@ -82,5 +87,7 @@ def report(*, failed: int = 3, first_run: bool = False, publish_anyway: bool = F
 
 def without_extras(whole: RunReport) -> RunReport:
     """Take away what a run may lack."""
-    assessment = replace(whole.assessment, summary=Summary({}, {}, (0,) * BINS), scores=None, labels=None, samples={})
+    assessment = replace(
+        whole.assessment, summary=Summary({}, {}, (0,) * BINS), scores=None, labels=None, samples={}, judged=None
+    )
     return replace(whole, assessment=assessment, throughput=(), partitions=None, seconds={"total": 0.0})

@@ -13,7 +13,7 @@ from spark_jobs.label_pairs import main
 from spark_jobs.storage.filesystem import HadoopFileSystem
 from tests.qtr_runtime.test_html import Seen
 from tests.spark_jobs.conftest import Text, write_pairs
-from tests.support.scripted_server import ScriptedServer
+from tests.support.scripted_server import ScriptedServer, score_of
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -176,3 +176,32 @@ def test_a_report_that_cannot_be_written_is_one_sentence_after_the_labels(
         "RuntimeError: java.io.IOException: no answer (--debug shows more)\n"
     )
     assert len(runs.run_ids("01")) == 1
+
+
+def test_judged_pairs_are_measured_beside_the_runs_before(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = runs.folder / "judged.csv"
+    scores = [score_of(query, title) for query, title in GOOD if query is not None and title is not None]
+    middle = sorted(scores)[60]
+    # What people say is the score's half, so all pairs are ranked right; two pairs are not in the run.
+    rows = [f"{query},{title},{'yes' if s >= middle else 'no'}" for (query, title), s in zip(GOOD, scores, strict=True)]
+    judged.write_text("\n".join(["query,title,label", *rows, "other,pair,yes", "not,judged,", "more,of it,no"]) + "\n")
+    flags = ("--judged", str(judged))
+    assert runs.run("01", GOOD) == 0
+    assert runs.report("01")["judged"] is None
+    assert runs.run("02", GOOD, *flags) == 0
+    first = runs.report("02")["judged"]
+    assert (first["pairs"], first["known"], first["auc"]) == (120, 122, 1.0)
+    said = [score >= 0.5 for score in scores]
+    right = sum(one and score >= middle for one, score in zip(said, scores, strict=True))
+    assert first["precision"] == pytest.approx(right / sum(said))
+    assert runs.run("03", GOOD[:50], *flags) == 0
+    assert runs.report("03")["judged"]["pairs"] == 50
+    seen = Seen((runs.folder / "out" / "reports" / "run_date=2026-11-03" / "report.html").read_text(encoding="utf-8"))
+    table = seen.text[seen.text.index("Judged pairs") :]
+    assert table.index("2026-11-03") < table.index("2026-11-02")
+    assert runs.run("04", GOOD, "--judged", str(judged), "--judged-relevant", "maybe") == 0
+    assert runs.report("04")["judged"]["recall"] is None
+    capsys.readouterr()
+    assert runs.run("05", GOOD, "--judged", str(runs.folder / "gone.csv")) == 2
+    assert "--judged: " in capsys.readouterr().err
+    assert runs.run_ids("05") == set()

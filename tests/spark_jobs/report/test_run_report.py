@@ -27,7 +27,7 @@ def keys_of(value: dict[str, Any], prefix: str = "") -> set[str]:
     found = set()
     for key, inner in value.items():
         name = f"{prefix}{key}"
-        if isinstance(inner, dict) and key not in _FREE | {"drift", "partitions"}:
+        if isinstance(inner, dict) and key not in _FREE | {"drift", "judged", "partitions"}:
             found |= keys_of(inner, f"{name}.")
         else:
             found.add(f"{name}.*" if name == "seconds" else name)
