@@ -113,7 +113,7 @@ def main() -> None:
             total = sum(word.contribution for word in words)
             gaps.append(abs(total - (np.log(score / (1 - score)) - found.baseline)))
             for kind, curves in (deletion_curves(explainer, found, rng) or {}).items():
-                moved[kind].append(np.mean(curves, axis=0))
+                moved[kind].append(np.mean(curves, axis=0).tolist())
             if not found.exact and len(words) <= arguments.exact_words:
                 true = thorough.explain(query, title)
                 for word, truth in zip(words, (*true.query, *true.title), strict=True):

@@ -88,6 +88,7 @@ def test_the_page_is_whole_in_one_file_and_escapes_the_texts(
     ],
 )
 def test_mistakes_are_sentences(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status: object
     try:
         status = main(["explain", *words])
     except SystemExit as exit_:
