@@ -120,12 +120,12 @@ def main() -> None:
                     errors.append(word.contribution - truth.contribution)
                     covered.append(abs(errors[-1]) <= 2 * word.standard_error)
         name = path.name.split(".")[0]
-        for kind, curves in moved.items():
+        for kind, means in moved.items():
             figures.append(
                 Figure(
                     name=f"{name}, change of the logit when 1, 2, 3 words are deleted {kind}",
                     unit="",
-                    values=np.mean(curves, axis=0).round(2).tolist(),
+                    values=np.mean(means, axis=0).round(2).tolist(),
                 )
             )
         figures += [

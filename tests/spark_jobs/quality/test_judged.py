@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +22,8 @@ from spark_jobs.storage.filesystem import HadoopFileSystem
 @given(st.lists(st.builds(Group, st.sampled_from([0.1, 0.5, 0.9]), st.booleans(), st.booleans(), st.integers(1, 5))))
 def test_the_figures_are_those_of_the_library(groups: list[Group]) -> None:
     found = figures_of(groups, len(groups), 99)
-    scores, said, relevant, weights = (
-        (np.array(each) for each in zip(*groups, strict=True)) if groups else (np.zeros(0) for _ in range(4))
-    )
+    columns: Any = [np.array(each) for each in zip(*groups, strict=True)] if groups else [np.zeros(0)] * 4
+    scores, said, relevant, weights = columns
     expected = [precision(relevant, said, weights), recall(relevant, said, weights)] if groups else [np.nan, np.nan]
     expected.append(Ranking(relevant, scores).auc(weights) if groups else np.nan)
     for ours, theirs in zip((found.precision, found.recall, found.auc), expected, strict=True):

@@ -180,10 +180,11 @@ def test_a_report_that_cannot_be_written_is_one_sentence_after_the_labels(
 
 def test_judged_pairs_are_measured_beside_the_runs_before(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     judged = runs.folder / "judged.csv"
-    scores = [score_of(query, title) for query, title in GOOD if query is not None and title is not None]
+    pairs = [(str(query), str(title)) for query, title in GOOD]
+    scores = [score_of(query, title) for query, title in pairs]
     middle = sorted(scores)[60]
     # What people say is the score's half, so all pairs are ranked right; two pairs are not in the run.
-    rows = [f"{query},{title},{'yes' if s >= middle else 'no'}" for (query, title), s in zip(GOOD, scores, strict=True)]
+    rows = [f"{q},{t},{'yes' if score >= middle else 'no'}" for (q, t), score in zip(pairs, scores, strict=True)]
     judged.write_text("\n".join(["query,title,label", *rows, "other,pair,yes", "not,judged,", "more,of it,no"]) + "\n")
     flags = ("--judged", str(judged))
     assert runs.run("01", GOOD) == 0
