@@ -23,11 +23,12 @@ settings.load_profile("qtr")
 LONG = {
     "tests/chaos/": "kills, freezes and restarts servers and runs, again and again",
     "tests/cluster/": "needs a cluster",
-    "tests/discovery/": "gRPC asks DNS at most every 30 s",
+    "tests/discovery/": "starts many servers, and waits for connections to end",
     "tests/distillation/encoder/test_base_encoder.py::test_an_encoder_without_segments": "trains a teacher",
     "tests/distillation/steps/test_pseudo_label.py": "trains a teacher, and starts servers of it",
     "tests/distillation/steps/test_run.py": "runs every step of a recipe, with training",
     "tests/distillation/test_training_loop.py::test_a_killed_step": "trains, is killed, trains again",
+    "tests/grpc_server/core/test_reload.py::test_swaps_with_full_caches": "six swaps, each with a full cache",
     "tests/grpc_server/core/test_pauses.py": "stops a server for seconds at a time",
     "tests/grpc_server/transport/test_hostile.py": "hostile peers for 12 s",
     "tests/grpc_server/transport/test_memory.py::test_hostile_peers": "fills a server's memory",

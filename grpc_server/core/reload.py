@@ -10,6 +10,7 @@ from pathlib import Path
 
 from grpc_server.core.registry import ModelRegistry, smoke_test
 from qtr_runtime.daemon_thread import on_daemon_thread
+from qtr_runtime.resources import release_free_memory
 from relevance_model import Bundle, ModelError, Scorer
 from relevance_model.bundle import MANIFEST
 
@@ -54,6 +55,8 @@ class BundleReloader:
                     log.info("bundle unchanged", extra={"bundle": str(self._path), "version": old.manifest.version})
                     return
                 self._models.add(scorer)
+                # What the dropped version used: the next load needs as much.
+                await on_daemon_thread("release-memory", release_free_memory)
             except Exception as error:
                 # The cause may pass (a copy in progress, no memory): retry at the next check, but log a reason once.
                 self._seen_version = None

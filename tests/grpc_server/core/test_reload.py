@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from grpc_client import ClientConfig, RelevanceClient
 from grpc_server.core.registry import smoke_test
 from relevance_model import Scorer, default_bundle_path, write_bundle
 from relevance_model.bundle import Bundle
@@ -99,6 +101,31 @@ def test_the_version_before_can_still_be_asked_for(start_server: StartServer, li
     with pytest.raises(grpc.RpcError) as error:
         version_for("1")
     assert error.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_swaps_with_full_caches_take_no_more_memory_than_documented(start_server: StartServer, link: Path) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "security.md").read_text()
+    documented = re.search(r"version before the last\s+swap it is (\d+) MiB, and up to (\d+) MiB", page)
+    assert documented is not None
+    server = start_server("--bundle", str(link))
+
+    def fill_cache(version: int) -> None:
+        with RelevanceClient(ClientConfig(server.address)) as client:
+            for first in range(0, 8192, 1024):
+                rows = range(first, first + 1024)
+                queries, titles = ([f"{word} {version} {row}" for row in rows] for word in ("cable", "lamp"))
+                client.score_batch(queries, titles)
+
+    fill_cache(1)
+    for version in range(2, 8):
+        move(link, student_as(link.with_name(f"v{version}"), str(version)))
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("bundle swapped")
+        fill_cache(version)
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    mib = {name: int(kib) >> 10 for name, kib in re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", status, re.MULTILINE)}
+    assert mib["VmRSS"] <= int(documented[1])
+    assert mib["VmHWM"] <= int(documented[2])
 
 
 def altered(folder: Path) -> None:
