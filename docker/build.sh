@@ -3,6 +3,7 @@
 #
 #   IMAGE_TOOL    "docker", "podman" or "buildah", with global flags if needed; by default the first that works
 #   BUILD_FLAGS   further flags of the build, such as --build-arg PYTHON_IMAGE=… or --secret id=pip_conf,src=…
+#   CA_FILE       PEM file of the authorities to trust for the package index, behind a proxy that inspects TLS
 #   IMAGE_PREFIX  prefix of the names; docker.io/library/ is what all tools add to a name without a registry
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,7 +22,7 @@ version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 [[ $# -gt 0 ]] || set -- server spark
 for name; do
   # shellcheck disable=SC2086  # both are lists of words
-  $IMAGE_TOOL build ${BUILD_FLAGS:-} \
+  $IMAGE_TOOL build ${BUILD_FLAGS:-} ${CA_FILE:+--secret id=ca,src="$CA_FILE"} \
     --file "docker/Dockerfile.$name" \
     --tag "${IMAGE_PREFIX-docker.io/library/}qtr-$name:$version" \
     --build-arg "VERSION=$version" \
