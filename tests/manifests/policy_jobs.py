@@ -141,6 +141,25 @@ def executors_have_no_rights(manifests: Manifests) -> Iterator[str]:
 
 
 @rule
+def rights_need_a_token(manifests: Manifests) -> Iterator[str]:
+    """A driver without its token finds no API server: "External scheduler cannot be instantiated"."""
+    accounts = manifests.of("ServiceAccount")
+    bound = {
+        (subject["namespace"], subject["name"])
+        for binding in manifests.of("RoleBinding")
+        for subject in binding["subjects"]
+    }
+    for account in accounts:
+        place = (account["metadata"]["namespace"], account["metadata"]["name"])
+        if place in bound and account.get("automountServiceAccountToken") is not True:
+            yield f"{title(account)} has rights, and its pods get no token"
+    for pod in manifests.pods():
+        place = (pod.namespace, pod.spec.get("serviceAccountName", ""))
+        if place in bound and pod.spec.get("automountServiceAccountToken") is False:
+            yield f"{pod.owner} has rights as {place[1]}, and gets no token"
+
+
+@rule
 def network(manifests: Manifests) -> Iterator[str]:
     """Where there are policies: nothing by default, and then each port to those who need it."""
     policies = manifests.of("NetworkPolicy")
