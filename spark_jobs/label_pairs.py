@@ -129,7 +129,9 @@ def _run(settings: LabelSettings, signals: Signals, *, submitted: bool) -> RunRe
         if raised is not None:
             raised.wait_until_ready(settings.scale_timeout_seconds, cancelled=lambda: signals.failure() is not None)
         live = not logs.as_json(settings.log_format) and sys.stdout.isatty()
-        progress = stack.enter_context(Progress(spark, live=live, begun=begun))
+        progress = stack.enter_context(
+            Progress(spark, live=live, begun=begun, executor_timeout_seconds=settings.executor_timeout_seconds)
+        )
         run = LabelRun(
             spark=spark,
             settings=settings,
@@ -138,7 +140,8 @@ def _run(settings: LabelSettings, signals: Signals, *, submitted: bool) -> RunRe
             on_scored=servers.stop if servers else raised.restore if raised else lambda: None,
             progress=progress,
         )
-        failure_checks = [signals.failure, run.failure, *([servers.failure] if servers else [])]
+        failure_checks = [signals.failure, run.failure, progress.executor_wait.failure]
+        failure_checks += [servers.failure] if servers else []
 
         def cancel() -> None:
             _unless_gone(spark.sparkContext.cancelAllJobs)

@@ -132,6 +132,11 @@ class LabelSettings(ClientSettings):
         description="Spark partitions to score in; by default four per core, but none of less "
         "than 1,000 or more than 100,000 rows.",
     )
+    executor_timeout_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="Seconds for which tasks may wait without any executor before the run fails, on a cluster.",
+    )
     deadline_seconds: float = Field(default=30.0, gt=0, description="Seconds that one attempt of a call may take.")
     retry_budget_seconds: float = Field(
         default=120.0, gt=0, description="Seconds for which a call is retried before the run fails."

@@ -163,6 +163,15 @@ def running_tasks(spark: SparkSession) -> int | None:
     return None if context.isStopped() else running
 
 
+def executor_count(spark: SparkSession) -> int | None:
+    """Return the number of registered executors; `None` if Spark runs in the driver's process alone.
+
+    Private: `SparkContext._jsc`. Python's `statusTracker` has no executors; the driver counts among them. Spark 4.3.0.
+    """
+    context = spark.sparkContext._jsc.sc()
+    return None if context.isLocal() else int(context.getExecutorMemoryStatus().size()) - 1
+
+
 def sql_status_store(spark: SparkSession) -> Any:
     """Return Scala's `SQLAppStatusStore`: the queries of the session, their plans and their metrics.
 

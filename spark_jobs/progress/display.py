@@ -87,6 +87,8 @@ class ProgressLog:
         self._ended = ended
         self._last = self._clock()
         event: dict[str, object] = {"step": step, "tasks_done": tasks.done, "tasks_total": tasks.total}
+        if _waits_for_executors(tasks):
+            event["waiting_for"] = "executors"
         if snapshot is not None:
             event |= {
                 "rows_done": snapshot.rows,
@@ -102,7 +104,13 @@ class ProgressLog:
         """Do nothing: there is nothing to remove."""
 
 
+def _waits_for_executors(tasks: Tasks) -> bool:
+    return tasks.total > 0 and tasks.executors == 0
+
+
 def _facts(tasks: Tasks, snapshot: RateSnapshot | None, totals: TaskTotals) -> Iterator[str]:
+    if _waits_for_executors(tasks):
+        yield "waiting for executors"
     if snapshot is None or not snapshot.rows:
         if tasks.total:
             yield f"{tasks.done} of {tasks.total} tasks"

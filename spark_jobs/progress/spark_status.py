@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
-from spark_jobs.spark_compat import sql_status_store, stage_task_count, stage_tasks
+from spark_jobs.spark_compat import executor_count, sql_status_store, stage_task_count, stage_tasks
 
 _NODE, _METRIC = "MapInArrow", "number of output rows"
 _NEWEST = 4
@@ -24,10 +24,19 @@ _WHOLE = re.compile(r"[\d,]+")
 
 
 class Tasks(NamedTuple):
-    """Tasks of the running stages."""
+    """Tasks of the running stages, and the executors for them.
+
+    Attributes
+    ----------
+    done, total
+        Numbers of ended and of all tasks.
+    executors
+        Number of registered executors; `None` if it is unknown, or if Spark runs on this machine alone.
+    """
 
     done: int = 0
     total: int = 0
+    executors: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,13 @@ class SparkStatus:
         self._begun_before = {self._id(number) for number in self._newest()}
 
     def tasks(self) -> Tasks:
-        """Return the numbers of done and of all tasks of the running stages."""
+        """Return the tasks of the running stages, and the number of executors."""
         with suppress(Py4JError, OSError, AttributeError):
             tracker = self._spark.sparkContext.statusTracker()
             stages = filter(None, map(tracker.getStageInfo, tracker.getActiveStageIds()))
             counts = [(stage.numCompletedTasks, stage.numTasks) for stage in stages]
-            return Tasks(sum(done for done, _ in counts), sum(total for _, total in counts))
+            done, total = sum(done for done, _ in counts), sum(total for _, total in counts)
+            return Tasks(done, total, executor_count(self._spark))
         return Tasks()
 
     def rows_scored(self, step: str) -> int:

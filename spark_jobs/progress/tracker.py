@@ -2,11 +2,12 @@
 
 A thread polls Spark's status and the counters of ended tasks (`spark_jobs.progress.task_metrics`). The run never waits
 for it, and an error in it only leaves the display as it was. The numbers are for display: a report counts the written
-rows.
+rows. Only the wait for a first executor ends a run (`spark_jobs.progress.executor_wait`).
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Protocol
 from pyspark.sql import SparkSession
 
 from spark_jobs.progress.display import Display, ProgressBar, ProgressLog
+from spark_jobs.progress.executor_wait import ExecutorWait
 from spark_jobs.progress.rate import Point, RateEstimator
 from spark_jobs.progress.spark_status import Partitions, SparkStatus, Tasks
 from spark_jobs.progress.task_metrics import TaskCounters, TaskTotals
@@ -29,7 +31,7 @@ class Status(Protocol):
     """Source of the progress: `spark_jobs.progress.spark_status.SparkStatus`."""
 
     def tasks(self) -> Tasks:
-        """Return the numbers of done and of all tasks of the running stages."""
+        """Return the tasks of the running stages, and the number of executors."""
         ...
 
     def rows_scored(self, step: str) -> int:
@@ -46,6 +48,8 @@ class StepMonitor:
         Sources of the progress: Spark, and the counters of ended tasks.
     display
         Shows it.
+    executor_wait
+        Told of the tasks and the executors.
     clock
         Monotonic time in seconds.
     """
@@ -55,11 +59,13 @@ class StepMonitor:
         status: Status,
         totals: Callable[[], TaskTotals],
         display: Display,
+        executor_wait: ExecutorWait,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._status = status
         self._totals = totals
         self._display = display
+        self._executor_wait = executor_wait
         self._clock = clock
         self._lock = threading.Lock()
         self._step: str | None = None
@@ -86,6 +92,7 @@ class StepMonitor:
             return
         # Read without the lock: the run can begin its next step without waiting for Spark's answer.
         tasks, totals = self._status.tasks(), self._totals()
+        self._executor_wait.observe(tasks)
         rows = max(totals.rows, self._status.rows_scored(step)) if step == SCORE else 0
         with self._lock:
             if step != self._step:
@@ -115,9 +122,13 @@ class Progress:
         Whether to show a progress bar on the terminal; otherwise log events.
     begun
         Start of the command by `time.monotonic`; the step `start` lasts from then until now. By default, now.
+    executor_timeout_seconds
+        For how long tasks may wait without any executor.
 
     Attributes
     ----------
+    executor_wait
+        Fails once they waited longer.
     seconds
         Duration of each step so far.
     counters
@@ -126,7 +137,14 @@ class Progress:
         Durations of the tasks of the scoring step, once it has ended.
     """
 
-    def __init__(self, spark: SparkSession, *, live: bool, begun: float | None = None) -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        *,
+        live: bool,
+        begun: float | None = None,
+        executor_timeout_seconds: float = math.inf,
+    ) -> None:
         self.seconds: dict[str, float] = {}
         self.partitions: Partitions | None = None
         self.counters = TaskCounters.of(spark.sparkContext)
@@ -137,7 +155,8 @@ class Progress:
         self._context = spark.sparkContext
         self._status = SparkStatus(spark)
         self._display: Display = ProgressBar() if live else ProgressLog()
-        self._monitor = StepMonitor(self._status, lambda: self.counters.total.value, self._display)
+        self.executor_wait = ExecutorWait(executor_timeout_seconds)
+        self._monitor = StepMonitor(self._status, lambda: self.counters.total.value, self._display, self.executor_wait)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="progress", daemon=True)
 

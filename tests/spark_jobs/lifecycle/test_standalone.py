@@ -36,6 +36,23 @@ def test_a_run_on_two_workers_and_the_next_one(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"labels", "scores", "reports"}
 
 
+def test_a_run_without_executors_fails_and_gives_its_date_free(
+    start: Callable[..., Job], tmp_path: Path, scripted: ScriptedServer
+) -> None:
+    file, out = write_pairs(tmp_path / "pairs.parquet", [("a", "b")]), tmp_path / "out"
+    flags = ["--input", str(file), "--output", str(out), "--target", scripted.address, "--log-format", "json"]
+    with StandaloneCluster(tmp_path, workers=0) as empty:
+        command, env = empty.submit()
+        # Longer than five seconds, after which the first event about the progress comes.
+        job = start([*flags, "--executor-timeout-seconds", "8"], command, **env)
+        status, log, _ = job.finish()
+    assert status == 1
+    assert "qtr label: no executor has registered for 8 s (--executor-timeout-seconds): the cluster has no room" in log
+    assert '"waiting_for": "executors"' in log
+    assert "Traceback" not in log
+    assert [path for path in out.rglob("*") if path.is_file()] == []
+
+
 def test_servers_of_its_own_are_refused_on_a_cluster(
     cluster: StandaloneCluster, start: Callable[..., Job], tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from grpc_client import ClientConfig
 from qtr_runtime import logs
 from qtr_runtime.log_writer import LogWriter
 from spark_jobs.progress.display import ProgressBar, ProgressLog
+from spark_jobs.progress.executor_wait import ExecutorWait
 from spark_jobs.progress.rate import RateSnapshot
 from spark_jobs.progress.spark_status import SparkStatus, Tasks
 from spark_jobs.progress.task_metrics import TaskTotals
@@ -34,7 +35,8 @@ class Scripted:
         self.rows = 0
         self.totals = TaskTotals()
         self.shown: list[tuple[str, Tasks, RateSnapshot | None, TaskTotals]] = []
-        self.watch = StepMonitor(self, lambda: self.totals, self, lambda: self.now)
+        self.executor_wait = ExecutorWait(600.0, lambda: self.now)
+        self.watch = StepMonitor(self, lambda: self.totals, self, self.executor_wait, lambda: self.now)
 
     def tasks(self) -> Tasks:
         return self.done
@@ -48,6 +50,27 @@ class Scripted:
 
     def close(self) -> None:
         raise AssertionError
+
+
+def test_a_run_fails_once_its_tasks_waited_too_long_for_a_first_executor() -> None:
+    state = Scripted()
+    state.watch.begin("read")
+    failures = []
+    for now, tasks in (
+        (0.0, Tasks(0, 0, 0)),  # nothing to run yet
+        (500.0, Tasks(0, 8, 0)),
+        (700.0, Tasks()),  # Spark did not answer
+        (1099.0, Tasks(0, 8, 0)),
+        (1099.5, Tasks(1, 8, 1)),
+        (1100.0, Tasks(1, 8, 0)),
+        (1699.0, Tasks(1, 8, 0)),
+        (1700.0, Tasks(1, 8, 0)),
+    ):
+        state.now, state.done = now, tasks
+        state.watch.look()
+        failures.append(state.executor_wait.failure())
+    assert failures[:-1] == [None] * 7
+    assert str(failures[-1]).startswith("no executor has registered for 600 s (--executor-timeout-seconds): ")
 
 
 def test_nothing_is_shown_between_steps() -> None:
@@ -101,8 +124,12 @@ def test_events_are_seconds_apart_and_the_last_one_always_comes(event_log: io.St
     for state.now in (1.0, 4.9, 5.0, 7.0, 10.0):
         events.show("read", Tasks(1, 4), None, TaskTotals())
     assert event_log.getvalue().count("\n") == 2
+    assert "waiting_for" not in event_log.getvalue()
     events.show("score", Tasks(4, 4), RateSnapshot(99, 99, 33.3, 0.0), TaskTotals(4, 99, 1, 2))
-    line = event_log.getvalue().splitlines()[-1]
+    state.now = 16.0
+    events.show("join", Tasks(0, 4, executors=0), None, TaskTotals())
+    *_, line, waiting = event_log.getvalue().splitlines()
+    assert '"waiting_for": "executors"' in waiting
     for part in ('"step": "score"', '"rows_done": 99', '"rows_per_second": 33', '"in_flight": 2', '"retries": 1'):
         assert part in line
 
@@ -132,7 +159,9 @@ def test_the_live_lines_words() -> None:
     out = io.StringIO()
     line = ProgressBar(Console(file=out, force_terminal=True, width=140))
     line.show("score", Tasks(2, 8), RateSnapshot(700, 2000, 175.0, 7.4), TaskTotals(2, 500, 2, 3))
+    line.show("read", Tasks(0, 8, executors=0), None, TaskTotals())
     line.close()
+    assert "waiting for executors · 0 of 8 tasks" in out.getvalue()
     assert "700 of 2,000 rows · 175/s · 7.4 s left · 3 in flight · 2 retries" in out.getvalue()
 
 
