@@ -153,6 +153,9 @@ def _common(authority: str | None) -> list[Option]:
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # A lost connection makes gRPC resolve the name again, by default at most every 30 s: calls whose addresses were
+        # all replaced within that time would wait for the rest of it.
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
         # Finds a peer that vanished without closing. Servers answer pings below their minimum (30 s) with GOAWAY.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

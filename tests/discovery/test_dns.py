@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from grpc_client import ClientConfig, RelevanceClient
+from grpc_client import ClientConfig, RelevanceClient, RetryPolicy
 from tests.support.scrape import read_metrics
 from tests.support.server_process import ServerProcess
 
@@ -146,7 +146,7 @@ def test_a_new_server_gets_its_share_and_one_that_goes_loses_no_call(names: Name
 
             with server(ADDRESSES[2], port) as third:
                 names.set(ADDRESSES)
-                # A connection ends after 8.8 s at most, and gRPC's clients ask DNS at most every 30 s.
+                # A connection ends after 8.8 s at most; then the name is resolved again.
                 while min(shares([first, second, third], 200, load)) < 0.2:
                     assert load.failures == []
 
@@ -158,6 +158,25 @@ def test_a_new_server_gets_its_share_and_one_that_goes_loses_no_call(names: Name
                 assert shares([first], 200, load) == [1.0]
         assert load.failures == []
         assert load.answers > 800
+
+
+def test_calls_find_the_server_that_replaces_the_only_one(names: NameServer) -> None:
+    """The replaced one was looked up moments ago; by default gRPC would ask DNS again only 30 s after that."""
+    port = free_port(ADDRESSES[0])
+    with server(ADDRESSES[0], port) as first, server(ADDRESSES[1], port):
+        names.set(ADDRESSES[:1])
+        config = ClientConfig(
+            f"dns://127.0.0.1:{names.port}/{NAME}:{port}", priority="interactive", retry=RetryPolicy(budget_seconds=20)
+        )
+        with RelevanceClient(config) as client, Load(client) as load:
+            assert shares([first], 20, load) == [1.0]
+            names.set(ADDRESSES[1:2])
+            first.process.send_signal(signal.SIGTERM)
+            assert first.finish() == 0
+            answered = load.answers
+            while load.answers < answered + 20 and not load.failures:
+                time.sleep(0.05)
+        assert load.failures == []
 
 
 def test_the_name_server_says_what_it_is_told(names: NameServer) -> None:
