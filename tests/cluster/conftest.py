@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -47,22 +46,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def _fit(cluster: Cluster) -> None:
-    """Ask for less where the cluster is small; limits stay, so that the programs run as they do elsewhere."""
-    _shrink(
-        cluster.folder / "spark/cronjob/conf/spark-defaults.conf",
-        {
-            r"(?m)^(spark.executor.instances +)\d+": r"\g<1>1",
-            r"(?m)^(spark.executor.cores +)\d+": r"\g<1>1",
-            r"(?m)^(spark.kubernetes.executor.(?:request|limit).cores +)\d+": r"\g<1>1",
-            r"(?m)^(spark.(?:executor|driver).memory(?:Overhead)? +)\d+g": r"\g<1>1g",
-        },
-    )
-    _shrink(cluster.folder / "spark/cronjob/cronjob.yaml", {r"memory: 4Gi": "memory: 2Gi"})
+    """Ask for less CPU where the cluster has fewer cores than the laptop's forms ask for; the limits stay."""
     cores = sum(_cores(node["status"]["allocatable"]["cpu"]) for node in cluster.get("nodes")["items"])
     if cores >= CORES_WANTED:
         return
     _shrink(
-        cluster.folder / "spark/cronjob/conf/spark-defaults.conf",
+        cluster.folder / "spark/local/conf/spark-defaults.conf",
         {r"(?m)^(spark.kubernetes.executor.request.cores +)\S+": r"\g<1>100m"},
     )
     for name in ("spark/cronjob/cronjob.yaml", "base/deployment.yaml"):
@@ -83,16 +72,15 @@ def _cores(quantity: str) -> float:
 
 @pytest.fixture(scope="session")
 def jobs(cluster: Cluster) -> Cluster:
-    """Apply the nightly job as well, with storage that this cluster has and the sample in it."""
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    """Apply the laptop's form of the nightly job as well, with the sample in its volume."""
     classes = cluster.get("storageclass")["items"]
     by_default = "storageclass.kubernetes.io/is-default-class"
     if not any(each["metadata"].get("annotations", {}).get(by_default) == "true" for each in classes):
-        claim |= {"storageClassName": "", "volumeName": _folder_of_a_node(cluster)}
-    path = cluster.folder / "spark/base/storage.yaml"
-    path.write_text(path.read_text().partition("spec:")[0] + f"spec: {json.dumps(claim)}\n")
-    cluster.apply_folder("spark/cronjob")
-    cluster.apply(pod(cluster, "putter", "sleep infinity", claim="qtr-nightly"))
+        # A claim that names no class is bound to a volume of none.
+        _folder_of_a_node(cluster)
+    cluster.apply_folder("spark/local")
+    # Neither a driver nor an executor: nothing may count it among them.
+    cluster.apply(pod(cluster, "putter", "sleep infinity", claim="qtr-nightly", role=None))
     cluster.kubectl("wait", "--for=condition=Ready", "pod/putter", "-n", JOBS, "--timeout=300s", timeout=330)
     sample = (Path(__file__).resolve().parents[2] / "examples/sample/pairs.jsonl").read_text()
     put = "mkdir -p /data/pairs && cat >/data/pairs/pairs.jsonl"
@@ -100,7 +88,7 @@ def jobs(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def _folder_of_a_node(cluster: Cluster) -> str:
+def _folder_of_a_node(cluster: Cluster) -> None:
     """Make a volume of a node's folder, for a cluster that has no storage of its own, and let our user write there."""
     node = cluster.get("nodes")["items"][0]["metadata"]["name"]
     name, folder = VOLUME, f"/var/tmp/{VOLUME}"
@@ -143,7 +131,6 @@ def _folder_of_a_node(cluster: Cluster) -> str:
         lambda: cluster.get("pod", "owner", "-n", name)["status"]["phase"] == "Succeeded", 300, "no folder on the node"
     )
     cluster.kubectl("delete", "namespace", name, timeout=300)
-    return name
 
 
 def spark_image(cluster: Cluster) -> str:

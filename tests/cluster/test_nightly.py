@@ -74,20 +74,20 @@ def test_a_run_finds_the_pods_by_the_api(jobs: Cluster) -> None:
     own = jobs.folder / "by-api"
     own.mkdir()
     component = "../spark/components/endpoint-slices"
-    (own / "kustomization.yaml").write_text(f"resources: [../spark/cronjob]\ncomponents: [{component}]\n")
+    (own / "kustomization.yaml").write_text(f"resources: [../spark/local]\ncomponents: [{component}]\n")
     jobs.apply_folder("by-api")
     assert run_by_hand(jobs, "by-api", "QTR_RUN_DATE=2026-11-03")["rows"]["out"] == ROWS
 
 
 def test_cluster_mode_works_from_outside(jobs: Cluster) -> None:
-    conf = jobs.folder / "spark/cronjob/conf"
+    conf = jobs.folder / "spark"
     server = jobs.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
     command = ["spark-submit", "--master", f"k8s://{server}", "--deploy-mode", "cluster", "--name", "qtr-by-hand"]
-    command += ["--properties-file", str(conf / "spark-defaults.conf")]
+    command += ["--properties-file", str(conf / "local/conf/spark-defaults.conf")]
     for key, value in {
         "container.image": spark_image(jobs),
-        "driver.podTemplateFile": conf / "executor.yaml",
-        "executor.podTemplateFile": conf / "executor.yaml",
+        "driver.podTemplateFile": conf / "cronjob/conf/executor.yaml",
+        "executor.podTemplateFile": conf / "cronjob/conf/executor.yaml",
         "driver.pod.name": "qtr-by-hand-driver",
     }.items():
         command += ["--conf", f"spark.kubernetes.{key}={value}"]
@@ -97,7 +97,10 @@ def test_cluster_mode_works_from_outside(jobs: Cluster) -> None:
     environment = os.environ | {"JAVA_HOME": str(java_home()), "PATH": search}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert finished(jobs.logs(JOBS, "qtr-by-hand-driver"))["rows"]["out"] == ROWS
+    # spark-submit ends with 0 even if the driver fails.
+    log = jobs.logs(JOBS, "qtr-by-hand-driver")
+    assert jobs.get("pod", "qtr-by-hand-driver", "-n", JOBS)["status"]["phase"] == "Succeeded", log
+    assert finished(log)["rows"]["out"] == ROWS
 
 
 def test_driver_and_executors_may_do_what_they_need_and_no_more(jobs: Cluster) -> None:

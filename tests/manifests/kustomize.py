@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 OVERLAYS = ("local", "production")
 COMPONENTS = ("keda", "model-from-volume", "monitoring", "mtls", "network-policy")
+SPARK_STARTS = ("cronjob", "local", "operator")
 SPARK_COMPONENTS = ("endpoint-slices", "monitoring", "mtls")
 COMBINATIONS = tuple(
     (overlay, chosen)
@@ -29,7 +30,7 @@ COMBINATIONS = tuple(
 )
 SPARK_COMBINATIONS = tuple(
     (start, chosen)
-    for start in ("cronjob", "operator")
+    for start in SPARK_STARTS
     for count in range(len(SPARK_COMPONENTS) + 1)
     for chosen in itertools.combinations(SPARK_COMPONENTS, count)
 )

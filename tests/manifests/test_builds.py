@@ -14,6 +14,7 @@ from tests.manifests.kustomize import (
     OVERLAYS,
     SPARK_COMBINATIONS,
     SPARK_COMPONENTS,
+    SPARK_STARTS,
     combined,
     name_of,
     service,
@@ -49,7 +50,7 @@ def test_no_folder_is_left_out() -> None:
     assert folders("overlays") == set(OVERLAYS)
     assert folders("components") == set(COMPONENTS)
     assert folders("spark/components") == set(SPARK_COMPONENTS)
-    assert folders("spark") - {"components"} == {"base", "cronjob", "operator"}
+    assert folders("spark") - {"components"} == {"base", *SPARK_STARTS}
 
 
 def folders(below: str) -> set[str]:

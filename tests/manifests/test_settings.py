@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import tomllib
 from datetime import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +14,6 @@ import yaml
 
 from grpc_server.settings import ServerSettings
 from qtr.plan import PlanSettings
-from relevance_model import Bundle, default_bundle_path
 from spark_jobs.settings import LabelSettings
 from tests.manifests.kustomize import COMBINATIONS, K8S, ROOT, SPARK_COMBINATIONS, combined, name_of, service, spark
 from tests.manifests.resources import title
@@ -134,6 +131,21 @@ def test_both_ways_to_start_the_job_agree() -> None:
     assert spark_version() == template["sparkVersion"]
 
 
+def test_the_job_of_a_laptop_differs_in_its_size_alone() -> None:
+    large, small = (
+        spark(start).one("ConfigMap", "qtr-spark-conf")["data"]["spark-defaults.conf"] for start in ("cronjob", "local")
+    )
+    pairs = [
+        [line.split() for line in conf.splitlines() if line and not line.startswith("#")] for conf in (large, small)
+    ]
+    different = [(ours, theirs) for ours, theirs in zip(*pairs, strict=True) if ours != theirs]
+    assert [ours[0] for ours, _ in different] == [theirs[0] for _, theirs in different]
+    assert all(re.search(r"\.(instances|cores|memory|memoryOverhead)$", theirs[0]) for _, theirs in different)
+    assert ["spark.executor.instances", "1"] in pairs[1]
+    claim = spark("local").one("PersistentVolumeClaim", "qtr-nightly")["spec"]
+    assert claim["accessModes"] == ["ReadWriteOnce"]
+
+
 def spark_version() -> str:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     [pinned] = [each for each in extras["spark"] if each.startswith("pyspark==")]
@@ -175,26 +187,6 @@ def test_one_setting_is_said_once() -> None:
     for path in [*K8S.rglob("*.env"), *K8S.rglob("spark-defaults.conf")]:
         names = [re.split(r"[=\s]", line)[0] for line in path.read_text().splitlines() if line and line[0] != "#"]
         assert len(names) == len(set(names)), path
-
-
-def test_the_first_pods_of_an_empty_volume_put_one_whole_bundle_there(tmp_path: Path) -> None:
-    """Several at the same time, as a Deployment starts them."""
-    pod = service("local", ("model-from-volume",)).server()
-    assert pod is not None
-    shell, flag, script = pod.spec["initContainers"][0]["command"]
-    models = tmp_path / "models"
-    models.mkdir()
-    script = script.replace("/models", str(models)).replace("/opt/qtr/bundle", str(default_bundle_path()))
-    starting = [subprocess.Popen([shell, flag, script]) for _ in range(8)]
-    assert [process.wait() for process in starting] == [0] * 8
-    assert Bundle.load(models / "current").sha256 == Bundle.default().sha256
-    assert sorted(path.name for path in models.iterdir()) == ["current", "first"]
-    # A model that was put there later stays.
-    (models / "current").unlink()
-    (models / "first").rename(models / "2.0.0")
-    (models / "current").symlink_to("2.0.0")
-    assert subprocess.run([shell, flag, script], check=False).returncode == 0
-    assert sorted(path.name for path in models.iterdir()) == ["2.0.0", "current"]
 
 
 def test_the_operating_pages_plan_is_understood() -> None:
