@@ -47,13 +47,14 @@ echo "the server answers"
 job() { # FLAGS OF run_readonly.sh -- ARGUMENTS OF THE ENTRY POINT, without those of the job
   docker/run_readonly.sh "${prefix}qtr-spark:$version" --bind "$PWD/examples:/examples" --bind "$work/out:/data:rw" \
     --bind "$work/work:/work:rw" --bind "$work/tmp:/tmp:rw" "$@" --input /examples/sample/pairs.jsonl \
-    --output /data/out --log-format json --target "127.0.0.1:$port" 2>"$work/spark.log" | tee "$work/job.log" ||
+    --output /data --log-format json --target "127.0.0.1:$port" 2>"$work/spark.log" | tee "$work/job.log" ||
     { tail -n 40 "$work/spark.log" >&2; exit 1; }
   grep -q '"msg": "run finished"' "$work/job.log"
 }
 
 job -- spark-submit --master 'local[2]' /opt/qtr/label_pairs.py --run-date 2026-11-01
-find "$work/out/labels/run_date=2026-11-01" -name '*.parquet' | grep -q . && echo "the job has published"
+find "$work/out/labels/run_date=2026-11-01" -name '*.parquet' | grep -q .
+echo "the job has published"
 
 # Cluster mode mounts Spark's configuration, and starts the driver by the entry point's first word.
 mkdir -m 755 "$work/conf"
@@ -61,7 +62,8 @@ echo 'spark.master=local[2]' >"$work/conf/spark.properties"
 job --bind "$work/conf:/opt/spark/conf" --env SPARK_DRIVER_BIND_ADDRESS=127.0.0.1 -- \
   driver --properties-file /opt/spark/conf/spark.properties --class org.apache.spark.deploy.PythonRunner \
   local:///opt/qtr/label_pairs.py --run-date 2026-11-02
-find "$work/out/labels/run_date=2026-11-02" -name '*.parquet' | grep -q . && echo "the driver of cluster mode has published"
+find "$work/out/labels/run_date=2026-11-02" -name '*.parquet' | grep -q .
+echo "the driver of cluster mode has published"
 
 kill -TERM "$server"
 wait "$server"

@@ -34,9 +34,7 @@ def image(files: dict[str, Entry], entrypoint: str, **environment: str) -> Image
 def good_images() -> dict[str, ImageFiles]:
     common = {"/usr/bin/sleep": Entry(PROGRAM), "/opt/qtr/bin/python": Entry(PROGRAM)}
     server = image(
-        common
-        | {"/opt/qtr/bin/qtr": Entry(PROGRAM)}
-        | {f"{SITE}/grpc_server/{module}.py": Entry(FILE) for module in ("first_model", "probe")},
+        common | {"/opt/qtr/bin/qtr": Entry(PROGRAM)} | {f"{SITE}/grpc_server/first_model.py": Entry(FILE)},
         "qtr serve",
         PATH="/opt/qtr/bin:/usr/bin",
     )
