@@ -22,6 +22,7 @@ from spark_jobs.lifecycle.session import scoring_partitions
 from spark_jobs.progress.tracker import Progress
 from spark_jobs.quality.gates import failures_allowed, with_changes
 from spark_jobs.quality.judged import judged_pairs
+from spark_jobs.report.explained_samples import with_explanations
 from spark_jobs.report.reporter import Reporter
 from spark_jobs.report.run_report import PairCounts, RunReport
 from spark_jobs.scoring.api import score_pairs
@@ -175,7 +176,8 @@ class LabelRun:
             known, added = self._score(
                 rows, store, config, scoring_partitions(self.spark, settings.partitions, rows_in)
             )
-        self._on_scored()
+        if not settings.explain:
+            self._on_scored()
         log.info("publishing", extra={"run_id": self.run_id, "output": self._publication.location})
         with step("join"):
             try:
@@ -199,10 +201,12 @@ class LabelRun:
                 judged=judged,
             )
             counts = PairCounts(distinct, new_pairs, failed)
-            replaced = self._publication.labelled_before()
-            if replaced is None and self._publication.exists():
-                replaced = reporter.labelled_before()
-            assessment = reporter.judge(staged, rows_in=rows_in, pairs=counts, info=info, replaced=replaced)
+            assessment = reporter.judge(
+                staged, rows_in=rows_in, pairs=counts, info=info, replaced=self._replaced(reporter)
+            )
+            if settings.explain:
+                assessment = with_explanations(assessment, config, settings.explain, self.run_id)
+                self._on_scored()
         if assessment.held:
             self._check_locks()
             held = reporter.hold(assessment)
@@ -242,6 +246,13 @@ class LabelRun:
             except (PySparkException, Py4JError) as error:
                 if self._set_aside_damaged(store, error) is None:
                     raise
+
+    def _replaced(self, reporter: Reporter) -> int | None:
+        """Return the labelled rows of the partition that is to be replaced, if there is one and they are known."""
+        replaced = self._publication.labelled_before()
+        if replaced is None and self._publication.exists():
+            replaced = reporter.labelled_before()
+        return replaced
 
     def _set_aside_damaged(self, store: ScoreStore, error: Exception) -> str | None:
         """Set aside the file of the store that an error names as damaged; return its path, `None` if there is none."""

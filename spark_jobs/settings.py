@@ -159,6 +159,13 @@ class LabelSettings(ClientSettings):
         + ", ".join(f"{gate.name} ({gate.level}:{gate.bound:g})" for gate in gates.DEFAULTS)
         + ".",
     )
+    explain: int = Field(
+        default=0,
+        ge=0,
+        le=24,
+        description="Sample rows of the report to explain by their words, those near the threshold and those with the "
+        "highest and lowest scores first. The servers are kept until then, through the join.",
+    )
     publish_anyway: bool = Field(default=False, description="Publish even if a gate fails; the report shows the gate.")
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="One JSON object per event, or readable text; auto is text on a terminal."

@@ -16,8 +16,10 @@ from spark_jobs.scoring.schema import INVALID_ARGUMENT, OK
 BINS = 20
 """Bins of equal width for scores from 0 to 1; the last one includes 1."""
 
+SHOWN_CHARACTERS = 300
+"""Characters of a text that a sample row has."""
+
 _SAMPLES = 6
-_SHOWN_CHARACTERS = 300
 _REASONS = 50
 _OTHER = "other reasons"
 
@@ -153,7 +155,7 @@ def _rows(labelled: DataFrame, query_column: str, title_column: str) -> DataFram
 
 
 def _shown(text: Column) -> Column:
-    return F.substring(F.make_valid_utf8(text), 1, _SHOWN_CHARACTERS)
+    return F.substring(F.make_valid_utf8(text), 1, SHOWN_CHARACTERS)
 
 
 def _picks(groups: Sequence[Row]) -> tuple[int, ...]:

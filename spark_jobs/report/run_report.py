@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grpc_client import ModelInfo
+from grpc_client import Explanation, ModelInfo
 from qtr_runtime.terminal import duration, escape_control
 from spark_jobs.progress.rate import Point
 from spark_jobs.progress.spark_status import Partitions
@@ -51,6 +51,8 @@ class Assessment:
         Label, or row error as text, to rows. Shown on the page and the terminal, never in logs or JSON.
     judged, judged_before
         Figures of the pairs that people judged, of this run and of the runs before; `None` without `--judged`.
+    explanations
+        Why some of the samples have their scores. Shown on the page.
     """
 
     rows_in: int
@@ -65,6 +67,7 @@ class Assessment:
     samples: Mapping[str, list[SampleRow]] = field(default_factory=dict)
     judged: JudgedFigures | None = None
     judged_before: tuple[JudgedRun, ...] = ()
+    explanations: Mapping[SampleRow, Explanation] = field(default_factory=dict)
 
     @property
     def failed(self) -> tuple[Outcome, ...]:

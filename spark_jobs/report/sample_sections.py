@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from grpc_client import Explanation
 from qtr_runtime.html.charts import bar
 from qtr_runtime.html.components import card, shown_text
 from qtr_runtime.html.markup import Markup, tag
+from qtr_runtime.html.words import Word, coloured_text, largest
 from spark_jobs.quality.summary import SampleRow
 from spark_jobs.report.label_colours import label_colour, label_order
 from spark_jobs.report.run_report import RunReport
@@ -41,23 +43,47 @@ def label_samples(report: RunReport) -> Markup | None:
         tag(
             "div",
             tag("h3", tag("i", class_="key", style=f"background:{label_colour(report, name)}"), name),
-            tag("ul", *(_sample(row, label_colour(report, name)) for row in assessment.samples.get(name, []))),
+            tag(
+                "ul",
+                *(
+                    _sample(row, label_colour(report, name), assessment.explanations.get(row))
+                    for row in assessment.samples.get(name, [])
+                ),
+            ),
         )
         for name in names
     ]
     if not groups:
         return None
     note = "From the lowest score of each label to the highest."
+    if assessment.explanations:
+        note += " Words on a green ground speak for relevance, words on an orange one against it."
     return card("Sample rows", note, tag("div", *groups, class_="samples"), wide=True, long=True)
 
 
-def _sample(row: SampleRow, colour: str = "var(--quiet)") -> Markup:
+def _sample(row: SampleRow, colour: str = "var(--quiet)", explanation: Explanation | None = None) -> Markup:
+    query, title = shown_text(row.query), shown_text(row.title)
+    if explanation is not None:
+        query, title = _coloured(explanation)
     score = None if row.score is None else tag("div", f"{row.score:.3f}", bar(row.score, colour), class_="score")
     return tag(
         "li",
         score,
-        tag("div", shown_text(row.query), class_="query"),
-        tag("div", shown_text(row.title), class_="title"),
+        tag("div", query, class_="query"),
+        tag("div", title, class_="title"),
+    )
+
+
+def _coloured(explanation: Explanation) -> tuple[Markup, Markup]:
+    """Return the two texts, their words coloured by what they add to the score."""
+    query, title = (
+        [Word(word.word, word.contribution, word.standard_error) for word in words]
+        for words in (explanation.query, explanation.title)
+    )
+    scale = largest([*query, *title])
+    return (
+        coloured_text(query, scale, explanation.unread_query_words),
+        coloured_text(title, scale, explanation.unread_title_words),
     )
 
 

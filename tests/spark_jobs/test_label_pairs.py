@@ -14,6 +14,7 @@ import pytest
 from grpc_client import ClientConfig, RelevanceClient
 from spark_jobs.scoring.schema import OUTPUT_COLUMNS
 from tests.spark_jobs.conftest import Text, labels, run, write_pairs
+from tests.support.scrape import read_metrics
 from tests.support.scripted_server import ScriptedServer
 from tests.support.server_process import ServerProcess
 
@@ -53,8 +54,15 @@ def test_every_row_is_published_once_with_its_score_or_its_reason(
     flags = ["--input", str(tmp_path / "in"), "--output", str(output), "--target", server.address]
     flags += ["--run-date", "2026-11-01", "--log-format", "json", "--rows-per-rpc", "3"]
     # Most of them have no label, which the gate would not pass.
-    flags += ["--gate", "labelled_rows=0.3"]
+    flags += ["--gate", "labelled_rows=0.3", "--explain", "2"]
+    before = read_metrics(server.metrics_address)
     assert run(*flags) == 0
+    after = read_metrics(server.metrics_address)
+    explain = {"grpc_method": "Explain", "grpc_code": "OK"}
+    answered = [sum(scrape.values("grpc_server_handled_total", **explain)) for scrape in (before, after)]
+    assert answered[1] - answered[0] == 2
+    page = (output / "reports" / "run_date=2026-11-01" / "report.html").read_text(encoding="utf-8")
+    assert page.count('<span class="words">') == 4
     # Bytes that are not UTF-8 are published as they came, so Spark reads them but Python cannot.
     table = pq.ParquetDataset(output / "labels" / "run_date=2026-11-01").read()
     assert table.schema.names == ["id", "query", "title", *(name for name in OUTPUT_COLUMNS if name != "run_date")]

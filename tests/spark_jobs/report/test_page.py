@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from grpc_client import Explanation, WordContribution
 from qtr_runtime.html.charts import ceiling, compact
 from qtr_runtime.terminal import escape_control
 from spark_jobs.report.page import page
@@ -55,6 +57,30 @@ def test_hostile_texts_are_shown_and_not_obeyed() -> None:
     assert "<script" not in text
     assert "\u202e" not in text
     assert "\x1b" not in text
+
+
+def test_the_words_of_explained_samples_are_coloured_and_escaped() -> None:
+    whole = report()
+    hostile, plain = whole.assessment.samples["irrelevant"][0], whole.assessment.samples["relevant"][0]
+    explanation = Explanation(
+        query=(WordContribution(HOSTILE, -1.5, 0.0),),
+        title=(WordContribution("lamp", 0.5, 0.02),),
+        unread_query_words=0,
+        unread_title_words=7,
+        score=0.1,
+        label="irrelevant",
+        logit=-2.2,
+        baseline_logit=-1.2,
+        exact=False,
+        pairs=100,
+        model=whole.assessment.info.ref,
+    )
+    text = page(replace(whole, assessment=replace(whole.assessment, explanations={hostile: explanation})))
+    assert "<script" not in text
+    assert 'class="against" style="--strength:70%" title="\u22121.50"' in text
+    assert 'title="+0.50 ± 0.02"' in text
+    assert "… 7 more that the model does not read" in Seen(text).text
+    assert str(plain.title) in Seen(text).text
 
 
 @pytest.mark.parametrize(
