@@ -21,6 +21,7 @@ from qtr_runtime.html.markup import Markup, join, tag
 from qtr_runtime.html.page import page as framed
 
 _HEADLINES: Final = ("auc", "average_precision", "precision", "recall", "f1")
+_FEW_QUERIES: Final = 20
 _TONES: Final[dict[str, tuple[str, Icon]]] = {
     "better": ("good", "passed"),
     "worse": ("bad", "failed"),
@@ -58,6 +59,8 @@ def summary(evaluation: Evaluation) -> str:
         sentence += f"; a random sample that stands for {judged.weights.sum():,.0f} rows, {share:.1%} of them relevant"
     if judged.sample == "chosen":
         sentence += "; chosen, not drawn at random: the figures are of these rows only"
+    if queries < _FEW_QUERIES:
+        sentence += f". Fewer than {_FEW_QUERIES} queries: take no interval at its word, judge more queries"
     return f"{sentence}."
 
 

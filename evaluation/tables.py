@@ -65,7 +65,10 @@ def column_names(path: Path) -> list[str]:
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{file}: cannot be read as Parquet ({_first_line(error)})") from None
     _check_kind(path)
-    return _header(path, _decoded(path), [], None)[1]
+    text = _decoded(path)
+    if not text.strip():
+        raise DataError(f"{path}: is empty; expected a header and rows")
+    return _header(path, text, [], None)[1]
 
 
 def read_lines(path: Path) -> list[str]:

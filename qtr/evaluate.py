@@ -67,7 +67,9 @@ class EvaluateSettings(JudgedSettings, ClientSettings):
     resamples: int = Field(default=1000, ge=100, description="Resamples of the bootstrap.")
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence of the intervals.")
     seed: int = Field(default=0, ge=0, description="Seed of every random choice.")
-    deadline_seconds: float = Field(default=10.0, gt=0, description="Seconds of one call to --target.")
+    deadline_seconds: float = Field(
+        default=30.0, gt=0, description="Seconds to wait for each answer of --target, retries included."
+    )
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:
@@ -118,11 +120,12 @@ def _scores(judged: JudgedPairs, settings: EvaluateSettings) -> ModelScores:
     if settings.target is None:
         return _bundle_scores(settings.bundle, judged)
     from evaluation.model_scores import scores_of_service
-    from grpc_client import ClientConfig
+    from grpc_client import ClientConfig, RetryPolicy
 
     config = ClientConfig(
         settings.target,
         deadline_seconds=settings.deadline_seconds,
+        retry=RetryPolicy(budget_seconds=settings.deadline_seconds),
         tls=settings.tls_files(),
         token_file=settings.token_file_name(),
     )

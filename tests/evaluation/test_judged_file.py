@@ -57,6 +57,7 @@ def test_a_choice_of_rows_has_no_weights(tmp_path: Path) -> None:
     ("lines", "columns", "complaint"),
     [
         (["q,title,label", "a,b,1"], JudgedColumns(), r"column query is missing; .* q, title, label: .*--query-column"),
+        ([""], JudgedColumns(), r"judged.csv: is empty; expected a header and rows"),
         (["query,title,label", "a,b,"], JudgedColumns(), "column label is empty: fill in a label"),
         (["query,title,label", "a,b,2", "a,c,0", "a,d,4"], JudgedColumns(), r"--labels '0=0,2=0.5,4=1'"),
         (["query,title,label", "a,b,good", "a,c,bad"], JudgedColumns(), r"--labels 'good=…,bad=…'"),
