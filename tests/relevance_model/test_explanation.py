@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import permutations
 from math import factorial, log
 from pathlib import Path
@@ -151,6 +153,16 @@ def test_a_pair_for_which_the_model_gives_no_number_has_no_explanation(tmp_path:
     nan_pair_graph(bundle.path)
     with pytest.raises(RequestError, match="gives no number"):
         Explainer(Scorer(type(bundle).load(bundle.path))).explain("red", "blue hat")
+
+
+def test_an_explainer_does_not_keep_its_scorer(student: Bundle) -> None:
+    """A server keeps one for each model that it holds, and drops both together."""
+    scorer = Scorer(student)
+    explainer, kept = Explainer(scorer), weakref.ref(scorer)
+    del scorer
+    gc.collect()
+    assert kept() is None
+    assert explainer.explain("red shoes", "Red shoes").label == 1
 
 
 def test_a_text_at_the_limit_of_bytes_is_explained(scorer: Scorer) -> None:
