@@ -187,7 +187,7 @@ def _print(evaluation: Evaluation, settings: EvaluateSettings, page: Path) -> No
     table.add_column("metric")
     names = evaluation.table.scorers
     for name in names:
-        table.add_column(Text(escape_control(evaluation.title(name))), justify="right")
+        table.add_column(Text(escape_control(evaluation.title(name))), justify="right", overflow="fold")
         if name == AGAINST:
             table.add_column("difference", justify="right")
     for metric, title in METRICS.items():

@@ -139,7 +139,7 @@ def lines(
     diagonal: bool = False,
     mark: tuple[float, str] | None = None,
 ) -> Markup:
-    """Draw lines, and dots with their intervals, in a square from 0 to 1.
+    """Draw lines, the first on top, and dots with their intervals, in a square from 0 to 1.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def lines(
     """
     shapes = [
         tag("path", tag("title", line.name), d=_path(line), class_="line", style=f"stroke:{line.colour}")
-        for line in drawn
+        for line in reversed(drawn)
     ]
     if diagonal:
         shapes.insert(0, tag("path", d=f"M0 {HEIGHT} L{WIDTH} 0", class_="diagonal"))
