@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.kube import JOBS, SERVICE, Cluster, copy_of_manifests, eventually
+from tests.cluster.kube import JOBS, SERVICE, Cluster, copy_of_manifests
+from tests.cluster.volumes import JOBS_VOLUME, MODELS_VOLUME, provide_volume
 
 # Cores that the service, a caller, a driver and an executor ask for together.
 CORES_WANTED = 6
-VOLUME = "qtr-cluster-test"
 RESTRICTED = {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
 CONTAINER = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 
@@ -23,7 +23,7 @@ CONTAINER = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, 
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Apply the local overlay, and take it away at the end unless `QTR_CLUSTER_KEEP` is set."""
     if not os.environ.get("KUBECONFIG"):
-        pytest.skip("no cluster: set KUBECONFIG to one that may be changed (docs/operating.md, Try it on a cluster)")
+        pytest.skip("no cluster: set KUBECONFIG to one that may be changed (docs/operating.md, Test it on a cluster)")
     server, spark = os.environ.get("QTR_SERVER_IMAGE"), os.environ.get("QTR_SPARK_IMAGE")
     cluster = Cluster(copy_of_manifests(tmp_path_factory.mktemp("manifests"), server, spark))
     reached = cluster.try_kubectl("get", "--raw", "/readyz", timeout=30)
@@ -42,7 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     finally:
         if not os.environ.get("QTR_CLUSTER_KEEP"):
             cluster.kubectl("delete", "namespace", SERVICE, JOBS, "--ignore-not-found", timeout=300)
-            cluster.kubectl("delete", "pv", VOLUME, "--ignore-not-found", timeout=300)
+            cluster.kubectl("delete", "pv", JOBS_VOLUME, MODELS_VOLUME, "--ignore-not-found", timeout=300)
 
 
 def _fit(cluster: Cluster) -> None:
@@ -73,11 +73,7 @@ def _cores(quantity: str) -> float:
 @pytest.fixture(scope="session")
 def jobs(cluster: Cluster) -> Cluster:
     """Apply the laptop's form of the nightly job as well, with the sample in its volume."""
-    classes = cluster.get("storageclass")["items"]
-    by_default = "storageclass.kubernetes.io/is-default-class"
-    if not any(each["metadata"].get("annotations", {}).get(by_default) == "true" for each in classes):
-        # A claim that names no class is bound to a volume of none.
-        _folder_of_a_node(cluster)
+    provide_volume(cluster, JOBS_VOLUME, spark_image(cluster))
     cluster.apply_folder("spark/local")
     # Neither a driver nor an executor: nothing may count it among them.
     cluster.apply(pod(cluster, "putter", "sleep infinity", claim="qtr-nightly", role=None))
@@ -86,51 +82,6 @@ def jobs(cluster: Cluster) -> Cluster:
     put = "mkdir -p /data/pairs && cat >/data/pairs/pairs.jsonl"
     cluster.kubectl("exec", "-i", "-n", JOBS, "putter", "--", "sh", "-c", put, text=sample)
     return cluster
-
-
-def _folder_of_a_node(cluster: Cluster) -> None:
-    """Make a volume of a node's folder, for a cluster that has no storage of its own, and let our user write there."""
-    node = cluster.get("nodes")["items"][0]["metadata"]["name"]
-    name, folder = VOLUME, f"/var/tmp/{VOLUME}"
-    host_path = {"path": folder, "type": "DirectoryOrCreate"}
-    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    cluster.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name},
-            "spec": {
-                "capacity": {"storage": "1Gi"},
-                "accessModes": ["ReadWriteOnce"],
-                "hostPath": host_path,
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
-            },
-        },
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "owner", "namespace": name},
-            "spec": {
-                "nodeName": node,
-                "restartPolicy": "Never",
-                "containers": [
-                    {
-                        "name": "owner",
-                        "image": spark_image(cluster),
-                        "command": ["chown", "10001:10001", "/folder"],
-                        "securityContext": {"runAsUser": 0},
-                        "volumeMounts": [{"name": "folder", "mountPath": "/folder"}],
-                    }
-                ],
-                "volumes": [{"name": "folder", "hostPath": host_path}],
-            },
-        },
-    )
-    eventually(
-        lambda: cluster.get("pod", "owner", "-n", name)["status"]["phase"] == "Succeeded", 300, "no folder on the node"
-    )
-    cluster.kubectl("delete", "namespace", name, timeout=300)
 
 
 def spark_image(cluster: Cluster) -> str:

@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from spark_jobs.lifecycle.java import java_home
 from tests.cluster.conftest import spark_image
-from tests.cluster.kube import JOBS, SERVICE, Cluster, eventually
+from tests.cluster.job_runs import finished, run_by_hand
+from tests.cluster.kube import JOBS, SERVICE, Cluster
 
 pytestmark = pytest.mark.timeout(1500)
 
 SAMPLE = Path(__file__).resolve().parents[2] / "examples/sample/pairs.jsonl"
 ROWS = len(SAMPLE.read_text().splitlines())
-
-
-def finished(log: str) -> dict[str, Any]:
-    """Return the event with which a run ends."""
-    events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    [event] = [event for event in events if event["msg"] == "run finished"]
-    return dict(event)
-
-
-def run_by_hand(cluster: Cluster, name: str, *variables: str) -> dict[str, Any]:
-    """Start a run of the CronJob now, with further settings; give its last event."""
-    job = json.loads(
-        cluster.kubectl(
-            "create", "job", name, "--from=cronjob/qtr-nightly", "-n", JOBS, "--dry-run=client", "-o", "json"
-        )
-    )
-    job["spec"]["template"]["spec"]["containers"][0]["env"] += [
-        dict(zip(("name", "value"), variable.split("=", 1), strict=True)) for variable in variables
-    ]
-    cluster.apply(job)
-
-    def ended() -> list[str]:
-        conditions = cluster.get("job", name, "-n", JOBS)["status"].get("conditions", [])
-        return [
-            each["type"] for each in conditions if each["status"] == "True" and each["type"] in {"Complete", "Failed"}
-        ]
-
-    outcome = eventually(ended, 900, f"{name} does not end")
-    log = cluster.logs(JOBS, f"job/{name}")
-    assert outcome == ["Complete"], log
-    return finished(log)
 
 
 def test_a_run_labels_every_row_and_leaves_no_executor(jobs: Cluster) -> None:
