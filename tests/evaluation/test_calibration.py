@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
@@ -20,7 +21,12 @@ def test_the_fit_is_that_of_weighted_logistic_regression(rows: list[tuple[int, i
     labels, scores = (np.array(column) for column in zip(*rows, strict=True))
     rng = np.random.default_rng(seed)
     logits, weights = scores - 6.0 + rng.normal(0, 0.1, len(scores)), rng.uniform(0.5, 20.0, len(scores))
-    expected = LogisticRegression(C=1e6, tol=1e-10, max_iter=10_000).fit(logits[:, None], labels, sample_weight=weights)
+    library = LogisticRegression(C=1e6, tol=1e-10, max_iter=10_000)
+    try:
+        expected = library.fit(logits[:, None], labels, sample_weight=weights)
+    except ConvergenceWarning:
+        # A score that separates the labels has a slope of thousands, which the library's solver does not always find.
+        reject()
     theirs = expected.predict_proba(logits[:, None])[:, 1]
     try:
         ours = probability(logits, calibrate(labels, logits, "platt", weights))
