@@ -52,6 +52,9 @@ class TableJudgements(Labels, TableFormat):
     title: str = "title"
     label: str = "label"
     split: str | None = Field(default=None, description="Column of train and test; without it, folds are drawn.")
+    where: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Only rows whose columns have one of these values, such as a locale."
+    )
 
 
 class WandsJudgements(Labels):

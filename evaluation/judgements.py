@@ -164,8 +164,17 @@ def without_test_queries(judged: Judged) -> Judged:
 
 
 def _table(source: TableJudgements, path: Path) -> SourceContent:
-    names = [source.query, source.title, source.label, *([source.split] if source.split else [])]
-    columns = read_table(path, names, separator=source.separator)
+    names = [source.query, source.title, source.label, *([source.split] if source.split else []), *source.where]
+    columns = read_table(path, list(dict.fromkeys(names)), separator=source.separator)
+    if source.where:
+        rows = [
+            row
+            for row in range(len(columns[source.query]))
+            if all(columns[name][row] in values for name, values in source.where.items())
+        ]
+        if not rows:
+            raise DataError(f"{path}: no row has the values that where asks for ({', '.join(source.where)})")
+        columns = {name: [values[row] for row in rows] for name, values in columns.items()}
     split = columns[source.split] if source.split else [""] * len(columns[source.query])
     for side in set(split) - {TRAIN, TEST} if source.split else ():
         raise DataError(f"{path}: column {source.split} holds {side!r}; expected {TRAIN} or {TEST}")

@@ -36,6 +36,22 @@ class WeakSource(Labels, TableFormat):
     )
 
 
+class Contrast(Section):
+    """Contrast pairs to make by rule: a query with a fitting title, and with titles that differ in one thing."""
+
+    made: int = Field(default=0, ge=0, description="Pairs of titles composed of the terms of retail, of all fields.")
+    variants: int = Field(
+        default=0,
+        ge=0,
+        description="Pairs of a variant: what a part fits, connector, side, condition, edition, strength.",
+    )
+    swapped: int = Field(
+        default=0,
+        ge=0,
+        description="Pairs of the listed titles that name a known product, and of their altered copies.",
+    )
+
+
 class Data(Section):
     """The files to read, and the number of rows to take. Paths are relative to the data folder."""
 
@@ -44,7 +60,8 @@ class Data(Section):
     queries: list[TextSource] = Field(default=[], description="Unjudged queries.")
     pairs: list[PairSource] = Field(default=[], description="Unlabelled pairs of a log.")
     weak: list[WeakSource] = Field(default=[], description="Weakly labelled pairs.")
+    contrast: Contrast = Contrast()
     judged_rows: int = Field(default=40_000, ge=20, description="Limit of judged rows; whole queries are drawn.")
     title_rows: int = Field(default=200_000, ge=1, description="Limit of titles.")
     pair_rows: int = Field(default=500_000, ge=0, description="Limit of unlabelled pairs.")
-    weak_rows: int = Field(default=200_000, ge=0, description="Limit of weakly labelled pairs.")
+    weak_rows: int = Field(default=200_000, ge=0, description="Limit of weakly labelled pairs, contrast pairs apart.")

@@ -62,6 +62,17 @@ class Trees(Section):
     leaves: int = Field(default=15, ge=2)
     seeds: int = Field(default=3, ge=1, description="Boosted models to average, each with a seed of its own.")
     forest: int = Field(default=300, ge=0, description="Extremely randomised trees to average with; 0 for none.")
+    warm_logit: bool = Field(
+        default=False, description="Also read the logit of the warmed-up cross-encoders, which no judgement has taught."
+    )
+    contrast: int = Field(
+        default=0, ge=0, description="Contrast pairs to fit beside the judgements; the warm-up has not seen them."
+    )
+    contrast_weight: float = Field(default=1.0, gt=0.0, description="Weight of such a pair; a judgement has 1.")
+    word_signals: bool = Field(
+        default=False,
+        description="Also read exact signals: missing numbers, other sizes, excluded words, accessories, …",
+    )
 
 
 class Finetune(Section):
@@ -85,6 +96,8 @@ class Finetune(Section):
     def _has_a_member(self) -> Finetune:
         cross = self.cross_encoders > 0 and self.cross_weight > 0
         trees = self.trees is not None and self.trees_weight > 0
+        if self.trees is not None and self.trees.warm_logit and not self.cross_encoders:
+            raise ValueError("trees.warm_logit reads a cross-encoder: set cross_encoders above 0")
         if not (cross or trees):
             raise ValueError(
                 "the teacher has no member: set cross_encoders and cross_weight above 0, or trees and trees_weight"

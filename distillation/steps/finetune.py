@@ -24,12 +24,14 @@ from distillation.teacher.ensemble import (
     CROSS_ENCODER,
     TEACHER,
     TREES,
+    WARM,
     combine,
     fit_judged,
     fit_trees,
     open_reader,
     pair_features,
     read_history,
+    trees_contrast,
     warm_up,
 )
 from evaluation.metrics import auc
@@ -71,7 +73,7 @@ def fit_cross_encoders(
     """
     count = context.recipe.finetune.cross_encoders
     logits = _unmeasured(judged)
-    warm = [warm_up(context, source, folder / f"warm-{number}", number) for number in range(count)]
+    warm = [warm_up(context, source, folder / f"{WARM}-{number}", number) for number in range(count)]
     histories = {path.name: read_history(path) for path in warm}
     for fold in folds:
         paths = [
@@ -90,11 +92,11 @@ def fit_cross_encoders(
 
 
 def _trees(context: Context, recipe: Trees, judged: JudgedRows, folds: Sequence[Fold]) -> Floats:
-    logits, features = _unmeasured(judged), pair_features(context)
+    logits, features, contrast = _unmeasured(judged), pair_features(context), trees_contrast(context)
     for fold in folds:
         rows, queries, titles = judged.part(fold.test)
         if queries:
-            trees = fit_trees(recipe, judged, fold.train, features, seed=context.recipe.seed)
+            trees = fit_trees(recipe, judged, fold.train, features, contrast, seed=context.recipe.seed)
             logits[rows] = trees.predict(queries, titles)
     return logits
 

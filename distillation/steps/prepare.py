@@ -2,7 +2,8 @@
 
 `judged.parquet` has `query`, `title`, `target`, `gain`, `relevant` and `fold`: the fold that measures the row, or -1
 for a row that is only trained on. `titles.parquet`, `queries.parquet`, `pairs.parquet` and `weak.parquet` have the
-unjudged data; `lineage.json` lists the files that were read, with rows and checksums.
+unjudged data, the last one also the contrast pairs; `lineage.json` lists the files that were read, with rows and
+checksums.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import GroupKFold
 
+from distillation.data.contrast_pairs import made_pairs
 from distillation.data.leakage import overlapping_query_groups
-from distillation.pipeline.workspace import Context, write_columns, write_json
+from distillation.data.title_swaps import swapped_pairs
+from distillation.data.variant_pairs import variant_pairs
+from distillation.pipeline.workspace import Context, read_columns, write_columns, write_json
 from distillation.recipe.data_sources import TextSource, WeakSource
 from distillation.recipe.recipe import Recipe
 from evaluation.calibration import check_cross_fits
@@ -91,6 +95,7 @@ def run(context: Context) -> None:
     queries = _texts(context, recipe.data.queries, rows)
     pairs = _pairs(context, rows)
     weak = _weak(context, rows, rng)
+    contrast = _contrast(list(dict.fromkeys(titles)), recipe)
 
     relevant = judged.target >= RELEVANT_FROM
     write_columns(
@@ -108,6 +113,11 @@ def run(context: Context) -> None:
     _write_sample(folder / "queries.parquet", {"query": list(dict.fromkeys(queries))}, len(queries), rng)
     _write_sample(folder / "pairs.parquet", pairs, recipe.data.pair_rows, rng)
     _write_sample(folder / "weak.parquet", weak, recipe.data.weak_rows, rng)
+    if contrast["query"]:
+        sample = read_columns(folder / "weak.parquet")
+        both = {name: [*sample[name], *contrast[name]] for name in ("query", "title")}
+        target = np.concatenate([sample["target"], contrast["target"]])
+        _write_sample(folder / "weak.parquet", {**both, "target": target}, len(target), rng)
     write_json(folder / "lineage.json", _lineage(context, rows))
     unreadable = sum(content.unreadable for content in contents)
     if unreadable:
@@ -118,7 +128,7 @@ def run(context: Context) -> None:
     context.progress.say(
         f"prepare: {len(judged):,} judged pairs of {len(np.unique(query_groups(judged.queries))):,} queries, "
         f"{relevant.mean():.0%} relevant; {len(set(titles)):,} titles, {len(pairs['query']):,} pairs, "
-        f"{len(weak['query']):,} weakly labelled"
+        f"{len(weak['query']):,} weakly labelled, {len(contrast['query']):,} contrast pairs"
     )
 
 
@@ -235,6 +245,19 @@ def _weak(context: Context, rows: dict[Path, int], rng: np.random.Generator) -> 
             titles += [title] * len(of_title)
             target += [probability] + [0.0] * (len(of_title) - 1)
     return {"query": queries, "title": titles, "target": np.array(target, dtype=np.float32)}
+
+
+def _contrast(titles: Sequence[str], recipe: Recipe) -> dict[str, Any]:
+    """Return the contrast pairs; they do not disturb the other random draws."""
+    rng = np.random.default_rng([recipe.seed, 4])
+    wanted = recipe.data.contrast
+    pairs = [*made_pairs(wanted.made, rng), *variant_pairs(wanted.variants, rng)]
+    pairs += swapped_pairs(titles, wanted.swapped, rng) if wanted.swapped else []
+    return {
+        "query": [pair.query for pair in pairs],
+        "title": [pair.title for pair in pairs],
+        "target": np.array([pair.target for pair in pairs], dtype=np.float32),
+    }
 
 
 def _weak_targets(source: WeakSource, columns: dict[str, list[str]], path: Path) -> list[float | None]:

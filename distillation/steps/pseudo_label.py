@@ -35,6 +35,7 @@ from distillation.teacher.ensemble import (
     fit_trees,
     open_reader,
     pair_features,
+    trees_contrast,
 )
 from distillation.teacher.trees import PairFeatures
 from qtr_runtime.json_log import last_error, read_event
@@ -164,7 +165,7 @@ def _label(
     if cross:
         members[CROSS_ENCODER] = np.mean(cross, axis=0)
     if recipe.trees is not None and features is not None:
-        trees = fit_trees(recipe.trees, judged, fold.train, features, seed=context.recipe.seed)
+        trees = fit_trees(recipe.trees, judged, fold.train, features, trees_contrast(context), seed=context.recipe.seed)
         members[TREES] = trees.predict(queries, titles)
     logit = combine(context, members)
     kept = np.flatnonzero(~np.isnan(logit))

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from distillation.data.contrast_pairs import ContrastPair, made_pairs
+from distillation.data.draws import some
 from distillation.data.folds import JudgedRows, Mask
 from distillation.data.leakage import QueryGuard
 from distillation.data.synthetic_queries import crops
+from distillation.data.title_swaps import swapped_pairs
+from distillation.data.variant_pairs import variant_pairs
 from distillation.encoder.base_encoder import encoder_folder, load_tokenizer
 from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.pipeline.progress import Progress
 from distillation.pipeline.workspace import CHECKPOINT, Context, read_columns, read_json, write_json
 from distillation.recipe.recipe import Trees
-from distillation.teacher.cross_encoder import PairReader, fit, load_reader, pair_ids, save_reader
+from distillation.teacher.cross_encoder import PairReader, fit, load_reader, pair_ids, predict, save_reader
 from distillation.teacher.trees import PairFeatures, TreesMember
 from evaluation.baselines import Bm25
 
 Floats = npt.NDArray[np.float32]
 HISTORY: Final = "history.json"
+WARM: Final = "warm"
 # The members, by their names in tables and reports.
 CROSS_ENCODER: Final = "cross-encoder"
 TREES: Final = "trees"
@@ -103,7 +108,25 @@ def open_reader(folder: Path) -> PairReader:
 def pair_features(context: Context) -> PairFeatures:
     """Return the features of the trees; document frequencies come from the titles that `prepare` wrote."""
     titles = read_columns(context.folder("prepare") / "titles.parquet")["title"]
-    return PairFeatures(Bm25(titles), sentence_embeddings(context))
+    trees = context.recipe.finetune.trees
+    exact = trees is not None and trees.word_signals
+    reader = _warm_logit(context) if trees is not None and trees.warm_logit else None
+    return PairFeatures(Bm25(titles), sentence_embeddings(context), exact, reader)
+
+
+def _warm_logit(context: Context) -> Callable[[Sequence[str], Sequence[str]], Floats]:
+    """Return a function that gives the mean logit of the warmed-up cross-encoders."""
+    folder, recipe = context.folder("finetune"), context.recipe
+    paths = [folder / f"{WARM}-{number}" for number in range(recipe.finetune.cross_encoders)]
+    readers = [open_reader(path) for path in paths]
+    tokenizer = load_tokenizer(paths[0])
+
+    def logit(queries: Sequence[str], titles: Sequence[str]) -> Floats:
+        ids = pair_ids(tokenizer, queries, titles, recipe.encoder)
+        mean: Floats = np.mean([predict(reader, ids) for reader in readers], axis=0)
+        return mean
+
+    return logit
 
 
 def sentence_embeddings(context: Context) -> SentenceEmbeddings:
@@ -117,10 +140,41 @@ def _embeddings(name: str, root: Path, progress: Progress) -> SentenceEmbeddings
     return SentenceEmbeddings(name, root, progress)
 
 
-def fit_trees(recipe: Trees, judged: JudgedRows, train: Mask, features: PairFeatures, *, seed: int) -> TreesMember:
-    """Fit the trees on the judged rows in `train`."""
+def fit_trees(
+    recipe: Trees,
+    judged: JudgedRows,
+    train: Mask,
+    features: PairFeatures,
+    contrast: Sequence[ContrastPair],
+    *,
+    seed: int,
+) -> TreesMember:
+    """Fit the trees on the judged rows in `train`, and on contrast pairs with the recipe's weight."""
     rows, queries, titles = judged.part(train)
-    return TreesMember(recipe, features, seed=seed).fit(queries, titles, judged.target[rows])
+    target = np.concatenate([judged.target[rows], [pair.target for pair in contrast]]).astype(np.float32)
+    weight = np.ones(len(target), dtype=np.float32) if contrast else None
+    if weight is not None:
+        weight[len(rows) :] = recipe.contrast_weight
+    queries += [pair.query for pair in contrast]
+    titles += [pair.title for pair in contrast]
+    return TreesMember(recipe, features, seed=seed).fit(queries, titles, target, weight)
+
+
+def trees_contrast(context: Context) -> list[ContrastPair]:
+    """Return the contrast pairs of the trees: of all kinds, not among the warm-up's, and let pass by the guard."""
+    trees = context.recipe.finetune.trees
+    if trees is None or not trees.contrast:
+        return []
+    prepared = context.folder("prepare")
+    weak = read_columns(prepared / "weak.parquet", ["query", "title"])
+    seen = set(zip(weak["query"], weak["title"], strict=True))
+    rng, guard = np.random.default_rng([context.recipe.seed, 5]), evaluation_guard(context)
+    # Some are seen or blocked: more are made than are needed.
+    titles = read_columns(prepared / "titles.parquet")["title"]
+    made = [make(trees.contrast, rng) for make in (made_pairs, variant_pairs, partial(swapped_pairs, titles))]
+    pairs = [pair for kind in made for pair in kind if (pair.query, pair.title) not in seen]
+    passing = [pair for pair in pairs if not guard.blocks(pair.query)]
+    return some(rng, passing, trees.contrast)
 
 
 def combine(context: Context, members: Mapping[str, Floats]) -> Floats:

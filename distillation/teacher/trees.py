@@ -6,7 +6,7 @@ few thousand judgements. Their errors differ from a cross-encoder's, so that an 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 
 from distillation.data.lexical_features import overlap_features, vector_features
+from distillation.data.word_signals import word_signals
 from distillation.encoder.embeddings import SentenceEmbeddings
 from distillation.recipe.recipe import Trees
 from evaluation.baselines import Bm25
@@ -28,14 +29,24 @@ _BLOCK = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class PairFeatures:
-    """Computes the features of pairs: overlap [N, 14]; products, distances and cosine of embeddings [N, 2 D + 1]."""
+    """Computes the features of pairs: overlap [N, 14]; products, distances and cosine of embeddings [N, 2 D + 1].
+
+    With `exact`, the word signals follow the overlap, [N, 55]; with `reader`, the logit that it returns, [N, 1].
+    """
 
     index: Bm25
     vectors: SentenceEmbeddings
+    exact: bool = False
+    reader: Callable[[Sequence[str], Sequence[str]], Floats] | None = None
 
     def of(self, queries: Sequence[str], titles: Sequence[str]) -> tuple[Floats, Floats]:
         """Return both sets of features."""
         overlap = overlap_features(queries, titles, self.index)
+        if self.exact:
+            signals = word_signals(queries, titles, self.index.idf)
+            overlap = np.concatenate([overlap, signals], axis=1)
+        if self.reader is not None:
+            overlap = np.concatenate([overlap, self.reader(queries, titles)[:, np.newaxis]], axis=1)
         return overlap, vector_features(self.vectors.of(queries), self.vectors.of(titles))
 
 
@@ -60,15 +71,28 @@ class TreesMember:
         self._models: list[Any] = []
         self._forest: Any = None
 
-    def fit(self, queries: Sequence[str], titles: Sequence[str], target: Floats) -> TreesMember:
-        """Fit to probabilities: a row is relevant with weight `target` and irrelevant with weight `1 - target`."""
+    def fit(
+        self, queries: Sequence[str], titles: Sequence[str], target: Floats, row_weight: Floats | None = None
+    ) -> TreesMember:
+        """Fit to probabilities: a row counts as relevant by `target` and as irrelevant by `1 - target`.
+
+        Parameters
+        ----------
+        queries, titles
+            Texts of N pairs.
+        target
+            Probabilities of relevance, float32 [N].
+        row_weight
+            Weight of each row, float32 [N]; 1 by default.
+        """
+        each = np.float32(1.0) if row_weight is None else row_weight
         overlap, vectors = self._features.of(queries, titles)
         components = min(self._recipe.components, len(target) - 1, vectors.shape[1] - 1)
         self._pca = PCA(components, random_state=self._seed).fit(vectors[:, :-1])
         inputs = self._joined(overlap, vectors)
         rows = np.tile(inputs, (2, 1))
         label = np.repeat([1, 0], len(target))
-        weight = np.concatenate([target, 1.0 - target])
+        weight = np.concatenate([target * each, (1.0 - target) * each])
         self._models = [
             HistGradientBoostingClassifier(
                 max_iter=self._recipe.iterations,
@@ -88,7 +112,7 @@ class TreesMember:
                 min_samples_leaf=3,
                 max_features=0.3,
                 random_state=self._seed,
-            ).fit(inputs, target)
+            ).fit(inputs, target, sample_weight=row_weight)
         return self
 
     def predict(self, queries: Sequence[str], titles: Sequence[str]) -> Floats:

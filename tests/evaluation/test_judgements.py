@@ -210,3 +210,12 @@ def test_test_queries_in_other_writing_leave_train_only() -> None:
 )
 def test_a_text_is_readable_if_a_bundle_scores_it(text: str, readable: bool) -> None:
     assert is_readable(text) is readable
+
+
+def test_only_rows_with_the_values_that_where_asks_for_are_read(tmp_path: Path) -> None:
+    rows = [(*row, locale) for row in ROWS for locale in ("us", "es")]
+    (tmp_path / "j.tsv").write_text(judged_table(rows, "query\ttitle\tlabel\tlocale"))
+    table = {**TABLE, "where": {"locale": ["us"]}}
+    assert read_judged(prepared(tmp_path, {"judged": [table]})).queries == [row[0] for row in ROWS]
+    with pytest.raises(DataError, match="no row has the values that where asks for"):
+        prepared(tmp_path, {"judged": [{**TABLE, "where": {"locale": ["jp"]}}]})

@@ -102,3 +102,21 @@ def test_weak_pairs_get_random_negatives(tmp_path: Path) -> None:
     np.testing.assert_array_equal(columns["target"], np.array(own, dtype=np.float32))
     assert sum(own) == 20
     assert 20 < len(own) - sum(own) <= 40
+
+
+def test_contrast_pairs_join_the_weak_ones_and_leave_the_other_samples_alone(tmp_path: Path) -> None:
+    rows = [(f"query {n}", f"Red Running Shoes {n}", label) for n in range(4) for label in ("good", "bad")]
+    (tmp_path / "j.tsv").write_text(judged_table(rows))
+    (tmp_path / "w.tsv").write_text("query\ttitle\n" + "".join(f"kind {n}\tthing {n}\n" for n in range(30)))
+    data = {"judged": [TABLE], "weak": [{"path": "w.tsv"}], "weak_rows": 10}
+    before = prepared(tmp_path, data).folder("prepare")
+    plain = {name: read_columns(before / f"{name}.parquet") for name in ("weak", "titles")}
+    after = prepared(tmp_path, {**data, "contrast": {"made": 40, "variants": 30, "swapped": 20}}).folder("prepare")
+    weak = read_columns(after / "weak.parquet")
+    assert len(weak["query"]) == 10 + 40 + 30 + 20
+    assert weak["target"].dtype == np.float32
+    assert {*zip(plain["weak"]["query"], plain["weak"]["title"], strict=True)} <= {
+        *zip(weak["query"], weak["title"], strict=True)
+    }
+    assert read_columns(after / "titles.parquet")["title"] == plain["titles"]["title"]
+    assert 0 < (weak["target"] < 0.5).sum() < len(weak["target"])

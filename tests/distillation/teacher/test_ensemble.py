@@ -7,9 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distillation.pipeline.workspace import Context
+from distillation.data.lexical_features import OVERLAP_FEATURES
+from distillation.data.word_signals import WORD_SIGNALS
+from distillation.encoder.base_encoder import load_tokenizer
+from distillation.pipeline.workspace import Context, read_columns
 from distillation.recipe.recipe import Recipe
-from distillation.teacher.ensemble import CROSS_ENCODER, TREES, combine, cosine_probability
+from distillation.steps.prepare import run as prepare
+from distillation.teacher.cross_encoder import load_reader, pair_ids, predict, save_reader
+from distillation.teacher.ensemble import (
+    CROSS_ENCODER,
+    TREES,
+    combine,
+    cosine_probability,
+    open_reader,
+    pair_features,
+    trees_contrast,
+)
+from tests.support.prepared_data import TABLE, judged_table
+from tests.support.small_shop import small_shop, write_encoder
 
 
 @pytest.fixture
@@ -31,3 +46,38 @@ def test_a_cosine_at_the_centre_is_even_odds(context: Context) -> None:
     assert even == pytest.approx(0.5)
     assert low < 0.1
     assert high > 0.9
+
+
+def test_the_contrast_pairs_of_the_trees_are_new_and_pass_the_guard(tmp_path: Path) -> None:
+    """The warm-up has learnt the other contrast pairs by heart: its logit of them would mislead the trees."""
+    context = contrast_context(tmp_path, {})
+    weak = read_columns(context.folder("prepare") / "weak.parquet")
+    seen = set(zip(weak["query"], weak["title"], strict=True))
+    pairs = trees_contrast(context)
+    assert len(pairs) == 200
+    assert not seen & {(pair.query, pair.title) for pair in pairs}
+    assert not {"sofa", "sofas", "lamp"} & {pair.query for pair in pairs}
+    assert len({pair.kind for pair in pairs}) > 10
+
+
+def test_the_trees_read_the_logit_of_the_warmed_up_cross_encoder(tmp_path: Path) -> None:
+    encoder = write_encoder(small_shop(), tmp_path / "encoder")
+    context = contrast_context(tmp_path, {"encoder": {"name": str(encoder)}})
+    warm = context.folder("finetune") / "warm-0"
+    save_reader(load_reader(encoder, 1), encoder, warm)
+    queries, titles = ["laptop", "kestrel shoes"], ["kestrel laptop", "okapi camera dslr"]
+    expected = predict(open_reader(warm), pair_ids(load_tokenizer(warm), queries, titles, context.recipe.encoder))
+    with_logit, _ = pair_features(context).of(queries, titles)
+    np.testing.assert_allclose(with_logit[:, -1], expected, rtol=1e-5)
+    assert with_logit.shape == (2, OVERLAP_FEATURES + WORD_SIGNALS + 1)
+
+
+def contrast_context(root: Path, more: dict[str, object]) -> Context:
+    rows = [(kind, f"{kind} {label}", label) for kind in ("sofa", "lamp", "rug", "tent") for label in ("good", "bad")]
+    (root / "j.tsv").write_text(judged_table(rows))
+    data = {"judged": [TABLE], "contrast": {"made": 300, "variants": 100}}
+    trees = {"contrast": 200, "warm_logit": True, "word_signals": True}
+    settings = {"data": data, "evaluation": {"folds": 2}, "finetune": {"trees": trees}, **more}
+    context = Context(Recipe.model_validate(settings), root / "work", root)
+    prepare(context)
+    return context

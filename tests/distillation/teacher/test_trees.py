@@ -52,3 +52,25 @@ def test_without_a_forest_only_the_boosted_trees_count(pairs: tuple[list[str], l
     boosted = member(titles, RECIPE.model_copy(update={"forest": 0})).fit(queries, titles, target)
     both = member(titles).fit(queries, titles, target)
     assert not np.array_equal(boosted.predict(queries, titles), both.predict(queries, titles))
+
+
+def test_with_word_signals_they_see_which_unit_a_number_has() -> None:
+    """Both titles have the query's number, one of them as volts: only the signals tell feet from volts."""
+    sizes = range(3, 10)
+    both = [
+        (f"cord {asked}'", f"Cord Black {asked if fits else other}-foot {other if fits else asked} V", fits)
+        for asked in sizes
+        for other in sizes
+        for fits in (True, False)
+        if asked != other
+    ]
+    queries, titles = [query for query, _, _ in both], [title for _, title, _ in both]
+    target = np.array([0.95 if fits else 0.05 for _, _, fits in both], dtype=np.float32)
+
+    def measured(*, exact: bool) -> float:
+        features = PairFeatures(Bm25(titles), cast(Any, RandomEmbeddings()), exact)
+        trees = TreesMember(RECIPE.model_copy(update={"forest": 0}), features, seed=1)
+        return auc((target > 0.5).astype(int), trees.fit(queries, titles, target).predict(queries, titles))
+
+    assert measured(exact=True) > 0.99
+    assert measured(exact=False) < 0.9
