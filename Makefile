@@ -55,7 +55,7 @@ demo: $(VENV)/runtime ## Label the bundled sample: embedded servers, bundled stu
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-all test-long doctest pythons coverage drift
-test: $(VENV)/dev ## Run the fast tests, about five minutes on two cores
+test: $(VENV)/dev ## Run the fast tests, about eight minutes on two cores
 	@$(PYTEST) -m "not long"
 
 test-long: $(VENV)/dev ## Run the tests that start, stop and kill many real processes, or train (tests/conftest.py lists them)

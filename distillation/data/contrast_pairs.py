@@ -14,24 +14,9 @@ from typing import Final
 import numpy as np
 
 from distillation.data.draws import chance, pick, some
-from distillation.data.measures import Measure
 from distillation.data.perturbations import misspell, reorder
-from distillation.data.retail_terms import (
-    BEDS,
-    COLOURS,
-    FLAVOURS,
-    SCENTS,
-    SHADES,
-    WEARERS,
-    Field,
-    ProductType,
-    excluded_by,
-    plural,
-    product_types,
-    retail_fields,
-    same_colour,
-    suits,
-)
+from distillation.data.products import REMARKS, Product, title_case
+from distillation.data.retail_terms import ProductType, plural, product_types
 
 # The probabilities of relevance that the rules give.
 RELEVANT: Final = 0.95
@@ -42,44 +27,6 @@ _OTHER_TYPE: Final = 0.03
 _ACCESSORY: Final = 0.05
 _RANDOM: Final = 0.01
 
-_SERIES: Final = (
-    "Pro",
-    "Plus",
-    "Elite",
-    "Classic",
-    "Max",
-    "Ultra",
-    "Air",
-    "Prime",
-    "Essential",
-    "Sport",
-    "Select",
-    "Neo",
-)
-_REMARKS: Final = (
-    *("with storage", "lightweight", "adjustable", "durable", "premium quality", "heavy duty", "easy to clean"),
-    *(
-        "for home and office",
-        "for indoor and outdoor use",
-        "multi purpose",
-        "for travel",
-        "modern design",
-        "professional",
-    ),
-    *(
-        "upgraded",
-        "comfortable",
-        "perfect gift",
-        "value pack",
-        "portable",
-        "compact",
-        "soft",
-        "non slip",
-        "long lasting",
-    ),
-    *("everyday", "original", "deluxe", "limited edition", "bundle", "casual", "vintage", "stylish", "easy assembly"),
-    *("packaging may vary", "made in usa", "with gift box", "fits most", "all purpose", "best seller", "for bedroom"),
-)
 # What products of a field may be without.
 _EXCLUDABLE: Final = {
     "clothing": ("pockets", "zipper", "buttons", "hood"),
@@ -116,7 +63,6 @@ _FREE_OF: Final = frozenset(
         "silicone",
     ]
 )
-_LISTS: Final = {"COLOUR": COLOURS, "SCENT": SCENTS, "FLAVOUR": FLAVOURS, "BED": BEDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,83 +75,15 @@ class ContrastPair:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Attribute:
-    """A value and its kind: one of the lists of the terms, or a plain attribute."""
-
-    kind: str
-    value: str
-
-    def other(self, rng: np.random.Generator) -> _Attribute | None:
-        """Draw an attribute that a product with this one has not; None if none is known."""
-        if self.kind == "GENDER":
-            options = [w for w in WEARERS if not suits(self.value, w) and w not in ("adults", "unisex")]
-        elif self.kind == "COLOUR":
-            mine = same_colour(self.value)
-            options = [colour for colour in COLOURS if not mine & same_colour(colour)]
-        elif self.kind in _LISTS:
-            options = [value for value in _LISTS[self.kind] if value != self.value]
-        else:
-            options = excluded_by(self.value)
-        return _Attribute(self.kind, pick(rng, options)) if options else None
-
-    def text(self, rng: np.random.Generator, *, in_title: bool) -> str:
-        if self.kind == "GENDER":
-            return pick(rng, WEARERS[self.value])
-        if in_title and self.value in SHADES and chance(rng, 0.25):
-            return pick(rng, SHADES[self.value])
-        return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class _Product:
-    kind: ProductType
-    brand: str | None
-    attributes: tuple[_Attribute, ...]
-    measure: Measure | None
-
-    @staticmethod
-    def draw(rng: np.random.Generator) -> _Product:
-        kind = pick(rng, product_types() if chance(rng, 0.5) else pick(rng, retail_fields()).types)
-        field = kind.field
-        attributes: dict[str, _Attribute] = {}
-        for _ in range(int(rng.integers(0, 4))):
-            drawn = _draw_attribute(field, rng)
-            if not any(drawn.value in excluded_by(known.value) for known in attributes.values()):
-                attributes.setdefault(drawn.kind if drawn.kind != "" else drawn.value, drawn)
-        brand = pick(rng, field.brands) if chance(rng, 0.7) else None
-        measure = Measure.draw(field.measure, rng) if chance(rng, 0.55) else None
-        return _Product(kind, brand, tuple(attributes.values()), measure)
-
-    def title(self, rng: np.random.Generator, *extra: str) -> str:
-        """Compose a title that states everything, under one of the names of the product."""
-        name = pick(rng, self.kind.names)
-        stated = [attribute.text(rng, in_title=True) for attribute in self.attributes]
-        before = some(rng, [text for text in stated if not text.startswith("for ")], len(stated))
-        cut = int(rng.integers(0, len(before) + 1))
-        start = [self.brand] if self.brand else []
-        start += [pick(rng, _SERIES)] if chance(rng, 0.25) else []
-        start += [f"{pick(rng, 'ABCDEFGHKLMSTX')}{rng.integers(10, 9999)}"] if chance(rng, 0.12) else []
-        start += [*before[:cut], plural(name) if chance(rng, 0.2) else name]
-        rest = [*before[cut:], *(text for text in stated if text.startswith("for ")), *extra]
-        rest += [self.measure.text(rng)] if self.measure is not None else []
-        rest += some(rng, _REMARKS, int(rng.integers(0, 4)))
-        separator = pick(rng, (", ", ", ", " - ", " ", " | "))
-        text = " ".join(start)
-        for part in some(rng, rest, len(rest)):
-            text += f"{' ' if part.startswith(('for ', 'with ')) else separator}{part}"
-        return title_case(text) if chance(rng, 0.8) else text.lower()
-
-
 def made_pairs(count: int, rng: np.random.Generator) -> list[ContrastPair]:
     """Compose `count` pairs of products of all fields, each query with a fitting title and up to three contrasts."""
     pairs: list[ContrastPair] = []
     while len(pairs) < count:
-        pairs += _contrasts(_Product.draw(rng), rng)
+        pairs += _contrasts(Product.draw(rng), rng)
     return pairs[:count]
 
 
-def _contrasts(product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _contrasts(product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     asked = replace(
         product,
         brand=product.brand if chance(rng, 0.45) else None,
@@ -220,7 +98,7 @@ def _contrasts(product: _Product, rng: np.random.Generator) -> list[ContrastPair
         lambda: _accessory_asked(product, rng),
         lambda: _broader(asked, product, rng),
         lambda: _excluded(asked, product, rng),
-        lambda: [ContrastPair(query, _Product.draw(rng).title(rng), _RANDOM, "random")],
+        lambda: [ContrastPair(query, Product.draw(rng).title(rng), _RANDOM, "random")],
     ]
     if asked.attributes:
         rules += [lambda: _other_attribute(query, asked, product, rng)] * 3
@@ -234,7 +112,7 @@ def _contrasts(product: _Product, rng: np.random.Generator) -> list[ContrastPair
     return [replace(pair, query=_as_typed(pair.query, rng)) for pair in pairs]
 
 
-def _query(asked: _Product, name: str, rng: np.random.Generator) -> str:
+def _query(asked: Product, name: str, rng: np.random.Generator) -> str:
     stated = [attribute.text(rng, in_title=False) for attribute in asked.attributes]
     words = [*some(rng, [text for text in stated if not text.startswith("for ")], len(stated)), name]
     if asked.brand is not None:
@@ -249,7 +127,7 @@ def _asked_name(kind: ProductType, rng: np.random.Generator) -> str:
     return plural(name) if chance(rng, 0.25) else name
 
 
-def _other_attribute(query: str, asked: _Product, product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _other_attribute(query: str, asked: Product, product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     attribute = pick(rng, asked.attributes)
     rest = tuple(each for each in product.attributes if each is not attribute)
     other = attribute.other(rng)
@@ -260,7 +138,7 @@ def _other_attribute(query: str, asked: _Product, product: _Product, rng: np.ran
     return [ContrastPair(query, replace(product, attributes=(*rest, other)).title(rng), target, "other attribute")]
 
 
-def _other_measure(query: str, product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _other_measure(query: str, product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     assert product.measure is not None
     if chance(rng, 0.3):
         return [ContrastPair(query, replace(product, measure=None).title(rng), _UNSTATED, "measure not stated")]
@@ -268,19 +146,19 @@ def _other_measure(query: str, product: _Product, rng: np.random.Generator) -> l
     return [ContrastPair(query, other.title(rng), _OTHER_VALUE, "other measure")]
 
 
-def _other_brand(query: str, product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _other_brand(query: str, product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     brands = [brand for brand in product.kind.field.brands if brand != product.brand]
     return [ContrastPair(query, replace(product, brand=pick(rng, brands)).title(rng), _OTHER_VALUE, "other brand")]
 
 
-def _other_type(query: str, product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _other_type(query: str, product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     others = _unrelated(product.kind, product.kind.field.types)
     if not others:
         return []
     return [ContrastPair(query, replace(product, kind=pick(rng, others)).title(rng), _OTHER_TYPE, "other type")]
 
 
-def _accessory_sold(query: str, product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _accessory_sold(query: str, product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     if not product.kind.accessories:
         return []
     accessory, name = pick(rng, product.kind.accessories), pick(rng, product.kind.names)
@@ -290,14 +168,14 @@ def _accessory_sold(query: str, product: _Product, rng: np.random.Generator) -> 
     return [ContrastPair(query, title_case(pick(rng, forms) + measured), _ACCESSORY, "accessory sold")]
 
 
-def _accessory_asked(product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _accessory_asked(product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     if not product.kind.accessories:
         return []
     accessory, name = pick(rng, product.kind.accessories), pick(rng, product.kind.names)
     named = (
         accessory if name.split()[-1] in accessory else pick(rng, (f"{name} {accessory}", f"{accessory} for {name}"))
     )
-    fitting = title_case(f"{accessory} for {product.brand or ''} {name}, {pick(rng, _REMARKS)}")
+    fitting = title_case(f"{accessory} for {product.brand or ''} {name}, {pick(rng, REMARKS)}")
     others = [other for kind in product.kind.field.types for other in kind.accessories]
     others = [other for other in others if other not in product.kind.accessories]
     pairs = [
@@ -310,7 +188,7 @@ def _accessory_asked(product: _Product, rng: np.random.Generator) -> list[Contra
     return pairs
 
 
-def _broader(asked: _Product, product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _broader(asked: Product, product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     if not product.kind.broader:
         return []
     term = pick(rng, product.kind.broader)
@@ -322,7 +200,7 @@ def _broader(asked: _Product, product: _Product, rng: np.random.Generator) -> li
     return [*pairs, ContrastPair(query, other.title(rng), _OTHER_TYPE, "not of the broader kind")]
 
 
-def _excluded(asked: _Product, product: _Product, rng: np.random.Generator) -> list[ContrastPair]:
+def _excluded(asked: Product, product: Product, rng: np.random.Generator) -> list[ContrastPair]:
     """Negation: in the query, in the title, or in both."""
     options = _EXCLUDABLE.get(product.kind.field.name)
     if options is None:
@@ -345,22 +223,8 @@ def _unrelated(kind: ProductType, types: Sequence[ProductType]) -> list[ProductT
     return [other for other in types if other is not kind and not other.is_related(kind)]
 
 
-def _draw_attribute(field: Field, rng: np.random.Generator) -> _Attribute:
-    name = pick(rng, field.attributes)
-    if name == "GENDER":
-        return _Attribute(name, pick(rng, ("men", "women", "boys", "girls", "kids", "toddler")))
-    return _Attribute(name, pick(rng, _LISTS[name])) if name in _LISTS else _Attribute("", name)
-
-
 def _as_typed(query: str, rng: np.random.Generator) -> str:
     """Return the query as shoppers type it: now and then misspelt, or with a word moved."""
     draw = rng.random()
     changed = misspell(query, rng) if draw < 0.1 else reorder(query, rng) if draw < 0.14 else None
     return changed or query
-
-
-def title_case(text: str) -> str:
-    """Return the words of a text with capitals, as titles have; words with digits or capitals are left as they are."""
-    words = text.split()
-    kept = (any(c.isdigit() or c.isupper() for c in word) for word in words)
-    return " ".join(word if keep else word[:1].upper() + word[1:] for word, keep in zip(words, kept, strict=True))

@@ -12,9 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from distillation.data.contrast_pairs import RELEVANT, ContrastPair, title_case
+from distillation.data.contrast_pairs import RELEVANT, ContrastPair
 from distillation.data.draws import chance, pick, some
 from distillation.data.perturbations import Lexicon, misspell
+from distillation.data.products import title_case
 from distillation.data.quantities import UNITS
 from distillation.data.retail_terms import (
     COLOURS,

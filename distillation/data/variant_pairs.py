@@ -10,8 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from distillation.data.contrast_pairs import RELEVANT, ContrastPair, title_case
+from distillation.data.contrast_pairs import RELEVANT, ContrastPair
 from distillation.data.draws import chance, pick, some
+from distillation.data.products import title_case
 from distillation.data.retail_terms import COLOURS, product_types, retail_fields
 
 _OTHER: Final = 0.07

@@ -1,8 +1,6 @@
 """Exact signals of a pair, which a language model blurs: the words, numbers and attributes of the query in the title.
 
-The trees of the teacher read them beside the frozen encoder's vectors. A word counts as covered *exactly* (plurals
-aside, written as one word or two), *tolerantly* (also with one letter of four or two of seven misspelt, or part of a
-longer word), or by a *synonym* (`distillation.data.retail_terms`).
+The trees of the teacher read them beside the frozen encoder's vectors.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -25,12 +22,12 @@ from distillation.data.retail_terms import (
     SHADES,
     WEARERS,
     ProductType,
-    one_word_synonyms,
     product_types,
     same_colour,
     singular,
     suits,
 )
+from distillation.data.word_coverage import ShopText, coverage
 from evaluation.query_text import words_of
 
 Floats = npt.NDArray[np.float32]
@@ -91,30 +88,13 @@ for _kind in product_types():
         _NAMED.setdefault(tuple(singular(word) for word in _name.split()), []).append(_kind)
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    words: tuple[str, ...]
-    stems: tuple[str, ...]
-    all: frozenset[str]
-    # Each two adjacent words, written as one.
-    joined: frozenset[str]
-
-    @staticmethod
-    @lru_cache(maxsize=1 << 17)
-    def of(text: str) -> _Text:
-        words = shop_words(text)
-        stems = tuple(singular(word) for word in words)
-        joined = frozenset(a + b for a, b in pairwise(stems))
-        return _Text(words, stems, frozenset(stems), joined)
-
-
 def word_signals(queries: Sequence[str], titles: Sequence[str], idf: Callable[[str], float]) -> Floats:
     """Return the signals of each pair, float32 [N, 55]; `idf` gives the inverse document frequency of a word."""
     rows = np.zeros((len(queries), WORD_SIGNALS), dtype=np.float32)
     for row, (query, title) in enumerate(zip(queries, titles, strict=True)):
-        asked, offered = _Text.of(query), _Text.of(title)
+        asked, offered = ShopText.of(query), ShopText.of(title)
         content = [word for word in asked.stems if word not in _FUNCTION_WORDS] or [*asked.stems, ""][:1]
-        exact, tolerant, synonym = _coverage(content, offered)
+        exact, tolerant, synonym = coverage(content, offered)
         weight = {word: idf(word) for word in exact}
         rows[row] = [
             *_shares(exact, tolerant, synonym, weight),
@@ -127,56 +107,6 @@ def word_signals(queries: Sequence[str], titles: Sequence[str], idf: Callable[[s
             *_forms(query, title, asked, offered, weight),
         ]
     return rows
-
-
-def _coverage(content: Sequence[str], title: _Text) -> tuple[dict[str, bool], dict[str, bool], dict[str, bool]]:
-    """Return which of the query's words are covered exactly, tolerantly, and by a synonym as well."""
-    exact: dict[str, bool] = {}
-    tolerant: dict[str, bool] = {}
-    synonym: dict[str, bool] = {}
-    synonyms = one_word_synonyms()
-    for position, word in enumerate(content):
-        together = {word + following for following in content[position + 1 : position + 2]}
-        together |= {before + word for before in content[max(0, position - 1) : position]}
-        exact[word] = word in title.all or word in title.joined or bool(together & title.all)
-        tolerant[word] = exact[word] or _is_near(word, title)
-        synonym[word] = tolerant[word] or bool(synonyms.get(word, frozenset()) & title.all)
-    return exact, tolerant, synonym
-
-
-def _is_near(word: str, title: _Text) -> bool:
-    if len(word) < 4 or any(character.isdigit() for character in word):
-        return False
-    most = 1 if len(word) < 7 else 2
-    if any(other[:1] == word[:1] and edit_distance(word, other, most) <= most for other in title.all | title.joined):
-        return True
-    return len(word) >= 5 and any(len(other) >= 4 and (other in word or word in other) for other in title.all)
-
-
-def edit_distance(a: str, b: str, most: int) -> int:
-    """Return the edits that turn `a` into `b`, transpositions included, or `most + 1` if they are more.
-
-    The optimal string alignment distance (Boytsov, 2011).
-
-    Examples
-    --------
-    >>> edit_distance("speeker", "speaker", 2), edit_distance("haedset", "headset", 1), edit_distance("mug", "rug s", 1)
-    (1, 1, 2)
-    """
-    if abs(len(a) - len(b)) > most:
-        return most + 1
-    earlier: list[int] = []
-    last = list(range(len(b) + 1))
-    for i, letter in enumerate(a, 1):
-        row = [i, *[0] * len(b)]
-        for j, other in enumerate(b, 1):
-            row[j] = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != other))
-            if earlier and j > 1 and letter == b[j - 2] and a[i - 2] == other:
-                row[j] = min(row[j], earlier[j - 2] + 1)
-        if min(row) > most:
-            return most + 1
-        earlier, last = last, row
-    return min(last[-1], most + 1)
 
 
 def _shares(
@@ -193,7 +123,7 @@ def _shares(
     return [*values, max(missing, default=0.0), min(missing, default=0.0), len(missing), seen / max(1, letters)]
 
 
-def _numbers(query: str, title: str, exact: Mapping[str, bool], offered: _Text) -> list[float]:
+def _numbers(query: str, title: str, exact: Mapping[str, bool], offered: ShopText) -> list[float]:
     """Words with digits, model codes and quantities that the query has and the title lacks."""
     numbers = [word for word in exact if any(character.isdigit() for character in word)]
     codes = [word for word in numbers if len(word) > 2 and any(character.isalpha() for character in word)]
@@ -210,7 +140,7 @@ def _positions(
     *,
     exact: Mapping[str, bool],
     tolerant: Mapping[str, bool],
-    offered: _Text,
+    offered: ShopText,
 ) -> list[float]:
     """First, last and head word of the query: whether the title has them, and where."""
     head_words = [singular(word) for word in shop_words(_HEAD_END.split(f" {query.lower()} ", maxsplit=1)[0])]
@@ -219,7 +149,7 @@ def _positions(
     head = nouns[-1]
     where = [place for place, word in enumerate(offered.stems) if word == head]
     length = max(1, len(offered.stems))
-    segment = _Text.of(_SEGMENT_END.split(title, maxsplit=1)[0])
+    segment = ShopText.of(_SEGMENT_END.split(title, maxsplit=1)[0])
     shared = [offered.stems.index(word) for word in exact if word in offered.all]
     return [
         *(float(covered[word]) for word in (content[0], content[-1]) for covered in (exact, tolerant)),
@@ -232,19 +162,19 @@ def _positions(
     ]
 
 
-def _accessories(title: str, asked: _Text, exact: Mapping[str, bool], offered: _Text) -> list[float]:
+def _accessories(title: str, asked: ShopText, exact: Mapping[str, bool], offered: ShopText) -> list[float]:
     """Whether the title is for what the query asks, and words for accessories on one side only."""
     low = f" {title.lower()} "
     purpose = _PURPOSE.search(low)
     start = len(shop_words(low[: purpose.start()])) if purpose is not None else len(offered.stems) + 1
     after = [word for word in exact if word in offered.all and offered.stems.index(word) >= start]
-    segment = _Text.of(_SEGMENT_END.split(title, maxsplit=1)[0])
+    segment = ShopText.of(_SEGMENT_END.split(title, maxsplit=1)[0])
     only_title = (segment.all & _ACCESSORIES) - asked.all
     only_query = (asked.all & _ACCESSORIES) - offered.all
     return [len(after) / len(exact), float(purpose is not None), len(only_title), len(only_query)]
 
 
-def _attributes(asked: _Text, offered: _Text) -> list[float]:
+def _attributes(asked: ShopText, offered: ShopText) -> list[float]:
     """Wearer, colour, size and other attributes: asked for, contradicted, not stated."""
     wearers = {_WEARER_OF[word] for word in asked.words if word in _WEARER_OF} - {"unisex"}
     stated = {_WEARER_OF[word] for word in offered.words if word in _WEARER_OF}
@@ -271,7 +201,7 @@ def _conflict(asked: bool, stated: bool, agrees: bool) -> list[float]:
     return [float(asked), float(asked and stated and not agrees), float(asked and not stated)]
 
 
-def _negations(query: str, title: str, exact: Mapping[str, bool], offered: _Text) -> list[float]:
+def _negations(query: str, title: str, exact: Mapping[str, bool], offered: ShopText) -> list[float]:
     """Exclusions: of the query and violated by the title, of both, and of the title alone."""
     unwanted, absent = _negated(query), _negated(title)
     violated = sum(word in offered.all and word not in absent for word in unwanted)
@@ -299,7 +229,7 @@ def _types(query: str, title: str) -> list[float]:
 @lru_cache(maxsize=1 << 17)
 def _types_named(text: str) -> tuple[ProductType, ...]:
     """Return the product types that the last known name in the text stands for."""
-    stems = _Text.of(text).stems
+    stems = ShopText.of(text).stems
     for end in range(len(stems), 0, -1):
         for length in (3, 2, 1):
             if end >= length and stems[end - length : end] in _NAMED:
@@ -307,7 +237,7 @@ def _types_named(text: str) -> tuple[ProductType, ...]:
     return ()
 
 
-def _forms(query: str, title: str, asked: _Text, offered: _Text, weight: Mapping[str, float]) -> list[float]:
+def _forms(query: str, title: str, asked: ShopText, offered: ShopText, weight: Mapping[str, float]) -> list[float]:
     """Letters and adjacent words in common, lengths, scripts, and the mean weight of the query's words."""
     grams, others = _grams(asked.stems), _grams(offered.stems)
     together = list(pairwise(asked.stems))

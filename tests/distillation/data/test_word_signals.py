@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distillation.data.word_signals import WORD_SIGNALS, edit_distance, word_signals
+from distillation.data.word_signals import WORD_SIGNALS, word_signals
+
+# The last signals describe letters and lengths, which differ between any two titles.
+FORMS = 8
 
 
 def signals(query: str, title: str) -> np.ndarray:
@@ -32,7 +35,7 @@ def signals(query: str, title: str) -> np.ndarray:
     ],
 )
 def test_a_contrast_is_seen(query: str, fitting: str, other: str) -> None:
-    assert not np.array_equal(signals(query, fitting), signals(query, other))
+    assert not np.array_equal(signals(query, fitting)[:-FORMS], signals(query, other)[:-FORMS])
 
 
 def test_they_are_finite_for_any_text() -> None:
@@ -46,8 +49,3 @@ def test_the_order_of_pairs_does_not_matter() -> None:
     queries, titles = ["red shoes", "lamp"], ["Blue Shoes", "Lamp Shade for Floor Lamp"]
     both = word_signals(queries, titles, len)
     np.testing.assert_array_equal(both[::-1], word_signals(queries[::-1], titles[::-1], len))
-
-
-def test_an_edit_distance_beyond_the_bound_is_one_more_than_it() -> None:
-    assert edit_distance("mug", "lamp", 2) == 3
-    assert edit_distance("headset", "headset", 0) == 0
