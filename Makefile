@@ -69,7 +69,7 @@ test-all: $(VENV)/dev ## Run all tests: docstrings' examples, other Pythons, the
 	@$(MAKE) --no-print-directory test-long
 
 doctest: $(VENV)/dev ## Run the examples in the docstrings of the public packages
-	@$(BIN)/python -m pytest -q --doctest-modules evaluation relevance_model grpc_client spark_jobs qtr_runtime
+	@$(BIN)/python -m pytest -q --doctest-modules distillation/data evaluation relevance_model grpc_client spark_jobs qtr_runtime
 
 pythons: $(VENV)/dev ## Run a part of the tests on every other supported Python of this machine
 	@tools/other_pythons.sh
